@@ -1,0 +1,34 @@
+# Each target teaches one thing; CI calls the same ones.  `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/*.pxd protos/ringup/v1/*.proto)
+
+help:            ## list what make can do
+	@grep -E '^[a-z-]+: *.*##' Makefile | sed -E 's/: *[^#]*##/\t/' | expand -t 18
+$(READY): $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[import,bench,test,lint,types,devices]"
+	touch $@
+build: $(READY)  ## make the environment, compile the core, generate the protobuf modules
+demo: $(READY)   ## sell a real week of groceries through a fresh engine and prove the books
+	$(BIN)/ringup demo $(ARGS)
+test: $(READY)   ## run the whole test suite
+	$(BIN)/python -m pytest -q $(ARGS)
+lint: $(READY)   ## style of Python, Cython and the wire contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint native
+	$(BIN)/buf lint protos
+types: $(READY)  ## strict static types
+	$(BIN)/mypy
+bench: $(READY)  ## measure beside peers and floors; results in build/bench
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+clean:           ## forget everything built
+	rm -rf build $(VENV) native/*.so native/*.c native/contract.pxd
+	find protos -name '*_pb2*' -delete
+.PHONY: help build demo test lint types bench clean

@@ -1,0 +1,1 @@
+"""RingUp: the transaction engine behind a retailer's tills and online shop."""

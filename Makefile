@@ -11,8 +11,8 @@ help:            ## list what make can do
 $(READY): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[import,bench,test,lint,types,devices]"
+	$(BIN)/pip install --quiet --disable-pip-version-check "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0 "protobuf<7"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation "protobuf<7" -e ".[import,bench,test,lint,types,devices]"
 	touch $@
 build: $(READY)  ## make the environment, compile the core, generate the protobuf modules
 demo: $(READY)   ## sell a real week of groceries through a fresh engine and prove the books

@@ -32,7 +32,15 @@ DIRECTIVES = {
     "embedsignature": True,
 }
 PACKAGE_DIR: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
-C_FLAGS = [] if os.name == "nt" else (["-O0", "-g"] if DEBUG else ["-O3", "-fno-math-errno", "-Wall", "-Wno-unused-function", "-Wno-unreachable-code-fallthrough"])
+C_FLAGS = (
+    []
+    if os.name == "nt"
+    else (
+        ["-O0", "-g"]
+        if DEBUG
+        else ["-O3", "-fno-math-errno", "-Wall", "-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
+    )
+)
 
 
 def stage_tree() -> Path:

@@ -1,0 +1,19 @@
+# What every command handler shares: its command, and the way to refuse one.
+#
+# A handler is a ladder of checks (reads only; the first failure wins, in the order of ResultCode)
+# that ends in `refuse`, then an apply part that cannot fail.  It writes the fields of its response
+# message to `out`; every response has code = 1 and problem = 2.
+from libc.stdint cimport int64_t, uint8_t
+
+from ringup.native.wire cimport Span, Writer
+
+cdef struct Command:
+    Span body  # the request message
+    const uint8_t* id  # 16 bytes
+    int64_t now_ns  # the batch's clock value
+    int64_t sequence  # the batch
+    int64_t index  # of the command in the batch
+
+cdef int refuse(
+    Writer* out, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit
+) noexcept nogil

@@ -1,0 +1,1 @@
+"""Devices: one owner thread, one queue, states, health and events for each physical device."""

@@ -1,0 +1,1 @@
+"""Protocols: pure functions and feed(bytes) -> events parsers.  No I/O, no clock, no threads."""

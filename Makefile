@@ -22,7 +22,7 @@ test: $(READY)   ## run the whole test suite
 lint: $(READY)   ## style of Python, Cython and the wire contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint native
+	PATH="$(BIN):$$PATH" cython-lint native
 	$(BIN)/buf lint protos
 types: $(READY)  ## strict static types
 	$(BIN)/mypy

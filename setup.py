@@ -11,6 +11,7 @@ import os
 import shutil
 import tomllib
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build as _build
@@ -125,7 +126,7 @@ class build_protos(Command):
     """Generate *_pb2 modules: next to the .proto files if editable, else into build_lib."""
 
     description = "generate protobuf modules"
-    user_options: list[tuple[str, str, str]] = []
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
     editable_mode = False
 
     def initialize_options(self) -> None:
@@ -168,7 +169,7 @@ class build_protos(Command):
 
 
 class build(_build):
-    sub_commands = [("build_protos", None), *_build.sub_commands]
+    sub_commands: ClassVar[list[tuple[str, None]]] = [("build_protos", None), *_build.sub_commands]
 
     def run(self) -> None:
         shutil.rmtree(self.build_lib, ignore_errors=True)  # or deleted modules ship

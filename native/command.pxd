@@ -17,3 +17,12 @@ cdef struct Command:
 cdef int refuse(
     Writer* out, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit
 ) noexcept nogil
+
+cdef enum:
+    # Not a ResultCode: the bytes are no request of this kind, so nothing is changed or remembered.
+    MALFORMED = -1
+
+cdef bint is_code(Span span) noexcept nogil  # 1 to 64 bytes of text
+cdef bint is_code_or_empty(Span span) noexcept nogil
+cdef bint is_text(Span span, int64_t size_max) noexcept nogil  # at most size_max bytes of UTF-8
+cdef int ok(Writer* out) noexcept nogil  # writes code OK and returns it

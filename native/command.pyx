@@ -1,9 +1,10 @@
 """What every command handler shares."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport strlen
 
 from ringup.native.contract cimport (
+    RESULT_CODE_OK,
     Problem_field,
     Problem_found,
     Problem_index,
@@ -12,7 +13,8 @@ from ringup.native.contract cimport (
     PutItemsResponse_code,
     PutItemsResponse_problem,
 )
-from ringup.native.wire cimport Span, Writer, begin_message, end_message, span_at, write_int, write_span
+from ringup.native.limits cimport CODE_BYTES_MAX
+from ringup.native.wire cimport Span, Writer, begin_message, end_message, is_utf8, span_at, write_int, write_span
 
 
 cdef int refuse(
@@ -20,12 +22,36 @@ cdef int refuse(
 ) noexcept nogil:
     """Write the answer of a refused request: `code`, and the problem for a program to read.  Returns `code`."""
     cdef int64_t mark
-    write_int(out, PutItemsResponse_code, code)  # the same numbers in every response; tests/unit proves it
+    write_int(out, PutItemsResponse_code, code)  # the same numbers in every response; a test proves it
     mark = begin_message(out, PutItemsResponse_problem)
     write_span(out, Problem_field, span_at(field, strlen(field)))
     write_int(out, Problem_index, index)
-    write_span(out, Problem_subject, subject)
+    if subject.size <= 2 * CODE_BYTES_MAX and is_utf8(subject):  # never echo what is not text
+        write_span(out, Problem_subject, subject)
     write_int(out, Problem_found, found)
     write_int(out, Problem_limit, limit)
     end_message(out, mark)
     return code
+
+
+cdef bint is_text(Span span, int64_t size_max) noexcept nogil:
+    cdef int64_t at
+    if span.size > size_max:
+        return False
+    for at in range(span.size):
+        if <uint8_t>span.data[at] < 32:  # control characters have no place in a name or code
+            return False
+    return is_utf8(span)
+
+
+cdef bint is_code_or_empty(Span span) noexcept nogil:
+    return is_text(span, CODE_BYTES_MAX)
+
+
+cdef bint is_code(Span span) noexcept nogil:
+    return span.size > 0 and is_text(span, CODE_BYTES_MAX)
+
+
+cdef int ok(Writer* out) noexcept nogil:
+    write_int(out, PutItemsResponse_code, RESULT_CODE_OK)
+    return RESULT_CODE_OK

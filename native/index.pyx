@@ -1,6 +1,6 @@
 """Hash indexes over table rows (see index.pxd for the way to look one up)."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free
 
 

@@ -1,0 +1,150 @@
+# What is sold, where, at what price and with which tax: rows, look-ups, no wire format.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from ringup.native.index cimport Index
+from ringup.native.limits cimport TAXES_PER_CLASS_MAX
+from ringup.native.table cimport Heap, Table
+from ringup.native.wire cimport Span
+
+cdef enum:
+    ITEM_MEASURED = 1  # quantities need not be whole
+    ITEM_UNTRACKED = 2  # no stock is kept
+    LOCATION_DISABLED = 1
+    LOCATION_SHORTFALL_ALLOWED = 2  # a till sale may take the book below zero
+    TAX_INCLUSIVE = 1
+
+cdef enum SymbolKind:
+    SYMBOL_CHANNEL = 1
+    SYMBOL_CUSTOMER_GROUP = 2
+    SYMBOL_CATEGORY = 3
+
+# A string in the heap: offset in units of 8 bytes, so that 32 bits reach 32 GiB.
+cdef struct Text:
+    uint32_t at8
+    uint32_t size
+
+# Links are row + 1, so that zero, what an appended row has, means none.
+cdef struct ItemRow:
+    Text code
+    Text name
+    Text categories  # uint32 symbol rows, widest first
+    uint32_t first_barcode
+    uint32_t first_chain
+    uint32_t tax_class
+    uint32_t flags
+
+cdef struct BarcodeRow:
+    Text code
+    uint32_t item  # row
+    uint32_t next
+
+# The price rows of one item at one location (0 = all locations).
+cdef struct ChainRow:
+    uint32_t item  # row
+    uint32_t location  # row + 1
+    uint32_t first_price
+    uint32_t next  # chain of the same item
+
+cdef struct PriceRow:
+    uint32_t next
+    uint32_t channel  # symbol row + 1
+    uint32_t customer_group  # symbol row + 1
+    uint32_t chain  # row
+    int64_t min_qty_milli
+    int64_t price_minor
+    int64_t base_qty_milli
+    int64_t from_ns
+    int64_t to_ns
+
+cdef struct LocationRow:
+    Text code
+    Text name
+    uint32_t flags
+    uint32_t padding
+
+cdef struct TillRow:
+    Text code
+    uint32_t location  # row
+    uint32_t padding
+    uint64_t last_receipt_number
+
+cdef struct TaxRow:
+    Text name
+    int64_t rate_ppb
+    int64_t flags
+
+cdef struct TaxClassRow:
+    Text code
+    int64_t tax_count
+    TaxRow taxes[TAXES_PER_CLASS_MAX]
+
+cdef struct SymbolRow:
+    Text code
+    uint32_t kind
+    uint32_t padding
+
+cdef struct CatalogGlobals:
+    uint32_t free_barcode  # row + 1 of a list through `next`
+    uint32_t free_price
+    int64_t price_count
+
+cdef class Catalog:
+    cdef readonly list tables
+    cdef Heap heap
+    cdef Table items, barcodes, chains, prices, locations, tills, tax_classes, symbols, globals
+    cdef Index item_index, barcode_index, chain_index, location_index, till_index, tax_class_index, symbol_index
+
+    cdef void rebuild(self) noexcept nogil
+
+    cdef inline Span text(self, Text text) noexcept nogil:
+        cdef Span span
+        span.data = <const char*>self.heap.row(<int64_t>text.at8 * 8) if text.size else NULL
+        span.size = text.size
+        return span
+
+    cdef Text store(self, Span span) noexcept nogil
+    cdef Text restore(self, Text old, Span span) noexcept nogil
+
+    cdef inline ItemRow* item(self, int64_t row) noexcept nogil:
+        return <ItemRow*>self.items.row(row)
+
+    cdef inline LocationRow* location(self, int64_t row) noexcept nogil:
+        return <LocationRow*>self.locations.row(row)
+
+    cdef inline TillRow* till(self, int64_t row) noexcept nogil:
+        return <TillRow*>self.tills.row(row)
+
+    cdef inline TaxClassRow* tax_class(self, int64_t row) noexcept nogil:
+        return <TaxClassRow*>self.tax_classes.row(row)
+
+    cdef inline Span item_code(self, int64_t row) noexcept nogil:
+        return self.text(self.item(row).code)
+
+    cdef inline Span location_code(self, int64_t row) noexcept nogil:
+        return self.text(self.location(row).code)
+
+    # Look-ups answer a row, or -1.
+    cdef int64_t find_item_code(self, Span code) noexcept nogil
+    cdef int64_t find_barcode(self, Span code) noexcept nogil
+    cdef int64_t find_item(self, Span code) noexcept nogil
+    cdef int64_t find_location(self, Span code) noexcept nogil
+    cdef int64_t find_till(self, Span code) noexcept nogil
+    cdef int64_t find_tax_class(self, Span code) noexcept nogil
+    cdef int64_t find_symbol(self, int kind, Span code) noexcept nogil
+    cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t find_price(
+        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
+    ) noexcept nogil
+
+    # Writers: the caller has checked; they cannot fail.
+    cdef int64_t add_item(self, Span code) noexcept nogil
+    cdef void add_barcode(self, int64_t item, Span code) noexcept nogil
+    cdef void drop_barcodes(self, int64_t item) noexcept nogil
+    cdef int64_t add_location(self, Span code) noexcept nogil
+    cdef int64_t add_till(self, Span code) noexcept nogil
+    cdef int64_t add_tax_class(self, Span code) noexcept nogil
+    cdef int64_t intern_symbol(self, int kind, Span code) noexcept nogil
+    cdef void put_price(
+        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
+        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed
+    ) noexcept nogil

@@ -1,0 +1,370 @@
+"""The catalog: items, barcodes, price-book rows, tax classes, locations, tills.
+
+Rows refer to each other by row number; codes are found through indexes.  Nothing here knows the
+wire format (catalog_commands.pyx does) or decides whether a command is allowed.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ringup.native.index cimport (
+    hash_bytes,
+    hash_int,
+    index_add,
+    index_free,
+    index_next,
+    index_remove,
+    index_reserve,
+    index_start,
+)
+from ringup.native.money cimport int128
+from ringup.native.table cimport Heap, Table
+from ringup.native.wire cimport Span, span_equal
+
+
+cdef inline uint64_t _hash(Span code) noexcept nogil:
+    return hash_bytes(code.data, code.size)
+
+
+cdef inline uint64_t _hash_symbol(int kind, Span code) noexcept nogil:
+    return hash_int(_hash(code) + <uint64_t>kind)
+
+
+cdef inline uint64_t _hash_chain(int64_t item, int64_t location) noexcept nogil:
+    return hash_int((<uint64_t>item << 32) | <uint64_t>(location + 1))
+
+
+cdef class Catalog:
+    """Tables of the catalog and the indexes over them."""
+
+    def __cinit__(self):
+        self.heap = Heap("catalog_text", 1)
+        self.items = Table("items", sizeof(ItemRow))
+        self.barcodes = Table("barcodes", sizeof(BarcodeRow))
+        self.chains = Table("price_chains", sizeof(ChainRow))
+        self.prices = Table("price_rows", sizeof(PriceRow))
+        self.locations = Table("locations", sizeof(LocationRow))
+        self.tills = Table("tills", sizeof(TillRow))
+        self.tax_classes = Table("tax_classes", sizeof(TaxClassRow))
+        self.symbols = Table("symbols", sizeof(SymbolRow))
+        self.globals = Table("catalog_globals", sizeof(CatalogGlobals))
+        self.globals.append()
+        self.tables = [
+            self.heap, self.items, self.barcodes, self.chains, self.prices, self.locations, self.tills,
+            self.tax_classes, self.symbols, self.globals,
+        ]
+
+    def __dealloc__(self):
+        index_free(&self.item_index)
+        index_free(&self.barcode_index)
+        index_free(&self.chain_index)
+        index_free(&self.location_index)
+        index_free(&self.till_index)
+        index_free(&self.tax_class_index)
+        index_free(&self.symbol_index)
+
+    cdef void rebuild(self) noexcept nogil:
+        """Make the indexes from the rows (after a checkpoint was loaded)."""
+        cdef int64_t row
+        cdef BarcodeRow* barcode
+        cdef ChainRow* chain
+        cdef SymbolRow* symbol
+        index_reserve(&self.item_index, self.items.count)
+        for row in range(self.items.count):
+            index_add(&self.item_index, _hash(self.item_code(row)), row)
+        index_reserve(&self.barcode_index, self.barcodes.count)
+        for row in range(self.barcodes.count):
+            barcode = <BarcodeRow*>self.barcodes.row(row)
+            if barcode.code.size:  # a free row has no code
+                index_add(&self.barcode_index, _hash(self.text(barcode.code)), row)
+        index_reserve(&self.chain_index, self.chains.count)
+        for row in range(self.chains.count):
+            chain = <ChainRow*>self.chains.row(row)
+            index_add(&self.chain_index, _hash_chain(chain.item, <int64_t>chain.location - 1), row)
+        for row in range(self.locations.count):
+            index_add(&self.location_index, _hash(self.location_code(row)), row)
+        for row in range(self.tills.count):
+            index_add(&self.till_index, _hash(self.text(self.till(row).code)), row)
+        for row in range(self.tax_classes.count):
+            index_add(&self.tax_class_index, _hash(self.text(self.tax_class(row).code)), row)
+        for row in range(self.symbols.count):
+            symbol = <SymbolRow*>self.symbols.row(row)
+            index_add(&self.symbol_index, _hash_symbol(symbol.kind, self.text(symbol.code)), row)
+
+    # Text
+
+    cdef Text store(self, Span span) noexcept nogil:
+        """Keep a string of at most a page."""
+        cdef Text text
+        cdef int64_t rest = self.heap.count & 7
+        text.at8 = 0
+        text.size = <uint32_t>span.size
+        if span.size:
+            if rest:
+                self.heap.append_many(8 - rest)
+            text.at8 = <uint32_t>(self.heap.put(span.data, span.size) >> 3)
+        return text
+
+    cdef Text restore(self, Text old, Span span) noexcept nogil:
+        """Keep `span` in place of `old`, whose bytes serve again where they are equal."""
+        return old if span_equal(self.text(old), span) else self.store(span)
+
+    # Look-ups
+
+    cdef int64_t find_item_code(self, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash(code)
+        cdef int64_t cursor = index_start(&self.item_index, hash)
+        cdef int64_t row = index_next(&self.item_index, hash, &cursor)
+        while row >= 0 and not span_equal(self.item_code(row), code):
+            row = index_next(&self.item_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_barcode(self, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash(code)
+        cdef int64_t cursor = index_start(&self.barcode_index, hash)
+        cdef int64_t row = index_next(&self.barcode_index, hash, &cursor)
+        while row >= 0 and not span_equal(self.text((<BarcodeRow*>self.barcodes.row(row)).code), code):
+            row = index_next(&self.barcode_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_item(self, Span code) noexcept nogil:
+        """The item with this code or, failing that, this barcode."""
+        cdef int64_t row = self.find_item_code(code)
+        if row >= 0:
+            return row
+        row = self.find_barcode(code)
+        return -1 if row < 0 else <int64_t>(<BarcodeRow*>self.barcodes.row(row)).item
+
+    cdef int64_t find_location(self, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash(code)
+        cdef int64_t cursor = index_start(&self.location_index, hash)
+        cdef int64_t row = index_next(&self.location_index, hash, &cursor)
+        while row >= 0 and not span_equal(self.location_code(row), code):
+            row = index_next(&self.location_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_till(self, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash(code)
+        cdef int64_t cursor = index_start(&self.till_index, hash)
+        cdef int64_t row = index_next(&self.till_index, hash, &cursor)
+        while row >= 0 and not span_equal(self.text(self.till(row).code), code):
+            row = index_next(&self.till_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_tax_class(self, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash(code)
+        cdef int64_t cursor = index_start(&self.tax_class_index, hash)
+        cdef int64_t row = index_next(&self.tax_class_index, hash, &cursor)
+        while row >= 0 and not span_equal(self.text(self.tax_class(row).code), code):
+            row = index_next(&self.tax_class_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_symbol(self, int kind, Span code) noexcept nogil:
+        cdef uint64_t hash = _hash_symbol(kind, code)
+        cdef int64_t cursor = index_start(&self.symbol_index, hash)
+        cdef int64_t row = index_next(&self.symbol_index, hash, &cursor)
+        cdef SymbolRow* symbol
+        while row >= 0:
+            symbol = <SymbolRow*>self.symbols.row(row)
+            if symbol.kind == <uint32_t>kind and span_equal(self.text(symbol.code), code):
+                break
+            row = index_next(&self.symbol_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil:
+        """The chain of price rows of `item` at `location` (-1 = all locations)."""
+        cdef uint64_t hash = _hash_chain(item, location)
+        cdef int64_t cursor = index_start(&self.chain_index, hash)
+        cdef int64_t row = index_next(&self.chain_index, hash, &cursor)
+        cdef ChainRow* chain
+        while row >= 0:
+            chain = <ChainRow*>self.chains.row(row)
+            if chain.item == item and <int64_t>chain.location == location + 1:
+                break
+            row = index_next(&self.chain_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_price(
+        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
+    ) noexcept nogil:
+        """The price row for a line, or -1: most rules, then highest quantity break, latest start, lowest price.
+
+        `location`, `channel` and `group` are rows, -1 where unknown: then only rows without that rule match.
+        """
+        cdef int64_t best = -1, row, chain
+        cdef int rules, best_rules = -1, scope
+        cdef PriceRow* price
+        cdef PriceRow* winner = NULL
+        for scope in range(2):
+            if scope == 1 and location < 0:
+                break
+            chain = self.find_chain(item, location if scope == 1 else -1)
+            row = -1 if chain < 0 else <int64_t>(<ChainRow*>self.chains.row(chain)).first_price - 1
+            while row >= 0:
+                price = <PriceRow*>self.prices.row(row)
+                rules = scope + (price.channel != 0) + (price.customer_group != 0)
+                if (
+                    price.min_qty_milli <= qty_milli
+                    and price.from_ns <= at_ns
+                    and (price.to_ns == 0 or at_ns < price.to_ns)
+                    and (price.channel == 0 or <int64_t>price.channel == channel + 1)
+                    and (price.customer_group == 0 or <int64_t>price.customer_group == group + 1)
+                    and rules >= best_rules
+                ):
+                    if rules > best_rules or (
+                        price.min_qty_milli > winner.min_qty_milli
+                        or (
+                            price.min_qty_milli == winner.min_qty_milli
+                            and (
+                                price.from_ns > winner.from_ns
+                                or (price.from_ns == winner.from_ns and _cheaper(price, winner))
+                            )
+                        )
+                    ):
+                        best, best_rules, winner = row, rules, price
+                row = <int64_t>price.next - 1
+        return best
+
+    # Writers
+
+    cdef int64_t add_item(self, Span code) noexcept nogil:
+        cdef int64_t row = self.items.append()
+        (<ItemRow*>self.items.edit(row)).code = self.store(code)
+        index_add(&self.item_index, _hash(code), row)
+        return row
+
+    cdef void add_barcode(self, int64_t item, Span code) noexcept nogil:
+        """Give the item a barcode that no item has; it becomes the last of its list."""
+        cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
+        cdef int64_t row = <int64_t>state.free_barcode - 1
+        cdef int64_t last
+        cdef BarcodeRow* barcode
+        if row >= 0:
+            state.free_barcode = (<BarcodeRow*>self.barcodes.row(row)).next
+        else:
+            row = self.barcodes.append()
+        barcode = <BarcodeRow*>self.barcodes.edit(row)
+        barcode.code = self.store(code)
+        barcode.item = <uint32_t>item
+        barcode.next = 0
+        index_add(&self.barcode_index, _hash(code), row)
+        last = <int64_t>self.item(item).first_barcode - 1
+        if last < 0:
+            (<ItemRow*>self.items.edit(item)).first_barcode = <uint32_t>(row + 1)
+            return
+        while (<BarcodeRow*>self.barcodes.row(last)).next:
+            last = <int64_t>(<BarcodeRow*>self.barcodes.row(last)).next - 1
+        (<BarcodeRow*>self.barcodes.edit(last)).next = <uint32_t>(row + 1)
+
+    cdef void drop_barcodes(self, int64_t item) noexcept nogil:
+        cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
+        cdef ItemRow* row = <ItemRow*>self.items.edit(item)
+        cdef int64_t at = <int64_t>row.first_barcode - 1, next_row
+        cdef BarcodeRow* barcode
+        row.first_barcode = 0
+        while at >= 0:
+            barcode = <BarcodeRow*>self.barcodes.edit(at)
+            next_row = <int64_t>barcode.next - 1
+            index_remove(&self.barcode_index, _hash(self.text(barcode.code)), at)
+            memset(barcode, 0, sizeof(BarcodeRow))
+            barcode.next = state.free_barcode
+            state.free_barcode = <uint32_t>(at + 1)
+            at = next_row
+
+    cdef int64_t add_location(self, Span code) noexcept nogil:
+        cdef int64_t row = self.locations.append()
+        (<LocationRow*>self.locations.edit(row)).code = self.store(code)
+        index_add(&self.location_index, _hash(code), row)
+        return row
+
+    cdef int64_t add_till(self, Span code) noexcept nogil:
+        cdef int64_t row = self.tills.append()
+        (<TillRow*>self.tills.edit(row)).code = self.store(code)
+        index_add(&self.till_index, _hash(code), row)
+        return row
+
+    cdef int64_t add_tax_class(self, Span code) noexcept nogil:
+        cdef int64_t row = self.tax_classes.append()
+        (<TaxClassRow*>self.tax_classes.edit(row)).code = self.store(code)
+        index_add(&self.tax_class_index, _hash(code), row)
+        return row
+
+    cdef int64_t intern_symbol(self, int kind, Span code) noexcept nogil:
+        """The row of a channel, group or category code, made if it is new."""
+        cdef int64_t row = self.find_symbol(kind, code)
+        cdef SymbolRow* symbol
+        if row < 0:
+            row = self.symbols.append()
+            symbol = <SymbolRow*>self.symbols.edit(row)
+            symbol.code = self.store(code)
+            symbol.kind = <uint32_t>kind
+            index_add(&self.symbol_index, _hash_symbol(kind, code), row)
+        return row
+
+    cdef void put_price(
+        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
+        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed
+    ) noexcept nogil:
+        """Create, replace or remove the row with this item, rules (-1 = none), break and start."""
+        cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
+        cdef int64_t chain = self.find_chain(item, location), row, before = -1
+        cdef ChainRow* head
+        cdef PriceRow* price = NULL
+        if chain < 0:
+            if removed:
+                return
+            chain = self.chains.append()
+            head = <ChainRow*>self.chains.edit(chain)
+            head.item = <uint32_t>item
+            head.location = <uint32_t>(location + 1)
+            head.next = self.item(item).first_chain
+            (<ItemRow*>self.items.edit(item)).first_chain = <uint32_t>(chain + 1)
+            index_add(&self.chain_index, _hash_chain(item, location), chain)
+        row = <int64_t>(<ChainRow*>self.chains.row(chain)).first_price - 1
+        while row >= 0:
+            price = <PriceRow*>self.prices.row(row)
+            if (
+                <int64_t>price.channel == channel + 1
+                and <int64_t>price.customer_group == group + 1
+                and price.min_qty_milli == min_qty_milli
+                and price.from_ns == from_ns
+            ):
+                break
+            before = row
+            row = <int64_t>price.next - 1
+        if removed:
+            if row >= 0:
+                if before < 0:
+                    (<ChainRow*>self.chains.edit(chain)).first_price = price.next
+                else:
+                    (<PriceRow*>self.prices.edit(before)).next = price.next
+                price = <PriceRow*>self.prices.edit(row)
+                memset(price, 0, sizeof(PriceRow))
+                price.next = state.free_price
+                state.free_price = <uint32_t>(row + 1)
+                state.price_count -= 1
+            return
+        if row < 0:
+            row = <int64_t>state.free_price - 1
+            if row >= 0:
+                state.free_price = (<PriceRow*>self.prices.row(row)).next
+            else:
+                row = self.prices.append()
+            price = <PriceRow*>self.prices.edit(row)
+            price.next = (<ChainRow*>self.chains.row(chain)).first_price
+            (<ChainRow*>self.chains.edit(chain)).first_price = <uint32_t>(row + 1)
+            state.price_count += 1
+        price = <PriceRow*>self.prices.edit(row)
+        price.chain = <uint32_t>chain
+        price.channel = <uint32_t>(channel + 1)
+        price.customer_group = <uint32_t>(group + 1)
+        price.min_qty_milli = min_qty_milli
+        price.price_minor = price_minor
+        price.base_qty_milli = base_qty_milli
+        price.from_ns = from_ns
+        price.to_ns = to_ns
+
+
+cdef inline bint _cheaper(const PriceRow* a, const PriceRow* b) noexcept nogil:
+    """Whether row a's unit price is below row b's, by cross multiplication."""
+    return <int128>a.price_minor * b.base_qty_milli < <int128>b.price_minor * a.base_qty_milli

@@ -1,0 +1,758 @@
+"""The plain model of stock: what each operation means, written to be read, not to be fast.
+
+It is the oracle that the compiled core is compared with, so it shares no code with it. Standard library only,
+quantities as int milli-units inside and int or Decimal outside, no float, no clock but the `tick` of a case.
+
+    model = StockModel(case["setup"])
+    result = model.do({"op": "hold", "ref": "cart", "lines": [{"sku": "tea", "qty": 2}], "ttl": 900})
+    result.word, result.take, model.levels("tea", "shop")
+
+Every operation first checks, in this order, and then changes something that can no longer fail:
+key (replayed, conflict), names (not_found), quantities (invalid), state (already_done, expired), amounts (exceeds),
+rules (refused), stock (insufficient). A refused operation changes nothing.
+
+Readings
+--------
+Where the vocabulary leaves room, the model takes the reading that most inventory systems take.
+
+Quantities
+ 1. Items are whole units unless `decimals`; three decimals at most. Zero or less is invalid everywhere.
+ 2. min_qty, max_qty and step are rules of sale: they bind check, hold, resize, place and sell, on the sum of the item's
+    lines in one request (an `add` is its own request). Other operations only need a quantity the item can have.
+ 3. A partial hold or sale takes the largest multiple of step that is there; if that is nothing it is insufficient.
+Names
+ 4. An item is known when setup names it as item or as stock. Unknown items, places and channels are not_found.
+ 5. `hold` and `adjust` that name one place where the item has no position: not_found. `check`, `place`, `sell` and
+    `transfer` find no units there: insufficient. `count`, `receive`, `return` and the far end of a transfer make it.
+ 6. After `remove_position` the item has no position there, as if it never had.
+Availability
+ 7. Explicit places count only when enabled, as in a channel. A scope without any enabled place has nothing, also with
+    backorder. The physical counters of a `query` skip disabled places in a channel but not where named.
+ 8. Units owed at a `backorder_at` outside the scope use up the limit of the scope.
+ 9. Lines of one request that name a place are met first, each from that place alone, then the others.
+10. Stock is taken before units are owed, also the safety units of another place; safety only bounds the sum.
+11. `take` tells where every promised unit is promised, owed units included, at the place that owes them.
+12. `sell` looks at free units of the place alone: neither safety nor backorder bind the till; a disabled place sells
+    nothing. Preorder items sell from free units too.
+Lots
+13. fifo and lifo go by `received`; undated rows last; ties in order of the rows (lifo: the later row first).
+14. `adjust`, `count`, `return` and `receive` name no lot. Upward they go to the row without lot; downward they follow
+    the removal order, free units first. A transferred lot stays that lot.
+15. Owed units stand on the row without lot.
+Holds
+16. A hold that is over (committed, released, expired, ordered) does not bind its ref: `hold` opens a new one.
+17. `resize` replaces the lines of the items it names, in the scope of the hold; other items stay as they are.
+18. `release` and `commit` with qty take the earliest units first. A hold with nothing left is released.
+19. Committing owed units takes on_hand below zero: they are gone on paper until goods are received.
+20. `place` with lines and hold: the hold's units count as available, what the lines do not need is given back.
+Orders
+21. `place` of a known order without `add` is already_done, also when it was cancelled; `add` to an unknown order is
+    not_found, to one cancelled as a whole already_done.
+22. `cancel` without lines and with nothing left is already_done; with lines beyond what is allocated: exceeds.
+23. `ship` beyond what is allocated is exceeds, also when all is shipped already. Lines with a place come first; without
+    a place the earliest allocation is shipped first, each from its place.
+24. `unship` brings back what was shipped and not returned, to where it left; with nothing to bring back already_done.
+25. `return` beyond what was shipped and not returned yet is exceeds; restock beyond qty or below zero is invalid.
+26. Untracked items are in holds and orders (so exceeds works) but on no counter.
+Counts
+27. `adjust` may go below what is promised, as a count may: goods that are gone are gone. `count_floor` binds `count`.
+28. The lower bound of `adjust` and `count` is zero, minus the limit of a limited backorder; none with backorder true.
+29. `receive` lowers incoming by what arrives, not below zero.
+30. `transfer` and `reallocate` need free units: at `from`, and at `to`. From a place to itself is invalid.
+31. `remove_position` with force takes the promises on the position with it: holds and orders lose those units.
+Preorder
+32. A preorder item promises from its quota alone, no position moves. The channel is the step's or the first one; a
+    channel without its own limit is bound by the total. Commit and ship keep quota used, release and cancel free it.
+33. Preordered units ship from free units: of the place named, else of the places of the channel in order.
+Keys
+34. A key belongs to one body over all operations, whatever its first result; a replay repeats the first details.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain, permutations
+from pathlib import Path
+from typing import Any
+
+if str(Path(__file__).resolve().parent) not in sys.path:  # also when loaded by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from stock_sourcing import Scratch, Stockroom, in_removal_order
+from stock_state import Entry, Hold, Order, Position, Refused, from_milli, to_milli
+
+Step = dict[str, Any]
+COUNTERS = ("on_hand", "allocated", "held", "incoming")
+CLOSED_WORDS = {
+    "expired": "expired",
+    "committed": "already_done",
+    "released": "already_done",
+    "ordered": "already_done",
+}
+INTERLEAVINGS_MAX = 24
+
+
+@dataclass
+class Result:
+    """The answer to a step. Quantities as a case writes them: int, Decimal, or "unlimited"."""
+
+    word: str = "ok"
+    take: list[dict[str, Any]] = field(default_factory=list)
+    taken: int | Any = 0
+    backordered: int | Any = 0
+    short: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)  # query, reorder, race
+
+    @property
+    def locations_used(self) -> int:
+        return len({unit["location"] for unit in self.take})
+
+
+def described(entries: list[Entry], short: list[str] | None = None) -> Result:
+    """The result of a step that promised or took these entries."""
+    take: dict[tuple[str, str, str | None], int] = {}
+    for entry in entries:
+        if entry.position is not None:
+            key = (entry.sku, entry.position.location, entry.position.lot)
+            take[key] = take.get(key, 0) + entry.qty
+    return Result(
+        "partial" if short else "ok",
+        [
+            {"sku": sku, "location": place, **({"lot": lot} if lot else {}), "qty": from_milli(qty)}
+            for (sku, place, lot), qty in take.items()
+        ],
+        from_milli(sum(entry.qty for entry in entries)),
+        from_milli(sum(entry.qty for entry in entries if entry.owed)),
+        short or [],
+    )
+
+
+def body_of(step: Step) -> str:
+    """The body that an idempotency key stands for: everything but the key and the expectation."""
+    body = {name: value for name, value in step.items() if name not in ("key", "expect")}
+    return json.dumps(body, sort_keys=True, default=str)
+
+
+class StockModel(Stockroom):
+    """A stockroom and every operation on it. `do(step)` answers one step of a case."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        super().__init__(setup)
+        self.replies: dict[str, tuple[str, Result]] = {}
+
+    def do(self, step: Step) -> Result:
+        """Carry out one step. Raises ValueError for an operation that does not exist, KeyError for a missing field."""
+        handler: Callable[[Step], Result] | None = getattr(self, "op_" + step["op"], None)
+        if handler is None:
+            known = sorted(name[3:] for name in dir(self) if name.startswith("op_"))
+            raise ValueError(f"expected an op of {known}, found {step['op']!r}")
+        key = step.get("key")
+        if key in self.replies:
+            body, first = self.replies[key]
+            if body != body_of(step):
+                return Result("conflict")
+            return Result("replayed", first.take, first.taken, first.backordered, first.short, first.values)
+        try:
+            result = handler(step)
+        except Refused as refusal:
+            result = Result(refusal.word, short=refusal.short)
+        if key is not None:
+            self.replies[key] = (body_of(step), result)
+        return result
+
+    # Reading
+
+    def op_check(self, step: Step) -> Result:
+        scope = self.scope(step)
+        wanted = self.demand([{"sku": step["sku"], "qty": step["qty"]}])
+        scratch = Scratch()
+        hold = self.holds.get(step.get("hold", ""))
+        if hold is not None and hold.state == "open":
+            scratch.give_back(hold.entries)
+        available = self.available(step["sku"], scope, scratch)
+        if available is not None and wanted[step["sku"], None] > available:
+            raise Refused("insufficient", [step["sku"]])
+        return Result()
+
+    def op_query(self, step: Step) -> Result:
+        self.policy(step["sku"])
+        scope = self.scope(step)
+        available = self.available(step["sku"], scope)
+        values: dict[str, Any] = {"available": "unlimited" if available is None else from_milli(available)}
+        places = [place for place in scope.places if self.enabled[place] or not scope.by_channel]
+        for counter in COUNTERS:
+            values[counter] = from_milli(sum(self.total(step["sku"], place, counter) for place in places))
+        return Result(values=values)
+
+    # Holds
+
+    def op_hold(self, step: Step) -> Result:
+        scope = self.scope(step)
+        wanted = self.demand(step["lines"])
+        self._stocked_where_named(wanted, step.get("location"))
+        deadline = self._deadline(step.get("ttl"))
+        old = self._open_hold_or_none(step["ref"])
+        scratch = Scratch()
+        scratch.give_back(old.entries if old else [])
+        entries, short = self.plan(wanted, scope, scratch, step.get("mode") == "partial")
+
+        if old is not None:
+            self._give_back(old.entries, "held")
+        self._promise(entries, "held")
+        self.holds[step["ref"]] = Hold(scope, entries, deadline)
+        return described(entries, short)
+
+    def op_resize(self, step: Step) -> Result:
+        hold = self._known_hold(step["ref"])
+        wanted = self.demand(step["lines"])
+        self._stocked_where_named(wanted, None)
+        self._must_be_open(hold)
+        named = {sku for sku, _ in wanted}
+        old = [entry for entry in hold.entries if entry.sku in named]
+        scratch = Scratch()
+        scratch.give_back(old)
+        entries, _ = self.plan(wanted, hold.scope, scratch, partial=False)
+
+        self._give_back(old, "held")
+        self._promise(entries, "held")
+        hold.entries = [entry for entry in hold.entries if entry.sku not in named] + entries
+        return described(entries)
+
+    def op_extend(self, step: Step) -> Result:
+        hold = self._known_hold(step["ref"])
+        deadline = self._deadline(step["ttl"])
+        self._must_be_open(hold)
+        hold.deadline = deadline
+        return Result()
+
+    def op_release(self, step: Step) -> Result:
+        hold = self._known_hold(step["ref"])
+        part = self._part_of_hold(hold, step)
+        self._give_back(part, "held")
+        if not any(entry.qty for entry in hold.entries):
+            hold.state = "released"
+        return described([])
+
+    def op_commit(self, step: Step) -> Result:
+        hold = self._known_hold(step["ref"])
+        part = self._part_of_hold(hold, step)
+        for entry in part:
+            if entry.position is not None:
+                entry.position.held -= entry.qty
+                entry.position.on_hand -= entry.qty
+        self._give_back(hold.entries, "held")
+        hold.entries, hold.state = [], "committed"
+        return described(part)
+
+    def _deadline(self, ttl: Any) -> int | None:
+        if ttl is None:
+            return None
+        if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl <= 0:
+            raise Refused("invalid")
+        return self.now + ttl
+
+    def _stocked_where_named(self, wanted: dict[tuple[str, str | None], int], location: str | None) -> None:
+        for sku, named in wanted:
+            policy, place = self.policies[sku], named or location
+            if place is not None and policy.track and policy.preorder is None and not self.rows.get((sku, place)):
+                raise Refused("not_found")
+
+    def _open_hold_or_none(self, ref: str) -> Hold | None:
+        hold = self.holds.get(ref)
+        return hold if hold is not None and hold.state == "open" else None
+
+    def _known_hold(self, ref: str) -> Hold:
+        if ref not in self.holds:
+            raise Refused("not_found")
+        return self.holds[ref]
+
+    def _must_be_open(self, hold: Hold) -> None:
+        if hold.state != "open":
+            raise Refused(CLOSED_WORDS[hold.state])
+
+    def _part_of_hold(self, hold: Hold, step: Step) -> list[Entry]:
+        """The earliest `qty` units of an open hold, split off it; all of them without qty."""
+        held = sum(entry.qty for entry in hold.entries)
+        qty = held if step.get("qty") is None else to_milli(step["qty"])
+        asked = step.get("qty") is not None
+        if asked and (qty <= 0 or not all(self.policies[entry.sku].accepts(qty) for entry in hold.entries)):
+            raise Refused("invalid")
+        self._must_be_open(hold)
+        if qty > held:
+            raise Refused("exceeds")
+        return split_off(hold.entries, qty)
+
+    # Promises, on the counter "held" or "allocated"
+
+    def _promise(self, entries: list[Entry], counter: str) -> None:
+        for entry in entries:
+            if entry.position is not None:
+                self.attach(entry.position)
+                setattr(entry.position, counter, getattr(entry.position, counter) + entry.qty)
+            elif entry.kind == "preorder" and entry.channel is not None:
+                self.preordered[entry.sku, entry.channel] += entry.qty
+
+    def _give_back(self, entries: list[Entry], counter: str) -> None:
+        for entry in entries:
+            if entry.position is not None:
+                setattr(entry.position, counter, getattr(entry.position, counter) - entry.qty)
+            elif entry.kind == "preorder" and entry.channel is not None:
+                self.preordered[entry.sku, entry.channel] -= entry.qty
+
+    # Orders
+
+    def op_place(self, step: Step) -> Result:
+        scope = self.scope(step)
+        hold = self._known_hold(step["hold"]) if "hold" in step else None
+        order = self.orders.get(step["order"])
+        if step.get("add") and order is None:
+            raise Refused("not_found")
+        wanted = self.demand(step.get("lines", [])) if "lines" in step or hold is None else None
+        if order is not None and (order.cancelled or not step.get("add")):
+            raise Refused("already_done")
+        if hold is not None:
+            self._must_be_open(hold)
+        own = hold.entries if hold is not None else []
+        entries = own
+        if wanted is not None:
+            scratch = Scratch()
+            scratch.give_back(own)
+            entries, _ = self.plan(wanted, scope, scratch, partial=False)
+
+        self._give_back(own, "held")
+        self._promise(entries, "allocated")
+        if hold is not None:
+            hold.entries, hold.state = [], "ordered"
+        self.orders.setdefault(step["order"], Order()).allocated += entries
+        return described(entries)
+
+    def op_cancel(self, step: Step) -> Result:
+        order = self._known_order(step["order"])
+        if "lines" in step:
+            parts = self._ordered_parts(order, step["lines"])
+        elif order.allocated:
+            parts, order.allocated, order.cancelled = order.allocated, [], not order.shipped
+        else:
+            raise Refused("already_done")
+        self._give_back(parts, "allocated")
+        return described([])
+
+    def _known_order(self, name: str) -> Order:
+        if name not in self.orders:
+            raise Refused("not_found")
+        return self.orders[name]
+
+    def _asked_of_order(self, order: Order, lines: list[Step]) -> dict[str, int]:
+        """Milli-units by item that the lines ask of an order's allocation, checked against it."""
+        for line in lines:
+            self.policy(line["sku"])
+            if "location" in line:
+                self.place(line["location"])
+        if not lines or not all(self.policies[line["sku"]].accepts(to_milli(line["qty"])) for line in lines):
+            raise Refused("invalid")
+        asked: dict[str, int] = {}
+        for line in lines:
+            asked[line["sku"]] = asked.get(line["sku"], 0) + to_milli(line["qty"])
+        for sku, qty in asked.items():
+            if qty > sum(entry.qty for entry in order.allocated if entry.sku == sku):
+                raise Refused("exceeds")
+        return asked
+
+    def _ordered_parts(self, order: Order, lines: list[Step]) -> list[Entry]:
+        asked = self._asked_of_order(order, lines)
+        return list(chain.from_iterable(split_off(order.allocated, qty, sku) for sku, qty in asked.items()))
+
+    def op_ship(self, step: Step) -> Result:
+        order = self._known_order(step["order"])
+        if "lines" in step:
+            lines = step["lines"]
+            self._asked_of_order(order, lines)
+        else:
+            left = {entry.sku: 0 for entry in order.allocated}
+            for entry in order.allocated:
+                left[entry.sku] += entry.qty
+            lines = [{"sku": sku, "qty": from_milli(qty)} for sku, qty in left.items()]
+        if not lines:
+            raise Refused("exceeds")
+        moves = ShipPlan(self, order).moves_for(lines)
+
+        shipped = []
+        for entry, row, qty in moves:
+            entry.qty -= qty
+            if entry.position is not None:
+                entry.position.allocated -= qty
+            if row is not None:
+                row.on_hand -= qty
+            shipped.append(Entry(entry.sku, qty, entry.kind, row, entry.channel))
+        order.allocated = [entry for entry in order.allocated if entry.qty]
+        order.shipped += shipped
+        return described(shipped)
+
+    def op_unship(self, step: Step) -> Result:
+        order = self._known_order(step["order"])
+        if not order.shipped:
+            raise Refused("already_done")
+        for entry in order.shipped:
+            if entry.position is not None:
+                entry.position = self._row_again(entry.position)
+                entry.position.on_hand += entry.qty
+                if entry.kind == "stock":
+                    entry.position.allocated += entry.qty
+            if entry.kind == "preorder":
+                entry.position = None
+        order.allocated += order.shipped
+        order.shipped = []
+        return described([])
+
+    def _row_again(self, row: Position) -> Position:
+        """The row, or the one that stands in its place after it was removed."""
+        if row in self.rows.get((row.sku, row.location), []):
+            return row
+        found = self.find(row.sku, row.location, row.lot, row.saleable)
+        return found or self.add_position(row.sku, row.location, row.lot, row.saleable)
+
+    def op_return(self, step: Step) -> Result:
+        order = self._known_order(step["order"])
+        sku, place = step["sku"], self.place(step["location"])
+        policy = self.policy(sku)
+        qty, restock = to_milli(step["qty"]), to_milli(step.get("restock", step["qty"]))
+        if not policy.accepts(qty) or not (restock == 0 or policy.accepts(restock)) or restock > qty:
+            raise Refused("invalid")
+        if qty > sum(entry.qty for entry in order.shipped if entry.sku == sku):
+            raise Refused("exceeds")
+        split_off(order.shipped, qty, sku)
+        if restock and policy.track:
+            self.row_for(sku, place).on_hand += restock
+        return Result(taken=from_milli(qty))
+
+    def op_reallocate(self, step: Step) -> Result:
+        order = self._known_order(step["order"])
+        sku, source, target = step["sku"], self.place(step["from"]), self.place(step["to"])
+        policy, qty = self.policy(sku), to_milli(step["qty"])
+        if not policy.accepts(qty) or source == target:
+            raise Refused("invalid")
+        there = [entry for entry in order.allocated if entry.sku == sku and located(entry) == source]
+        if qty > sum(entry.qty for entry in there):
+            raise Refused("exceeds")
+        if not self.enabled[target] or qty > self.free_at(sku, target):
+            raise Refused("insufficient", [sku])
+        parts = split_off(there, qty)
+        new = list(self._from_free(sku, target, qty))
+        self._give_back(parts, "allocated")
+        self._promise(new, "allocated")
+        order.allocated = [entry for entry in order.allocated if entry.qty] + new
+        return described(new)
+
+    def _from_free(self, sku: str, place: str, qty: int) -> list[Entry]:
+        """Entries over the free saleable units of a place, in removal order; the caller has checked the sum."""
+        entries = []
+        for row in self.at(sku, place):
+            part = min(qty, row.free)
+            if row.saleable and part > 0:
+                entries.append(Entry(sku, part, position=row))
+                qty -= part
+        return entries
+
+    # The till
+
+    def op_sell(self, step: Step) -> Result:
+        place = self.place(step["location"])
+        wanted = self.demand(step["lines"])
+        partial = step.get("mode") == "partial"
+        entries: list[Entry] = []
+        short = []
+        for (sku, named), asked in wanted.items():
+            policy, qty = self.policies[sku], asked
+            if not policy.track:
+                entries.append(Entry(sku, qty, "untracked"))
+                continue
+            free = self.free_at(sku, place) if self.enabled[place] and named in (None, place) else 0
+            if asked > free:
+                short.append(sku)
+                qty = policy.most_sellable(max(0, free)) if partial else 0
+            entries += self._from_free(sku, place, qty)
+        if short and (not partial or not entries):
+            raise Refused("insufficient", short)
+        for entry in entries:
+            if entry.position is not None:
+                entry.position.on_hand -= entry.qty
+        return described(entries, short)
+
+    # Goods
+
+    def op_adjust(self, step: Step) -> Result:
+        sku, place = step["sku"], self.place(step["location"])
+        policy, delta = self.policy(sku), to_milli(step["delta"])
+        if policy.track and not self.rows.get((sku, place)):
+            raise Refused("not_found")
+        if not policy.accepts(abs(delta)):
+            raise Refused("invalid")
+        self._must_stay_above_floor(sku, self.total(sku, place, "on_hand") + delta)
+        self._move_level(sku, place, delta)
+        return Result()
+
+    def op_count(self, step: Step) -> Result:
+        sku, place = step["sku"], self.place(step["location"])
+        policy, counted = self.policy(sku), to_milli(step["on_hand"])
+        now = self.total(sku, place, "on_hand")
+        new = counted if step.get("book") is None else now + counted - to_milli(step["book"])
+        if not policy.accepts(abs(new)) and new != 0:
+            raise Refused("invalid")
+        self._must_stay_above_floor(sku, new)
+        if policy.count_floor == "allocated" and new < self.total(sku, place, "allocated"):
+            raise Refused("refused")
+        if policy.track:
+            self.row_for(sku, place)
+            self._move_level(sku, place, new - now)
+        return Result()
+
+    def _must_stay_above_floor(self, sku: str, level: int) -> None:
+        policy = self.policies[sku]
+        if not policy.backorder and level < -policy.limit:
+            raise Refused("invalid")
+
+    def _move_level(self, sku: str, place: str, delta: int) -> None:
+        if not self.policies[sku].track:
+            return
+        if delta >= 0:
+            self.row_for(sku, place).on_hand += delta
+            return
+        left = -delta
+        rows = self.at(sku, place)
+        for spare in (lambda row: min(row.free, row.on_hand), lambda row: row.on_hand):  # promised units last
+            for row in rows:
+                part = max(0, min(left, spare(row)))
+                row.on_hand -= part
+                left -= part
+        if left:
+            self.row_for(sku, place).on_hand -= left
+
+    def op_receive(self, step: Step) -> Result:
+        sku, place = step["sku"], self.place(step["location"])
+        policy, qty = self.policy(sku), to_milli(step["qty"])
+        if not policy.accepts(qty):
+            raise Refused("invalid")
+        if policy.track:
+            expected = qty
+            for row in self.rows.get((sku, place), []):
+                part = min(expected, row.incoming)
+                row.incoming -= part
+                expected -= part
+            self.row_for(sku, place).on_hand += qty
+        return Result()
+
+    def op_transfer(self, step: Step) -> Result:
+        sku, source, target = step["sku"], self.place(step["from"]), self.place(step["to"])
+        policy, qty = self.policy(sku), to_milli(step["qty"])
+        if not policy.accepts(qty) or source == target:
+            raise Refused("invalid")
+        if not policy.track:
+            return Result()
+        rows = self.at(sku, source)
+        if qty > sum(row.free for row in rows):
+            raise Refused("insufficient", [sku])
+        for row in rows:
+            part = max(0, min(qty, row.free))
+            qty -= part
+            if part:
+                row.on_hand -= part
+                arrived = self.row_for(sku, target, row.lot)
+                arrived.on_hand += part
+                arrived.received = arrived.received or row.received
+                arrived.expiry = arrived.expiry or row.expiry
+        return Result()
+
+    def op_remove_position(self, step: Step) -> Result:
+        sku, place = step["sku"], self.place(step["location"])
+        self.policy(sku)
+        rows = self.rows.get((sku, place))
+        if rows is None:
+            raise Refused("not_found")
+        if not step.get("force") and any(getattr(row, counter) for row in rows for counter in COUNTERS):
+            raise Refused("refused")
+        del self.rows[sku, place]
+        for hold in self.holds.values():
+            hold.entries = [entry for entry in hold.entries if entry.position not in rows]
+        for order in self.orders.values():
+            order.allocated = [entry for entry in order.allocated if entry.position not in rows]
+        return Result()
+
+    def op_reorder(self, step: Step) -> Result:
+        sku, place = step["sku"], self.place(step["location"])
+        policy = self.policy(sku)
+        low, high, multiple = to_milli(step["min"]), to_milli(step["max"]), to_milli(step.get("multiple", 1))
+        if low > high or low < 0 or multiple <= 0:
+            raise Refused("invalid")
+        counted = {counter: self.total(sku, place, counter) for counter in COUNTERS}
+        forecast = counted["on_hand"] + counted["incoming"] - counted["allocated"]
+        qty = 0
+        if forecast < low:
+            qty = -(-(high - forecast) // multiple) * multiple
+        if qty and step.get("order") and policy.track:
+            self.row_for(sku, place).incoming += qty
+        return Result(values={"qty": from_milli(qty), "forecast": from_milli(forecast)})
+
+    # Rules and time
+
+    def op_set_policy(self, step: Step) -> Result:
+        self.policy(step["sku"]).update(step["policy"])
+        return Result()
+
+    def op_tick(self, step: Step) -> Result:
+        if isinstance(step["seconds"], bool) or not isinstance(step["seconds"], int) or step["seconds"] < 0:
+            raise Refused("invalid")
+        self.now += step["seconds"]
+        for hold in self.holds.values():
+            if hold.state == "open" and hold.deadline is not None and self.now >= hold.deadline:
+                self._give_back(hold.entries, "held")
+                hold.entries, hold.state = [], "expired"
+        return Result()
+
+    def op_race(self, step: Step) -> Result:
+        counts: dict[str, int] = {}
+        for one in step["steps"]:
+            word = self.do(one).word
+            counts[word] = counts.get(word, 0) + 1
+        return Result(values={"counts": counts})
+
+    # Reading the end
+
+    def levels(self, sku: str, location: str | None = None, lot: str | None = None) -> dict[str, Any]:
+        """The counters of an item: in a lot, at a place, or over all places; zero where it has no position."""
+        places = list(self.enabled) if location is None else [location]
+        rows = [row for place in places for row in self.rows.get((sku, place), []) if lot is None or row.lot == lot]
+        counters = {counter: sum(getattr(row, counter) for row in rows) for counter in COUNTERS}
+        counters["free"] = counters["on_hand"] - counters["allocated"] - counters["held"]
+        return {name: from_milli(qty) for name, qty in counters.items()}
+
+    def digest(self) -> tuple[Any, ...]:
+        """All that an operation can change but the keys; equal digests are equal states."""
+        rows = [
+            (row.sku, row.location, row.lot, row.saleable, row.on_hand, row.allocated, row.held, row.incoming)
+            for row in in_removal_order(list(chain.from_iterable(self.rows.values())), "fifo")
+        ]
+        holds = [(ref, hold.state, hold.deadline, book_of(hold.entries)) for ref, hold in self.holds.items()]
+        orders = [
+            (name, order.cancelled, book_of(order.allocated), book_of(order.shipped))
+            for name, order in self.orders.items()
+        ]
+        quotas = sorted((key, qty) for key, qty in self.preordered.items() if qty)
+        return (self.now, sorted(rows, key=repr), sorted(holds), sorted(orders), quotas, repr(self.policies))
+
+
+class ShipPlan:
+    """Which units leave from where for one shipment, worked out before anything leaves.
+
+    A move is (entry of the order that is met, row the goods leave from or None, milli-units).
+    """
+
+    def __init__(self, model: StockModel, order: Order) -> None:
+        self.model = model
+        self.entries = order.allocated
+        self.left = {id(entry): entry.qty for entry in order.allocated}
+        self.gone: dict[Position, int] = {}  # on_hand that leaves
+        self.freed = Scratch()
+        self.moves: list[tuple[Entry, Position | None, int]] = []
+
+    def moves_for(self, lines: list[Step]) -> list[tuple[Entry, Position | None, int]]:
+        """All moves, lines that name a place first. Refused("insufficient") when one cannot be met."""
+        for line in sorted(lines, key=lambda line: "location" not in line):
+            sku, qty = line["sku"], to_milli(line["qty"])
+            if not self.model.policies[sku].track:
+                self._meet(sku, None, None, qty)
+            elif "location" in line:
+                self._leave(sku, line["location"], qty)
+            else:
+                for place, part in self._where_allocated(sku, qty):
+                    self._leave(sku, place, part)
+        return self.moves
+
+    def _where_allocated(self, sku: str, qty: int) -> list[tuple[str, int]]:
+        parts = []
+        for entry in self.entries:
+            part = min(qty, self.left[id(entry)]) if entry.sku == sku else 0
+            qty -= part
+            place = located(entry)
+            if part and place is not None:
+                parts.append((place, part))
+            elif part and entry.kind == "preorder":
+                parts += self._where_free(sku, entry.channel or "", part)
+        return parts
+
+    def _where_free(self, sku: str, channel: str, qty: int) -> list[tuple[str, int]]:
+        parts = []
+        for place in self.model.open_places(sku, self.model.channels[channel]["locations"]):
+            part = max(0, min(qty, self.model.free_at(sku, place, self.freed)))
+            parts.append((place, part))
+            qty -= part
+        if qty:
+            raise Refused("insufficient", [sku])
+        return parts
+
+    def _leave(self, sku: str, place: str, qty: int) -> None:
+        """Ship from a place: first what the order has there and is there, then other free units of the place."""
+        for entry in self.entries:
+            row = entry.position
+            if entry.sku == sku and row is not None and row.location == place:
+                there = max(0, row.on_hand - self.gone.get(row, 0))
+                qty -= self._move(entry, row, min(qty, there))
+        for row in self.model.at(sku, place):
+            part = max(0, min(qty, row.free + self.freed.free[row], row.on_hand - self.gone.get(row, 0)))
+            if row.saleable and part:
+                self._meet(sku, place, row, part)
+                self.freed.free[row] -= part
+                qty -= part
+        if qty:
+            raise Refused("insufficient", [sku])
+
+    def _meet(self, sku: str, place: str | None, row: Position | None, qty: int) -> None:
+        """Let units of a row stand for allocated ones: those at the same place first, then the earliest."""
+        for entry in sorted(self.entries, key=lambda entry: located(entry) != place):
+            if entry.sku == sku:
+                part = self._move(entry, row, qty)
+                qty -= part
+                if entry.position is not None:
+                    self.freed.free[entry.position] += part
+
+    def _move(self, entry: Entry, row: Position | None, qty: int) -> int:
+        part = min(qty, self.left[id(entry)])
+        if part > 0:
+            self.left[id(entry)] -= part
+            self.moves.append((entry, row, part))
+            if row is not None:
+                self.gone[row] = self.gone.get(row, 0) + part
+        return max(0, part)
+
+
+def located(entry: Entry) -> str | None:
+    return entry.position.location if entry.position is not None else None
+
+
+def book_of(entries: list[Entry]) -> list[tuple[Any, ...]]:
+    return [(entry.sku, entry.qty, entry.kind, located(entry), entry.channel or "", entry.owed) for entry in entries]
+
+
+def split_off(entries: list[Entry], qty: int, sku: str | None = None) -> list[Entry]:
+    """The earliest milli-units of a list (of one item) as entries of their own; the list keeps the rest."""
+    parts = []
+    for entry in entries:
+        part = min(qty, entry.qty) if sku in (None, entry.sku) else 0
+        if part:
+            parts.append(Entry(entry.sku, part, entry.kind, entry.position, entry.channel, entry.owed))
+            entry.qty -= part
+            qty -= part
+    entries[:] = [entry for entry in entries if entry.qty]
+    return parts
+
+
+def interleavings(steps: list[Step]) -> list[list[Step]]:
+    """Orders in which the steps of a race can take effect: all of up to four steps, else a fixed sample."""
+    if len(steps) <= 4:
+        return [list(order) for order in permutations(steps)]
+    rng = random.Random(len(steps))
+    sample = [rng.sample(steps, len(steps)) for _ in range(INTERLEAVINGS_MAX - 2)]
+    return [list(steps), list(reversed(steps)), *sample]

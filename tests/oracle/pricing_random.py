@@ -1,0 +1,370 @@
+"""Random valid pricing cases, the same for the same seed: small baskets on which promotions overlap.
+
+`random_case(rng, level)` draws one case. Levels, each holding what the ones before hold:
+
+| level | what it adds |
+|---|---|
+| item | one to three promotions on items and orders, priority mode, no limits |
+| sets | bundles, multibuys, buy-gets, quantity groups, conditions, catalog stage, exclusives and groups |
+| full | taxes, charges, deposits, floors, returns, weights, coupons, limits, tenders, rounding rules |
+
+and apart from them `best`: at most 8 units, overlapping offers on units, selection best_deal; `tax`: one order discount
+at most, every tax setting.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+LEVELS = ("item", "sets", "full", "best", "tax")
+SKUS = ("A", "B", "C", "D")
+CATEGORIES = {"A": ["x"], "B": ["x", "y"], "C": ["y"], "D": ["z"]}
+PRICES = (99, 100, 105, 250, 333, 499, 1000, 1001, 1999, 5000)
+PERCENTS = (5, 7, 10, 12.5, 15, 20, 25, 33, 50, 100)
+AMOUNTS = (1, 10, 33, 50, 100, 199, 250, 500, 1500)
+
+Make = Callable[[random.Random], dict[str, Any]]
+
+
+def target(rng: random.Random) -> dict[str, Any]:
+    draw = rng.random()
+    if draw < 0.4:
+        return {"all": True}
+    if draw < 0.7:
+        return {"skus": sorted(rng.sample(SKUS, rng.randint(1, 3)))}
+    return {"categories": sorted(rng.sample(("x", "y", "z"), rng.randint(1, 2)))}
+
+
+def narrow_target(rng: random.Random) -> dict[str, Any]:
+    """A target with the limits that only item benefits know."""
+    found = target(rng)
+    draw = rng.random()
+    if draw < 0.15:
+        found |= {"max_units": rng.randint(1, 3), "pick": rng.choice(("cheapest", "dearest", "as_listed"))}
+    elif draw < 0.25:
+        found["max_units_per_line"] = rng.randint(1, 2)
+    elif draw < 0.35:
+        found["unit_price_min"] = rng.choice(PRICES)
+    elif draw < 0.45:
+        found["unit_price_max"] = rng.choice(PRICES)
+    elif draw < 0.5:
+        found["exclude_discounted"] = True
+    return found
+
+
+def item_percent(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "item_percent_off", "percent": rng.choice(PERCENTS), "target": narrow_target(rng)}
+    if rng.random() < 0.15:
+        found["cap_minor"] = rng.choice(AMOUNTS)
+    if rng.random() < 0.15:
+        found["base"] = "original"
+    return found
+
+
+def item_amount(rng: random.Random) -> dict[str, Any]:
+    apply = rng.choice(("per_unit", "per_unit", "per_line"))
+    return {
+        "type": "item_amount_off",
+        "amount_minor": rng.choice(AMOUNTS),
+        "apply": apply,
+        "target": narrow_target(rng),
+    }
+
+
+def item_fixed(rng: random.Random) -> dict[str, Any]:
+    return {"type": "item_fixed_price", "price_minor": rng.choice(PRICES), "target": target(rng)}
+
+
+def cheapest(rng: random.Random) -> dict[str, Any]:
+    return {
+        "type": "cheapest_percent_off",
+        "percent": rng.choice(PERCENTS),
+        "units": rng.randint(1, 2),
+        "target": {"all": True},
+    }
+
+
+def first_then(rng: random.Random) -> dict[str, Any]:
+    first, further = rng.choice(AMOUNTS), rng.choice(AMOUNTS)
+    return {"type": "first_then_amount", "first_minor": first, "additional_minor": further, "target": {"all": True}}
+
+
+def order_percent(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "order_percent_off", "percent": rng.choice(PERCENTS), "target": target(rng)}
+    if rng.random() < 0.2:
+        found["cap_minor"] = rng.choice(AMOUNTS)
+    return found
+
+
+def order_amount(rng: random.Random) -> dict[str, Any]:
+    return {"type": "order_amount_off", "amount_minor": rng.choice(AMOUNTS), "target": target(rng)}
+
+
+def order_total(rng: random.Random) -> dict[str, Any]:
+    return {"type": "order_fixed_total", "total_minor": rng.choice((500, 1000, 2500))}
+
+
+def quantity_break(rng: random.Random) -> dict[str, Any]:
+    steps = sorted(rng.sample(range(2, 8), 2))
+    prices = sorted(rng.sample(PRICES, 2), reverse=True)
+    tiers = [{"min_qty": n, "unit_price_minor": price} for n, price in zip(steps, prices, strict=True)]
+    return {"type": "quantity_break", "target": {"skus": sorted(rng.sample(SKUS, rng.randint(1, 2)))}, "tiers": tiers}
+
+
+def tiered_percent(rng: random.Random) -> dict[str, Any]:
+    basis = rng.choice(("order_subtotal", "eligible_qty"))
+    key, steps = ("min_minor", (1000, 4000)) if basis == "order_subtotal" else ("min_qty", (2, 4))
+    tiers = [{key: step, "percent": percent} for step, percent in zip(steps, (5, 12), strict=True)]
+    return {
+        "type": "tiered_percent",
+        "basis": basis,
+        "base_percent": rng.choice((0, 2)),
+        "target": target(rng),
+        "tiers": tiers,
+    }
+
+
+def tiered_amount(rng: random.Random) -> dict[str, Any]:
+    tiers = [{"min_minor": 500, "amount_minor": 50}, {"min_minor": 3000, "amount_minor": 400}]
+    return {
+        "type": "tiered_amount",
+        "basis": "line_subtotal",
+        "base_minor": rng.choice((0, 10)),
+        "target": {"all": True},
+        "tiers": tiers,
+    }
+
+
+def bundle_price(rng: random.Random) -> dict[str, Any]:
+    price = rng.choice((150, 300, 999, 1500, 2500))
+    if rng.random() < 0.4:
+        wanted = [{"qty": rng.randint(1, 2), "target": target(rng)} for _ in range(2)]
+        return {"type": "bundle_fixed_price", "components": wanted, "price_minor": price, "repeat": rng.random() < 0.7}
+    found: dict[str, Any] = {"type": "bundle_fixed_price", "qty": rng.randint(2, 3), "price_minor": price}
+    found |= {"target": target(rng), "repeat": rng.random() < 0.7}
+    if rng.random() < 0.5:
+        found["pick"] = rng.choice(("cheapest", "dearest"))
+    return found
+
+
+def bundle_off(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"target": target(rng), "qty": rng.randint(2, 3), "repeat": rng.random() < 0.7}
+    if rng.random() < 0.5:
+        return {"type": "bundle_percent_off", "percent": rng.choice(PERCENTS)} | found
+    return {"type": "bundle_amount_off", "amount_minor": rng.choice(AMOUNTS)} | found
+
+
+def multibuy(rng: random.Random) -> dict[str, Any]:
+    return {"type": "multibuy_cheapest_free", "qty": rng.randint(2, 4), "target": target(rng)}
+
+
+def buy_get(rng: random.Random) -> dict[str, Any]:
+    get = {
+        "target": target(rng),
+        "qty": 1,
+        "percent": rng.choice((30, 50, 100)),
+        "pick": rng.choice(("cheapest", "dearest")),
+    }
+    found = {"type": "buy_get", "buy": {"target": target(rng), "qty": rng.randint(1, 2)}, "get": get}
+    return found | {"repeat": rng.random() < 0.7}
+
+
+def quantity_group(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "quantity_group", "group_size": rng.randint(2, 3), "pick": "as_listed"}
+    found |= {"amount_minor": rng.choice(AMOUNTS)} if rng.random() < 0.5 else {"percent": rng.choice(PERCENTS)}
+    return found | {"target": {"all": True}}
+
+
+def free_item(rng: random.Random) -> dict[str, Any]:
+    each = {"qty": rng.randint(1, 3), "target": {"skus": [rng.choice(SKUS)]}}
+    return {"type": "free_item", "sku": "GIFT", "qty": rng.randint(1, 2), "for_each": each}
+
+
+def on_charge(rng: random.Random) -> dict[str, Any]:
+    kind = rng.choice(("percent", "amount", "price"))
+    if kind == "percent":
+        return {"type": "charge_percent_off", "charge": "ship", "percent": rng.choice(PERCENTS)}
+    if kind == "amount":
+        return {"type": "charge_amount_off", "charge": "ship", "amount_minor": rng.choice(AMOUNTS)}
+    return {"type": "charge_fixed_price", "charge": "ship", "price_minor": rng.choice((0, 100, 199))}
+
+
+ITEM: tuple[Make, ...] = (
+    item_percent,
+    item_amount,
+    item_fixed,
+    cheapest,
+    first_then,
+    order_percent,
+    order_amount,
+    order_total,
+    quantity_break,
+    tiered_percent,
+    tiered_amount,
+)
+SETS: tuple[Make, ...] = (bundle_price, bundle_off, multibuy, buy_get, quantity_group)
+ON_UNITS: tuple[Make, ...] = (*SETS, item_percent, item_amount, item_fixed, cheapest)
+EXTRA: tuple[Make, ...] = (free_item, on_charge)
+
+
+def condition(rng: random.Random) -> dict[str, Any]:
+    kind = rng.choice(("min_subtotal", "max_subtotal", "min_qty", "max_qty", "min_line_qty", "min_value", "contains"))
+    if kind in ("min_subtotal", "max_subtotal"):
+        found: dict[str, Any] = {"type": kind, "amount_minor": rng.choice((500, 1000, 3000))}
+        if kind == "min_subtotal" and rng.random() < 0.3:
+            found["base"] = "original"
+        return found
+    if kind == "min_value":
+        return {"type": kind, "amount_minor": rng.choice((300, 1000)), "target": target(rng)}
+    if kind == "contains":
+        return {"type": kind, "target": {"skus": sorted(rng.sample(SKUS, 2))}}
+    if kind == "min_line_qty":
+        return {"type": kind, "qty": rng.randint(1, 3)}
+    return {"type": kind, "qty": rng.randint(1, 5), "target": target(rng)}
+
+
+def limits(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if rng.random() < 0.4:
+        found["max_applications"] = rng.randint(1, 2)
+    if rng.random() < 0.4:
+        found |= {"budget_minor": rng.choice((100, 500, 2000)), "budget_spent_minor": rng.choice((0, 50, 100))}
+        if rng.random() < 0.4:
+            found["on_exceed"] = "skip"
+    if rng.random() < 0.3:
+        found |= {"max_uses": 10, "used": rng.choice((9, 10)), "cancelled_uses": 1}
+        found["release_on_cancel"] = rng.random() < 0.5
+    return found
+
+
+def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: str) -> dict[str, Any]:
+    benefits = [rng.choice(makers)(rng) for _ in range(2 if rng.random() < 0.1 else 1)]
+    found: dict[str, Any] = {"id": f"p{number}", "conditions": [], "benefits": benefits}
+    if rng.random() < 0.5:
+        found["priority"] = rng.randint(0, 5)
+    if level == "item":
+        return found
+    if rng.random() < 0.3:
+        found["conditions"] = [condition(rng)]
+    if level == "best":
+        if rng.random() < 0.15:
+            found["limits"] = {"max_applications": rng.randint(1, 2)}
+        return found
+    if rng.random() < 0.15:
+        found["group"] = rng.choice(("g", "h"))
+    elif rng.random() < 0.1:
+        found["exclusive"] = True
+    if rng.random() < 0.1:
+        found["benefits"] = [{"type": "item_percent_off", "percent": rng.choice((5, 10, 20)), "target": target(rng)}]
+        found["stage"] = "catalog"
+    if level == "full":
+        if rng.random() < 0.25:
+            found["limits"] = limits(rng)
+        if rng.random() < 0.2:
+            found["coupon"] = rng.choice(("SAVE", "MORE"))
+        if rng.random() < 0.1:
+            found["funded_by"] = "vendor"
+    return found
+
+
+def item(rng: random.Random, level: str, line: int) -> dict[str, Any]:
+    sku = rng.choice(SKUS)
+    most = 2 if level == "best" else 4
+    found: dict[str, Any] = {"sku": sku, "category": CATEGORIES[sku], "qty": rng.randint(1, most)}
+    found["unit_price_minor"] = rng.choice(PRICES)
+    if level in ("full", "tax"):
+        if rng.random() < 0.8:
+            found["tax_class"] = rng.choice(("std", "red"))
+        if rng.random() < 0.1 and line > 0:
+            found["qty"] = -rng.randint(1, 2)
+        elif rng.random() < 0.1:
+            found["qty"] = rng.choice(("0.5", "1.25", "0.333"))
+    if level == "full":
+        if rng.random() < 0.15:
+            found["min_price_minor"] = found["unit_price_minor"] * rng.randint(50, 95) // 100
+        if rng.random() < 0.1:
+            found["discountable"] = False
+        if rng.random() < 0.1 and isinstance(found["qty"], int):
+            found["deposit_minor"] = rng.choice((8, 15, 25))
+    return found
+
+
+def tax(rng: random.Random) -> dict[str, Any]:
+    std: list[dict[str, Any]] = [{"name": "VAT", "percent": rng.choice((19, 20, 8.875))}]
+    if rng.random() < 0.3:
+        std.append({"name": "LOCAL", "percent": rng.choice((1, 2.5, 9.975))})
+        if rng.random() < 0.5:
+            std[1]["on"] = ["VAT"]
+    if rng.random() < 0.2:
+        std.append({"name": "ECO", "amount_minor_per_unit": rng.choice((3, 10))})
+    red = [{"name": rng.choice(("VAT", "RED")), "percent": rng.choice((5, 7))}]
+    found: dict[str, Any] = {"mode": rng.choice(("inclusive", "exclusive")), "rates": {"std": std, "red": red}}
+    if found["mode"] == "exclusive" and rng.random() < 0.2:
+        red[0]["mode"] = "inclusive"
+    found |= {"round_at": rng.choice(("unit", "line", "total")), "rounding": "half_up"}
+    if rng.random() < 0.2:
+        found["round_target"] = "net"
+    if rng.random() < 0.2:
+        found["base"] = "before_discount"
+    return found
+
+
+def tender(rng: random.Random) -> dict[str, Any]:
+    step, mode = rng.choice((5, 10, 50)), rng.choice(("half_up", "half_down", "up", "down"))
+    payments: list[dict[str, Any]] = [{"method": "cash"}]
+    if rng.random() < 0.4:
+        payments.insert(0, {"method": "card", "amount_minor": rng.choice((100, 123))})
+    found: dict[str, Any] = {"payments": payments, "cash_rounding": {"increment_minor": step, "mode": mode}}
+    if rng.random() < 0.3:
+        found["gift_cards"] = [{"balance_minor": rng.choice((100, 777))} for _ in range(rng.randint(1, 2))]
+    return found
+
+
+def rules(rng: random.Random, level: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if level in ("sets", "full"):
+        found["group_modes"] = {"g": "best", "h": "first"}
+    if level == "full":
+        if rng.random() < 0.3:
+            found["percent_round_at"] = rng.choice(("unit", "line", "set"))
+        if rng.random() < 0.2:
+            found["rounding"] = "down"
+        if rng.random() < 0.2:
+            found["price_round"] = "after_discount"
+    return found
+
+
+def random_case(rng: random.Random, level: str) -> dict[str, Any]:
+    """One valid case of the level; `expect` is empty. The same rng state draws the same case."""
+    if level not in LEVELS:
+        raise ValueError(f"level: expected one of {LEVELS}, found {level!r}")
+    makers = {
+        "item": ITEM,
+        "sets": ITEM + SETS * 2,
+        "full": ITEM + SETS * 2 + EXTRA,
+        "best": ON_UNITS,
+        "tax": ITEM[5:7],
+    }
+    count = rng.randint(0, 1) if level == "tax" else rng.randint(1, 4)
+    found: dict[str, Any] = {"id": f"random-{level}-{rng.getrandbits(32):08x}", "source": "ringup", "kind": "random"}
+    found |= {"currency": rng.choice(("EUR", "EUR", "CLP", "KWD")), "coupons": []}
+    found["items"] = [item(rng, level, line) for line in range(rng.randint(1, 4))]
+    found["promotions"] = [promotion(rng, n, makers[level], level) for n in range(count)]
+    chosen = rules(rng, level)
+    if chosen:
+        found["rules"] = chosen
+    if level == "best":
+        found["selection"] = "best_deal"
+    if level == "tax" or (level == "full" and rng.random() < 0.6):
+        found["tax"] = tax(rng)
+    if level == "full":
+        if rng.random() < 0.4:
+            found["charges"] = [{"id": "ship", "amount_minor": rng.choice((300, 499)), "tax_class": "std"}]
+        if rng.random() < 0.6:
+            found["coupons"] = rng.sample(("SAVE", "MORE", "NONE"), rng.randint(1, 2))
+        if rng.random() < 0.4:
+            found["tender"] = tender(rng)
+    found["expect"] = {}
+    return found

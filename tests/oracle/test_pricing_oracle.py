@@ -1,0 +1,162 @@
+"""The pricing oracle against the written cases, and the laws of pricing as properties of the oracle.
+
+RINGUP_EXAMPLES sets how many random baskets each law sees (100 by default).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE.parent / "cases" / "pricing"
+
+
+def load(name: str) -> Any:
+    """A plain module beside this test, by its file."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+price_case = load("pricing_oracle").price_case
+random_case = load("pricing_random").random_case
+differences = load("pricing_compare").differences
+
+EXAMPLES = settings(max_examples=int(os.environ.get("RINGUP_EXAMPLES", "100")), deadline=None)
+SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
+LEVELS = st.sampled_from(["item", "sets", "full", "best", "tax"])
+
+
+def all_cases() -> list[Any]:
+    files = [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(CASES.glob("*.json"))]
+    return [pytest.param(case, id=f"{stem}:{case['id']}") for stem, file in files for case in file["cases"]]
+
+
+@pytest.mark.parametrize("case", all_cases())
+def test_written_case(case: dict[str, Any]) -> None:
+    assert differences(case["expect"], price_case(case)) == []
+
+
+def test_the_comparison_sees_a_wrong_cent() -> None:
+    """The control of the test above: an answer off by one is a difference."""
+    case = json.loads((CASES / "item_discounts.json").read_text(encoding="utf-8"))["cases"][0]
+    got = price_case(case)
+    assert differences(case["expect"], {**got, "total_minor": got["total_minor"] + 1}) != []
+    assert differences({"no_such_key": 1}, got) != []
+    assert differences({"line_totals_minor": [1, None]}, {"line_totals_minor": [2, 3]}) != []
+
+
+def test_there_are_enough_cases_and_each_explains_itself() -> None:
+    cases = [param.values[0] for param in all_cases()]
+    assert len(cases) >= 80
+    assert len({case["id"] for case in cases}) == len(cases)
+    assert all(case["note"] and case["expect"] for case in cases)
+
+
+# ---- laws ------------------------------------------------------------------------------------------------------------
+
+
+@EXAMPLES
+@given(seed=SEEDS, level=LEVELS)
+def test_the_parts_sum_to_the_whole(seed: int, level: str) -> None:
+    case = random_case(random.Random(seed), level)
+    got = price_case(case)
+    items = got["subtotal_minor"] - got["discount_minor"]
+    assert sum(got["line_totals_minor"]) == items
+    assert sum(got["line_discounts_minor"]) == got["discount_minor"]
+    assert [sum(units) for units in got["unit_discounts_minor"]] == got["line_discounts_minor"]
+    charge_discount = sum(c["amount_minor"] for c in case.get("charges", [])) - got["charges_minor"]
+    assert sum(got["discount_by_promotion_minor"].values()) == got["discount_minor"] + charge_discount
+    assert sum(got["tax_by_name_minor"].values()) == got["tax_minor"]
+    assert got["total_minor"] == got["net_minor"] + got["tax_minor"] + got["deposit_total_minor"]
+
+
+@EXAMPLES
+@given(seed=SEEDS, level=LEVELS)
+def test_no_unit_is_sold_below_its_floor_or_above_its_price(seed: int, level: str) -> None:
+    case = random_case(random.Random(seed), level)
+    got = price_case(case)
+    for item, discounts in zip(case["items"], got["unit_discounts_minor"], strict=True):
+        for discount in discounts:
+            assert discount >= 0
+            if isinstance(item["qty"], int):
+                assert item["unit_price_minor"] - discount >= item.get("min_price_minor", 0)
+
+
+@EXAMPLES
+@given(seed=SEEDS, level=LEVELS)
+def test_a_promotion_that_touches_nothing_changes_nothing(seed: int, level: str) -> None:
+    case = random_case(random.Random(seed), level)
+    before = price_case(case)
+    stranger = {
+        "id": "stranger",
+        "priority": 9,
+        "conditions": [],
+        "benefits": [{"type": "item_percent_off", "percent": 50, "target": {"skus": ["NOT-THERE"]}}],
+    }
+    case["promotions"].insert(0, stranger)
+    after = price_case(case)
+    assert after == before
+
+
+@EXAMPLES
+@given(seed=SEEDS)
+def test_the_order_of_lines_does_not_change_the_best_deal(seed: int) -> None:
+    rng = random.Random(seed)
+    case = random_case(rng, "best")
+    for promotion in case["promotions"]:
+        for benefit in promotion["benefits"]:
+            # A target that takes only some of equal units takes them by their place in the list.
+            for key in ("max_units_per_line", "max_units", "pick"):
+                benefit.get("target", {}).pop(key, None)
+    total = price_case(case)["discount_minor"]
+    rng.shuffle(case["items"])
+    assert price_case(case)["discount_minor"] == total
+
+
+@EXAMPLES
+@given(seed=SEEDS)
+def test_the_best_deal_is_never_worse_than_any_one_promotion(seed: int) -> None:
+    case = random_case(random.Random(seed), "best")
+    best = price_case(case)["discount_minor"]
+    for promotion in case["promotions"]:
+        alone = {**case, "promotions": [promotion]}
+        assert best >= price_case(alone)["discount_minor"]
+
+
+@EXAMPLES
+@given(seed=SEEDS, level=LEVELS)
+def test_a_case_is_drawn_and_priced_the_same_each_time(seed: int, level: str) -> None:
+    case, again = random_case(random.Random(seed), level), random_case(random.Random(seed), level)
+    assert case == again
+    text = json.dumps(case, sort_keys=True)
+    assert price_case(case) == price_case(again)
+    assert json.dumps(case, sort_keys=True) == text, "pricing must not change the case"
+
+
+@EXAMPLES
+@given(seed=SEEDS)
+def test_what_was_paid_is_what_a_full_return_pays_back(seed: int) -> None:
+    case = random_case(random.Random(seed), "full")
+    case["items"] = [item for item in case["items"] if isinstance(item["qty"], int) and item["qty"] > 0]
+    case.pop("charges", None)  # delivery was rendered: a return of goods does not pay it back
+    assume(case["items"])
+    case["refund"] = {"lines": [{"sku": item["sku"], "qty": item["qty"]} for item in case["items"]]}
+    got = price_case(case)
+    assert got["refund_minor"] == got["total_minor"]

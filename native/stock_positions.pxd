@@ -1,0 +1,64 @@
+# Positions: what stands where, by (item, location, lot), and what is promised of it.
+#
+# Counters change in one place only, `move`.  free = on hand - held - allocated - unavailable.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from ringup.native.index cimport Index, hash_int, index_prefetch
+from ringup.native.table cimport Table
+
+cdef struct PositionRow:  # one cache line
+    int64_t on_hand_milli
+    int64_t held_milli
+    int64_t allocated_milli
+    int64_t unavailable_milli
+    int64_t version  # changes so far
+    int32_t item
+    int32_t location
+    int32_t lot  # row + 1 of the lot; 0: not kept by lot
+    int32_t next  # row + 1 of the item's next position by (location, lot); of the next free row if not live
+    uint32_t live  # 1 while the position exists
+    uint32_t spare
+
+cdef inline uint64_t place_hash(int64_t item, int64_t location) noexcept nogil:
+    return hash_int((<uint64_t>item << 32) ^ <uint64_t>location)
+
+cdef inline int64_t free_of(const PositionRow* position) noexcept nogil:
+    return position.on_hand_milli - position.held_milli - position.allocated_milli - position.unavailable_milli
+
+cdef class Positions:
+    cdef readonly list tables  # for checkpoints and digests, in a fixed order
+    cdef readonly Table positions
+    cdef Table globals
+    cdef Index place_index  # (item, location) -> the first of the place's positions
+    cdef int32_t* heads  # item -> row + 1 of its first position
+    cdef int64_t head_capacity
+
+    cdef inline PositionRow* position_row(self, int64_t row) noexcept nogil:
+        return <PositionRow*>self.positions.row(row)
+
+    cdef inline void prefetch(self, int64_t item, int64_t location) noexcept nogil:
+        """Have the index line of a place on its way before it is looked at."""
+        index_prefetch(&self.place_index, place_hash(item, location))
+
+    cdef inline int64_t first_of_item(self, int64_t item) noexcept nogil:
+        """The item's first position by (location, lot), or -1; go on by `next`."""
+        return self.heads[item] - 1 if item < self.head_capacity else -1
+
+    cdef inline int64_t next_in_place(self, int64_t row) noexcept nogil:
+        """The next lot of the same item at the same location, or -1."""
+        cdef PositionRow* position = self.position_row(row)
+        if position.next == 0 or self.position_row(position.next - 1).location != position.location:
+            return -1
+        return position.next - 1
+
+    cdef int64_t find(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
+    cdef int64_t make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
+    cdef void unmake(self, int64_t row) noexcept nogil
+    cdef void move(
+        self, int64_t row, int64_t on_hand_milli, int64_t held_milli, int64_t allocated_milli, int64_t unavailable_milli
+    ) noexcept nogil
+    cdef int64_t free_milli(self, int64_t item, int64_t location) noexcept nogil
+    cdef void reserve_heads(self, int64_t item) noexcept nogil
+    cdef void link(self, int64_t row) noexcept nogil
+    cdef void rebuild_positions(self) noexcept nogil

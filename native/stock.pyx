@@ -94,7 +94,8 @@ cdef class Stock(Positions):
         self, int64_t location, const Demand* demands, int64_t count, int64_t replaced, int64_t* failed, int64_t* found
     ) noexcept nogil:
         """Whether `demands` are free at `location`; the units of hold `replaced` (-1: none) count as free."""
-        return self.check_take(location, demands, count, &replaced, 1 if replaced >= 0 else 0, False, 0, failed, found)
+        cdef bint own = replaced >= 0 and self.hold_row(replaced).location == location
+        return self.check_take(location, demands, count, &replaced, own, False, 0, failed, found)
 
     cdef int64_t hold(
         self, const uint8_t* id, Span owner, int64_t location, const Demand* demands, int64_t count,

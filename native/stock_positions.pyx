@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport abort, free, realloc
 
-from ringup.native.index cimport Index, index_add, index_free, index_next, index_remove, index_reserve, index_start
+from ringup.native.index cimport index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.table cimport Table
 
 cdef struct PositionGlobals:

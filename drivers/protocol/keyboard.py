@@ -119,8 +119,9 @@ class KeyDecoder:
         table = self.layout.shift if modifiers & _LEFT_AND_RIGHT[SHIFT] else self.layout.plain
         character = table.get(usage, "")
         if modifiers & _LEFT_AND_RIGHT[CTRL] and character:
-            plain = self.layout.plain.get(usage, "").upper()
-            return chr(ord(plain) & 0x1F) if "@" <= plain <= "_" else ""
+            code = ord(self.layout.plain.get(usage) or "\0")
+            code -= 0x20 if 0x61 <= code <= 0x7A else 0
+            return chr(code & 0x1F) if 0x40 <= code <= 0x5F else ""
         if modifiers & _LEFT_AND_RIGHT[GUI] or modifiers & ALT:
             return ""
         return character

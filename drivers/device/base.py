@@ -402,7 +402,9 @@ class Device:
         now_ns = time.monotonic_ns()
         if self._poll_due_ns is not None and now_ns >= self._poll_due_ns:
             self._poll_due_ns = None
-            poll: Job[None] = Job(0, "poll", lambda job: self.poll(), deadline_in(self.job_timeout_s))
+            poll: Job[None] = Job(
+                0, "poll", lambda job: self.poll(), deadline_in(self.job_timeout_s), needs_ready=False
+            )
             with self._changed:
                 self._queue.append(poll)
         next_ns = self._expire()
@@ -418,7 +420,7 @@ class Device:
         waiting_for = self.may_run()
         with self._changed:
             for job in self._queue:
-                if waiting_for is None or job.kind == "poll":
+                if waiting_for is None or not job.needs_ready:
                     self._queue.remove(job)
                     return job
         return None

@@ -53,11 +53,20 @@ class Job(Generic[Result]):
     caller gives up; a job that has not ended by then fails.
     """
 
-    def __init__(self, job_id: int, kind: str, run: Callable[[Job[Result]], Result], deadline_ns: int) -> None:
+    def __init__(
+        self,
+        job_id: int,
+        kind: str,
+        run: Callable[[Job[Result]], Result],
+        deadline_ns: int,
+        *,
+        needs_ready: bool = True,
+    ) -> None:
         self.id = job_id
         self.kind = kind
         self.run = run
         self.deadline_ns = deadline_ns
+        self.needs_ready = needs_ready
         self.attempts = 0
         self.error: str | None = None
         self._state = JobState.QUEUED

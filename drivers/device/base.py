@@ -182,10 +182,21 @@ class Device:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def submit(self, kind: str, run: Callable[[Job[Result]], Result], *, timeout_s: float | None = None) -> Job[Result]:
-        """Queue `run(job)` for the owner thread and return its handle.  Raises QueueFull."""
+    def submit(
+        self,
+        kind: str,
+        run: Callable[[Job[Result]], Result],
+        *,
+        timeout_s: float | None = None,
+        needs_ready: bool = True,
+    ) -> Job[Result]:
+        """Queue `run(job)` for the owner thread and return its handle.  Raises QueueFull.
+
+        `needs_ready` False lets the job run, before those that wait, while `may_run` gives a reason to
+        wait: a drawer opens also when the printer is out of paper.
+        """
         deadline_ns = deadline_in(self.job_timeout_s if timeout_s is None else timeout_s)
-        job = Job(next(self._job_ids), kind, run, deadline_ns)
+        job = Job(next(self._job_ids), kind, run, deadline_ns, needs_ready=needs_ready)
         with self._changed:
             if self._thread is None or self._stopping:
                 raise JobFailed(f"{self.name}: expected a started device, found a stopped one; start it first")

@@ -178,6 +178,11 @@ def request_process_id(token: bytes) -> bytes:
     return GS + b"(H\x06\x0000" + token
 
 
+def clear_buffers() -> bytes:
+    """DLE DC4 8: throw away everything not printed yet; newer printers answer `7%\\0`."""
+    return DLE + b"\x14\x08\x01\x03\x14\x01\x06\x02\x08"
+
+
 def request_model() -> bytes:
     """GS I 67: the model name, answered as `_NAME\\0`.  `request_model()` -> `b"\\x1dIC"`."""
     return GS + b"IC"

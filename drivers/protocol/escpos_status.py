@@ -73,6 +73,11 @@ class ProcessIdReported:
 
 
 @dataclass(frozen=True, slots=True)
+class BuffersCleared:
+    """The answer to escpos.clear_buffers."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextReported:
     """An answer to GS I, such as the model name."""
 
@@ -93,7 +98,7 @@ class Garbage:
     data: bytes
 
 
-Event = StatusReported | ProcessIdReported | TextReported | FlowControl | Garbage
+Event = StatusReported | ProcessIdReported | BuffersCleared | TextReported | FlowControl | Garbage
 Expected = Literal[1, 2, 3, 4, "paper", "drawer"]
 
 
@@ -232,7 +237,7 @@ class StatusParser:
         """Continue a process id (7" d1-d4 NUL) or a text (_... NUL)."""
         frame = self._frame
         is_process_id = frame[0] == 0x37
-        if (is_process_id and len(frame) == 1 and byte != 0x22) or byte >= 0x80 or 0 < byte < 0x20:
+        if (is_process_id and len(frame) == 1 and byte not in (0x22, 0x25)) or byte >= 0x80 or 0 < byte < 0x20:
             events.append(Garbage(bytes(frame)))
             frame.clear()
             return False
@@ -246,7 +251,9 @@ class StatusParser:
         frame.clear()
         if not is_process_id:
             events.append(TextReported(whole[1:].decode("ascii")))
-        elif len(whole) == 6:
+        elif whole == b"\x37\x25":
+            events.append(BuffersCleared())
+        elif len(whole) == 6 and whole[1] == 0x22:
             events.append(ProcessIdReported(whole[2:]))
         else:
             events.append(Garbage(whole + b"\0"))

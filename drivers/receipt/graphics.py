@@ -103,7 +103,7 @@ def text_bits(
     from PIL import Image, ImageDraw
 
     width = char_width * columns
-    image = Image.new("L", (width, char_height), 255)
+    image = Image.new("L", (width, char_height + char_height // 4), 255)  # as tall as a line with its spacing
     draw = ImageDraw.Draw(image)
     parts = [(match.start(), match[0]) for match in re.finditer(r"\S+(?: \S+)*", text)]
     for at, part in parts:
@@ -125,7 +125,7 @@ def text_bits(
             x = float(left_column * char_width)
         else:
             x = (left_column + cells) * char_width - length
-        draw.text((x, char_height - 5), part, 0, _font(path, size), anchor="ls", stroke_width=int(bold) * 0.5)
+        draw.text((x, char_height - 1), part, 0, _font(path, size), anchor="ls", stroke_width=int(bold) * 0.5)
     return image_bits(image)
 
 

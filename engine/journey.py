@@ -29,11 +29,11 @@ from .journey_data import (
 from .journey_prices import (
     ALL_LOCATIONS,
     ALWAYS_FROM_NS,
-    ALWAYS_TO_NS,
     BOOK_ITEM,
     BOOK_NONE,
     BOOK_STORE,
     BOOK_WEEK,
+    NO_END_NS,
     PIECE_MILLI,
     PriceRow,
     find_row,
@@ -44,9 +44,9 @@ from .journey_prices import (
 __all__ = [
     "ALL_LOCATIONS",
     "ALWAYS_FROM_NS",
-    "ALWAYS_TO_NS",
     "FIRST_WEEK",
     "LAST_WEEK",
+    "NO_END_NS",
     "PIECE_MILLI",
     "REASON_COUPON_MATCH",
     "REASON_LOYALTY",

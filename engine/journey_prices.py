@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PIECE_MILLI = 1000
 ALL_LOCATIONS = 0
 ALWAYS_FROM_NS = 0
-ALWAYS_TO_NS = 2**63 - 1
+NO_END_NS = 0
 # A pump shows tenths of a cent and ends in nine; this base makes a tenth of a cent per gallon a whole number.
 PUMP_BASE_QTY_MILLI = 10_000
 PUMP_ENDING, PUMP_STEP = 9, 10
@@ -47,8 +47,8 @@ BOOK_ITEM, BOOK_WEEK, BOOK_STORE, BOOK_NONE = 1, 2, 3, 0
 class PriceRow:
     """price_minor per base_qty_milli, for quantities from min_qty_milli, at one location or at all (0).
 
-    In force in [from_ns, to_ns), UTC ns.  A row of a location beats a row of all; then the highest
-    min_qty_milli not above the quantity wins; then the latest from_ns.
+    In force in [from_ns, to_ns), UTC ns; a to_ns of zero never ends.  A row of a location beats a row of all;
+    then the highest min_qty_milli not above the quantity wins; then the latest from_ns.
     """
 
     item_id: int
@@ -78,7 +78,9 @@ def find_row(rows: Iterable[PriceRow], item_id: int, location_id: int, qty_milli
     for row in rows:
         if row.item_id != item_id or row.location_id not in (ALL_LOCATIONS, location_id):
             continue
-        if not row.from_ns <= now_ns < row.to_ns or row.min_qty_milli > qty_milli:
+        if now_ns < row.from_ns or (row.to_ns != NO_END_NS and now_ns >= row.to_ns):
+            continue
+        if row.min_qty_milli > qty_milli:
             continue
         if best is None or _rank(row) > _rank(best):
             best = row
@@ -89,20 +91,18 @@ def _rank(row: PriceRow) -> tuple[bool, int, int]:
     return row.location_id != ALL_LOCATIONS, row.min_qty_milli, row.from_ns
 
 
-def _amount(quantity: pl.Expr, price: pl.Expr, base: pl.Expr) -> pl.Expr:
+def amount_of(quantity: pl.Expr, price: pl.Expr, base: pl.Expr) -> pl.Expr:
     return (2 * quantity * price + base) // (2 * base)
 
 
-def _with_rate(lines: pl.DataFrame) -> pl.DataFrame:
-    """Add the line's own unit price in lowest terms: price_minor per base pieces."""
+def with_rate(lines: pl.DataFrame, value: str = "shelf_minor") -> pl.DataFrame:
+    """Add the line's own unit price in lowest terms, value per quantity: price per base pieces."""
     import polars as pl
 
-    pairs = lines.select("shelf_minor", "quantity").unique()
+    pairs = lines.select(value, "quantity").unique()
     reduced = [(s, q, s // gcd(s, q), q // gcd(s, q)) for s, q in pairs.iter_rows()]
-    rates = pl.DataFrame(
-        reduced, schema=dict.fromkeys(("shelf_minor", "quantity", "price", "base"), pl.Int64), orient="row"
-    )
-    return lines.join(rates, on=["shelf_minor", "quantity"], how="left", maintain_order="left")
+    rates = pl.DataFrame(reduced, schema=dict.fromkeys((value, "quantity", "price", "base"), pl.Int64), orient="row")
+    return lines.join(rates, on=[value, "quantity"], how="left", maintain_order="left")
 
 
 def _most_common(lines: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -118,7 +118,7 @@ def _most_common(lines: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     )
 
 
-def _sold(lines: pl.DataFrame) -> pl.DataFrame:
+def sold_by_the_piece(lines: pl.DataFrame) -> pl.DataFrame:
     """Return the lines with goods, money and pieces: those that a shelf price could explain."""
     import polars as pl
 
@@ -127,12 +127,17 @@ def _sold(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def labelled_products() -> frozenset[int]:
+    """Return the products whose price is on a label (weighed or cut in the store), by LABEL_SHARE_PERCENT."""
+    return _year()[1]
+
+
 @lru_cache(maxsize=1)
 def _year() -> tuple[pl.DataFrame, frozenset[int]]:
     """Return each item's most common rate of the year, and the items whose price is on a label."""
     import polars as pl
 
-    sold = _with_rate(_sold(transactions(FIRST_WEEK, LAST_WEEK)))
+    sold = with_rate(sold_by_the_piece(transactions(FIRST_WEEK, LAST_WEEK)))
     shared = (
         sold.group_by("product_id", "store_id", "week", "price", "base")
         .agg(pl.len().alias("count"))
@@ -146,21 +151,22 @@ def _year() -> tuple[pl.DataFrame, frozenset[int]]:
     return _most_common(sold, ["product_id"]), frozenset(labelled.to_list())
 
 
-def _store_weeks(sold: pl.DataFrame) -> pl.DataFrame:
-    """Return per (item, store, week) the rate that explains most of its lines, rounding included.
+def best_rates(lines: pl.DataFrame, key: list[str], value: str = "shelf_minor") -> pl.DataFrame:
+    """Return per key the rate that explains most of its lines, rounding included, and how many: support.
 
     A shelf that asks 2.00 for three asks 0.67 for one: the rate 200 per 3 explains both, 67 per 1 does not.
     """
     import polars as pl
 
-    key = ["product_id", "store_id", "week"]
-    rates = sold.select(*key, "price", "base").unique()
+    # Equal lines count together, or a popular item's week would pair thousands of lines with each other.
+    alike = lines.group_by(*key, "quantity", value, "price", "base").agg(pl.len().cast(pl.Int64).alias("count"))
+    rates = alike.select(*key, "price", "base").unique()
     return (
-        rates.join(sold.select(*key, "quantity", "shelf_minor"), on=key)
-        .with_columns(hit=_amount(pl.col("quantity"), pl.col("price"), pl.col("base")) == pl.col("shelf_minor"))
+        rates.join(alike.select(*key, "quantity", value, "count"), on=key)
+        .filter(amount_of(pl.col("quantity"), pl.col("price"), pl.col("base")) == pl.col(value))
         .group_by(*key, "price", "base")
-        .agg(pl.col("hit").sum().cast(pl.Int64).alias("support"))
-        .sort(*key, "support", "base", "price", descending=[False] * 3 + [True, False, False])
+        .agg(pl.col("count").sum().alias("support"))
+        .sort(*key, "support", "base", "price", descending=[False] * len(key) + [True, False, False])
         .group_by(key, maintain_order=True)
         .agg(pl.col("price", "base", "support").first())
     )
@@ -193,13 +199,13 @@ def _fit_pieces(first_week: int, last_week: int) -> tuple[pl.DataFrame, list[Pri
     import polars as pl
 
     key = ["product_id", "store_id", "week"]
-    sold = _with_rate(_sold(transactions(first_week, last_week)))
+    sold = with_rate(sold_by_the_piece(transactions(first_week, last_week)))
     year_rates, labelled_items = _year()
     in_range = _most_common(sold, ["product_id"])
     # What the range itself charges comes first; an item that it does not sell keeps its price of the year.
     items = pl.concat([in_range, year_rates.join(in_range, on="product_id", how="anti")]).sort("product_id")
     on_shelf = sold.filter(~pl.col("product_id").is_in(list(labelled_items)))
-    stores = _store_weeks(on_shelf)
+    stores = best_rates(on_shelf, key)
     weeks = _week_rates(stores, items)
 
     fallback = (
@@ -211,7 +217,7 @@ def _fit_pieces(first_week: int, last_week: int) -> tuple[pl.DataFrame, list[Pri
             default_base=pl.coalesce("week_base", "item_base"),
         )
         .with_columns(
-            default_hit=_amount(pl.col("quantity"), pl.col("default_price"), pl.col("default_base"))
+            default_hit=amount_of(pl.col("quantity"), pl.col("default_price"), pl.col("default_base"))
             == pl.col("shelf_minor")
         )
     )
@@ -227,7 +233,7 @@ def _fit_pieces(first_week: int, last_week: int) -> tuple[pl.DataFrame, list[Pri
         .with_columns(
             hit=pl.when(pl.col("own_price").is_null())
             .then("default_hit")
-            .otherwise(_amount(pl.col("quantity"), pl.col("own_price"), pl.col("own_base")) == pl.col("shelf_minor")),
+            .otherwise(amount_of(pl.col("quantity"), pl.col("own_price"), pl.col("own_base")) == pl.col("shelf_minor")),
             chosen=pl.when(pl.col("own_price").is_null()).then("default_book").otherwise(BOOK_STORE),
         )
         .select(
@@ -239,7 +245,7 @@ def _fit_pieces(first_week: int, last_week: int) -> tuple[pl.DataFrame, list[Pri
     )
 
     rows = [
-        PriceRow(item_id, ALL_LOCATIONS, price, base * PIECE_MILLI, 0, ALWAYS_FROM_NS, ALWAYS_TO_NS)
+        PriceRow(item_id, ALL_LOCATIONS, price, base * PIECE_MILLI, 0, ALWAYS_FROM_NS, NO_END_NS)
         for item_id, price, base in items.select("product_id", "price", "base").iter_rows()
     ]
     bounds = {week: week_bounds_ns(week) for week in range(first_week, last_week + 1)}
@@ -323,7 +329,7 @@ def _fit_pumps(first_week: int, last_week: int) -> tuple[pl.DataFrame, list[Pric
 
     from_ns, to_ns = week_bounds_ns(first_week)[0], week_bounds_ns(last_week)[1]
     rows = [
-        _pump_row(item_id, ALL_LOCATIONS, min(counts, key=lambda n: (-counts[n], n)), ALWAYS_FROM_NS, ALWAYS_TO_NS)
+        _pump_row(item_id, ALL_LOCATIONS, min(counts, key=lambda n: (-counts[n], n)), ALWAYS_FROM_NS, NO_END_NS)
         for item_id, counts in sorted(common.items())
     ]
     support: dict[tuple[int, int], int] = {}
@@ -360,7 +366,7 @@ def fit(first_week: int, last_week: int) -> FittedLines:
         .with_columns(
             pl.col("book", "support_count", "marker_minor").fill_null(0),
             measured=measured,
-            labelled=pl.col("product_id").is_in(list(_year()[1])),
+            labelled=pl.col("product_id").is_in(list(labelled_products())),
             qty_milli=pl.when(measured).then(pl.col("quantity")).otherwise(pl.col("quantity") * PIECE_MILLI),
         )
     )

@@ -160,6 +160,7 @@ def test_lines_keep_the_engines_preconditions(week_51: list[journey.Basket], ite
 
 def test_rows_have_no_rivals() -> None:
     """Two rows of the same specificity in force at once would leave the price to the order of the rows."""
+    always_on = (journey.ALWAYS_FROM_NS, journey.NO_END_NS)
     for first_week, last_week in ((51, 51), (25, 27)):
         spans: dict[tuple[int, int, bool], list[tuple[int, int]]] = defaultdict(list)
         for row in journey.build_price_rows(first_week, last_week):
@@ -171,7 +172,7 @@ def test_rows_have_no_rivals() -> None:
             spans[row.item_id, row.location_id, always].append((row.from_ns, row.to_ns))
         for span in spans.values():
             span.sort()
-            assert all(begin < end for begin, end in span)
+            assert all(begin < end or (begin, end) == always_on for begin, end in span)
             assert all(left[1] <= right[0] for left, right in pairwise(span))
 
 
@@ -195,6 +196,8 @@ def test_find_row_follows_specificity() -> None:
     assert price(3, 6000, 500) == 70
     assert price(3, 6000, 550) == 90
     assert journey.find_row(rows, 7, 3, 1000, 1000) is None
+    endless = dataclasses.replace(row, to_ns=journey.NO_END_NS)
+    assert journey.find_row([endless], 7, 3, 1000, 2**62) is endless
     assert journey.find_row(rows, 8, 3, 1000, 1) is None
 
 

@@ -1,0 +1,211 @@
+"""The handlers of stock: one table of refusals, in the order of the result codes, and what each command does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from ringup.native.catalog import Catalog
+from ringup.native.stock import Stock
+from ringup.native.stock_commands import StockCommands
+from ringup.v1 import stock_pb2 as pb
+from ringup.v1.result_pb2 import ResultCode
+
+MEASURED, UNTRACKED = 1, 2
+DISABLED = 1
+NOW_NS = 1_700_000_000_000_000_000
+DAY_MS = 86_400_000
+ID, OTHER = b"0123456789abcdef", b"fedcba9876543210"
+
+
+class Shop:
+    """A catalogue of four items and two locations, and the commands on its stock."""
+
+    def __init__(self) -> None:
+        self.stock = Stock()
+        self.commands = StockCommands(Catalog(), self.stock)
+        self.commands.define(
+            {b"tea": 0, b"rice": MEASURED, b"bag": UNTRACKED, b"mug": 0}, {b"store": 0, b"shut": DISABLED, b"web": 0}
+        )
+        self.now_ns = NOW_NS
+
+    def send(self, name: str, request: Message, command_id: bytes = ID) -> tuple[str, Any]:
+        code, body = self.commands.command(name, request.SerializeToString(), command_id, self.now_ns)
+        response = getattr(pb, type(request).__name__.replace("Request", "Response"))()
+        response.ParseFromString(body)
+        assert response.code == code
+        return ResultCode.Name(code).removeprefix("RESULT_CODE_"), response
+
+    def receive(self, item: str, qty_milli: int, location: str = "store") -> None:
+        request = pb.ReceiveStockRequest(location_id=location, lines=[line(item, qty_milli)])
+        assert self.send("receive_stock", request)[0] == "OK"
+
+    def levels(self, item: str, location: str = "store") -> tuple[int, int, int]:
+        _, answer = self.send("get_availability", pb.GetAvailabilityRequest(item_ids=[item], location_id=location))
+        position = answer.positions[0]
+        return position.on_hand_milli, position.held_milli, position.free_milli
+
+
+def line(item: str, qty_milli: int) -> pb.StockLine:
+    return pb.StockLine(item_id=item, qty_milli=qty_milli)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+LIMIT = 10**12
+HOLD_LADDER: list[tuple[str, dict[str, Any]]] = [
+    # The first row has every fault; each next row mends what the row above reported.
+    ("FIELD_INVALID", {
+        "hold_id": b"short", "owner": "x" * 65, "location_id": "nowhere", "ttl_ms": -1, "lines": [line("", 0)] * 2001,
+    }),
+    ("FIELD_INVALID", {"hold_id": ID}),
+    ("TOO_MANY", {"owner": "cart 7"}),
+    ("LINES_EMPTY", {"lines": []}),
+    ("QTY_INVALID", {"lines": [line("tea", 1500), line("none", LIMIT + 1000)]}),
+    ("QTY_INVALID", {"lines": [line("tea", -1000), line("none", LIMIT + 1000)]}),
+    ("QTY_TOO_LARGE", {"lines": [line("tea", 6000), line("none", LIMIT + 1000)]}),
+    ("TIME_INVALID", {"lines": [line("tea", 6000), line("none", 1000)]}),
+    ("TIME_INVALID", {"ttl_ms": 31 * DAY_MS + 1}),
+    ("ITEM_UNKNOWN", {"ttl_ms": 31 * DAY_MS}),
+    ("LOCATION_UNKNOWN", {"lines": [line("tea", 6000)]}),
+    ("LOCATION_DISABLED", {"location_id": "shut"}),
+    ("HOLD_COMMITTED", {"location_id": "store"}),
+    ("STOCK_INSUFFICIENT", {"hold_id": OTHER}),
+    ("OK", {"lines": [line("tea", 5000), line("bag", 99000)]}),
+]  # fmt: skip
+
+
+def test_hold_reports_the_first_fault_in_the_order_of_the_codes(shop: Shop) -> None:
+    shop.receive("tea", 7000)
+    used = pb.HoldStockRequest(hold_id=ID, location_id="store", lines=[line("tea", 2000)])
+    assert shop.send("hold_stock", used)[0] == "OK"
+    assert shop.send("commit_hold", pb.CommitHoldRequest(hold_id=ID))[0] == "OK"
+    fields: dict[str, Any] = {}
+    for expected, mended in HOLD_LADDER:
+        fields |= mended
+        found, answer = shop.send("hold_stock", pb.HoldStockRequest(**fields))
+        assert found == expected, (expected, answer)
+        if expected != "OK":
+            assert shop.levels("tea") == (5000, 0, 5000)
+    assert shop.levels("tea") == (5000, 5000, 0)
+    assert shop.levels("bag") == (0, 0, 0)
+    assert answer.deadline_ns == NOW_NS + 31 * DAY_MS * 10**6
+
+
+def test_a_shortage_says_which_line_and_how_much_there_is(shop: Shop) -> None:
+    shop.receive("tea", 5000)
+    lines = [line("bag", 1000), line("tea", 3000), line("tea", 3000)]
+    found, answer = shop.send("hold_stock", pb.HoldStockRequest(location_id="store", lines=lines))
+    assert found == "STOCK_INSUFFICIENT"
+    assert (answer.problem.field, answer.problem.index, answer.problem.subject) == ("lines.qty_milli", 2, "tea")
+    assert (answer.problem.found, answer.problem.limit) == (3000, 5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("receive_stock", {"reference": "x" * 201}, "FIELD_INVALID"),
+        ("receive_stock", {"lines": [line("tea", -1000)]}, "QTY_INVALID"),
+        ("receive_stock", {"lines": [line("rice", 1)]}, "OK"),
+        ("receive_stock", {"lines": [line("rice", LIMIT), line("rice", 1)]}, "QTY_TOO_LARGE"),
+        ("receive_stock", {"lines": [line("tea", LIMIT - 4000)]}, "QTY_TOO_LARGE"),
+        ("receive_stock", {"location_id": ""}, "LOCATION_UNKNOWN"),
+        ("receive_stock", {"location_id": "shut"}, "OK"),
+        ("adjust_stock", {"reason": ""}, "REASON_MISSING"),
+        ("adjust_stock", {"reason": "x" * 201}, "FIELD_INVALID"),
+        ("adjust_stock", {"lines": [line("tea", 0)]}, "QTY_INVALID"),
+        ("adjust_stock", {"lines": [line("tea", -6000)]}, "STOCK_BELOW_LIMIT"),
+        ("adjust_stock", {"lines": [line("tea", -3000), line("tea", -3000)]}, "STOCK_BELOW_LIMIT"),
+        ("adjust_stock", {"lines": [line("tea", -8000), line("tea", 3000)]}, "OK"),
+        ("adjust_stock", {"lines": [line("tea", LIMIT), line("tea", -3000)]}, "STOCK_BELOW_LIMIT"),
+        ("adjust_stock", {"lines": [line("bag", -3000)]}, "OK"),
+    ],
+)
+def test_goods_in_and_corrections(shop: Shop, name: str, fields: dict[str, Any], expected: str) -> None:
+    shop.receive("tea", 5000)
+    default: dict[str, Any] = {"location_id": "store", "lines": [line("tea", 1000)]}
+    if name == "adjust_stock":
+        default["reason"] = "found"
+    request = getattr(pb, {"receive_stock": "ReceiveStockRequest", "adjust_stock": "AdjustStockRequest"}[name])
+    before = [table.digest() for table in shop.stock.tables]
+    found, _ = shop.send(name, request(**(default | fields)))
+    assert found == expected
+    assert ([table.digest() for table in shop.stock.tables] == before) == (
+        expected != "OK" or fields.get("lines") == [line("bag", -3000)]
+    )
+
+
+def test_the_life_of_a_hold(shop: Shop) -> None:
+    shop.receive("tea", 5000)
+    hold = pb.HoldStockRequest(location_id="store", lines=[line("tea", 2000)], ttl_ms=1000, owner="cart 7")
+    _, answer = shop.send("hold_stock", hold, OTHER)
+    assert answer.hold_id == OTHER  # no hold_id: the command's id
+    _, answer = shop.send("get_hold", pb.GetHoldRequest(hold_id=OTHER))
+    assert answer.hold == pb.Hold(
+        hold_id=OTHER, state=pb.HOLD_STATE_OPEN, location_id="store", owner="cart 7",
+        deadline_ns=NOW_NS + 10**9, lines=[line("tea", 2000)],
+    )  # fmt: skip
+    hold.lines[0].qty_milli = 5000  # the same open id again: replaced, its own units count as free
+    assert shop.send("hold_stock", hold, OTHER)[0] == "OK"
+    assert shop.levels("tea") == (5000, 5000, 0)
+    shop.now_ns += 10**9 - 1
+    found, answer = shop.send("extend_hold", pb.ExtendHoldRequest(hold_id=OTHER, ttl_ms=2000))
+    assert (found, answer.deadline_ns) == ("OK", shop.now_ns + 2 * 10**9)
+    shop.now_ns += 2 * 10**9
+    shop.stock.expire(shop.now_ns)
+    assert shop.levels("tea") == (5000, 0, 5000)
+    for name, request in (
+        ("commit_hold", pb.CommitHoldRequest(hold_id=OTHER)),
+        ("release_hold", pb.ReleaseHoldRequest(hold_id=OTHER)),
+        ("extend_hold", pb.ExtendHoldRequest(hold_id=OTHER, ttl_ms=1)),
+    ):
+        found, answer = shop.send(name, request)
+        assert (found, answer.problem.subject) == ("HOLD_EXPIRED", OTHER.hex())
+    assert shop.send("hold_stock", hold, OTHER)[0] == "OK"  # an expired id may be used again
+    assert shop.send("release_hold", pb.ReleaseHoldRequest(hold_id=OTHER))[0] == "OK"
+    assert shop.send("release_hold", pb.ReleaseHoldRequest(hold_id=OTHER))[0] == "HOLD_RELEASED"
+    assert shop.levels("tea") == (5000, 0, 5000)
+
+
+@pytest.mark.parametrize("name", ["extend_hold", "release_hold", "commit_hold", "get_hold"])
+def test_a_hold_is_named_by_16_bytes(shop: Shop, name: str) -> None:
+    request = getattr(pb, name.title().replace("_", "") + "Request")
+    fields = {"ttl_ms": 1} if name == "extend_hold" else {}
+    assert shop.send(name, request(hold_id=ID[:-1], **fields))[0] == "FIELD_INVALID"
+    assert shop.send(name, request(hold_id=ID, **fields))[0] == "HOLD_UNKNOWN"
+    body = request(hold_id=ID, **fields).SerializeToString()
+    assert shop.commands.command(name, body[:-1], ID, NOW_NS) == (-1, b"")
+
+
+def test_extensions_end_31_days_after_the_hold_was_made(shop: Shop) -> None:
+    shop.receive("tea", 5000)
+    assert shop.send("hold_stock", pb.HoldStockRequest(location_id="store", lines=[line("tea", 1000)]))[0] == "OK"
+    shop.now_ns += 30 * DAY_MS * 10**6
+    assert shop.send("extend_hold", pb.ExtendHoldRequest(hold_id=ID, ttl_ms=0))[0] == "TIME_INVALID"
+    found, answer = shop.send("extend_hold", pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS + 1))
+    assert (found, answer.problem.limit) == ("TIME_INVALID", DAY_MS)
+    assert shop.send("extend_hold", pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS))[0] == "OK"
+
+
+def test_availability_at_one_place_and_at_all(shop: Shop) -> None:
+    shop.receive("tea", 5000)
+    shop.receive("tea", 2000, "web")
+    shop.receive("rice", 1234, "web")
+    request = pb.GetAvailabilityRequest(item_ids=["tea", "mug", "rice"])
+    _, answer = shop.send("get_availability", request)
+    found = [(p.item_id, p.location_id, p.on_hand_milli, p.free_milli, p.version) for p in answer.positions]
+    assert found == [("tea", "store", 5000, 5000, 1), ("tea", "web", 2000, 2000, 1), ("rice", "web", 1234, 1234, 1)]
+    request.location_id = "store"
+    _, answer = shop.send("get_availability", request)
+    assert [p.on_hand_milli for p in answer.positions] == [5000, 0, 0]
+    for fields, expected in (
+        ({"item_ids": []}, "LINES_EMPTY"),
+        ({"item_ids": ["tea"] * 1001}, "TOO_MANY"),
+        ({"item_ids": ["tea", "none"]}, "ITEM_UNKNOWN"),
+        ({"item_ids": ["tea"], "location_id": "nowhere"}, "LOCATION_UNKNOWN"),
+    ):
+        assert shop.send("get_availability", pb.GetAvailabilityRequest(**fields))[0] == expected  # type: ignore[arg-type]  # a table of keyword arguments

@@ -1,0 +1,204 @@
+"""The edge: gRPC in, bytes to the sequencer, bytes out.  The only module that knows gRPC.
+
+Commands and queries are not decoded here: a unary request is wrapped as the one command of a
+SessionRequest, a stream's requests go on as they are, and the core reads both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from ringup.engine.contract import FILES, Method, methods
+from ringup.engine.engine import Engine, EngineFailed
+from ringup.engine.sequencer import Overloaded, Stopped
+from ringup.native.core import MalformedRequest
+from ringup.native.envelope import rejected_message, unwrap_reply, wrap_command
+from ringup.v1 import admin_pb2, result_pb2, session_pb2
+
+log = structlog.get_logger()
+
+MESSAGE_BYTES_MAX = 4 << 20
+STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
+STREAMS_PER_CONNECTION_MAX = 100
+RPCS_MAX = 4000
+DRAIN_SECONDS = 5.0
+DRAINING = session_pb2.SessionResponse(draining=True).SerializeToString()
+
+# Tried with a 1 GiB message, a gzip bomb, silent sockets and floods of calls: refused, memory flat.
+SERVER_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.server_handshake_timeout_ms", 1000),
+    ("grpc.max_connection_idle_ms", 10 * 60_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.so_reuseport", 0),  # or a second engine silently shares the port
+]
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class Edge:
+    """The gRPC server of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=RPCS_MAX)
+        self._health = health.aio.HealthServicer()
+        self._draining = asyncio.Event()
+        self._calls_by_code: dict[str, int] = {}
+        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        for method in methods():
+            by_service.setdefault(method.service, {})[method.name] = self._handler(method)
+        for service, handlers in by_service.items():
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        self._services = list(by_service)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+        names = [s.full_name for f in FILES for s in f.services_by_name.values()]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME],
+            self._server,
+        )
+
+    async def start(self, listen: str) -> int:
+        """Serve on `listen` ("host:port", port 0 for any free one); returns the port."""
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise OSError(
+                f"{listen}: expected a free address to listen on, found: {error}; choose another with --listen"
+            ) from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def _set_health(self, status: Any) -> None:
+        for service in ("", *self._services):
+            await self._health.set(service, status)
+
+    async def stop(self) -> None:
+        """Say so on every stream, let what was taken be answered, then close."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._draining.set()
+        await self._server.stop(DRAIN_SECONDS)
+
+    async def fail(self) -> None:
+        """Stop at once: NOT_SERVING first, and no answer to anything."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._draining.set()
+        await self._server.stop(None)
+
+    # Handlers
+
+    def _handler(self, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+        if method.streams:
+            return grpc.stream_stream_rpc_method_handler(self._session)
+        handle: Callable[[bytes, Context], Awaitable[bytes]]
+        if method.kind:
+            handle = self._command_handler(method.kind)
+        elif method.name == "GetReceipt":
+            handle = self._get_receipt
+        elif method.name == "GetStats":
+            handle = self._get_stats
+        else:
+            handle = self._query_handler(method.name)
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def _command_handler(self, kind: int) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        submit = self._submit
+
+        async def command(request: bytes, context: Context) -> bytes:
+            response = await submit(wrap_command(kind, request), context)
+            reply_kind, body = unwrap_reply(response)
+            if reply_kind != kind:
+                message = rejected_message(reply_kind, body)
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message or "the request could not be read")
+            return body
+
+        return command
+
+    def _query_handler(self, name: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        query = self._engine.query
+
+        async def answer(request: bytes, context: Context) -> bytes:
+            try:
+                return query(name, request)
+            except MalformedRequest as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                raise AssertionError("abort raises") from error
+
+        return answer
+
+    async def _get_receipt(self, request: bytes, context: Context) -> bytes:
+        try:
+            return await self._engine.receipt(request)
+        except MalformedRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except EngineFailed as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        raise AssertionError("abort raises")
+
+    async def _get_stats(self, request: bytes, context: Context) -> bytes:
+        return admin_pb2.GetStatsResponse(
+            code=result_pb2.RESULT_CODE_OK,
+            rows=self._engine.core.row_counts(),
+            counters=self._engine.counters(),
+        ).SerializeToString()
+
+    async def _submit(self, request: bytes, context: Context) -> bytes:
+        """Submit for one call; what gives no answer becomes a gRPC status."""
+        try:
+            return await self._engine.submit(request)
+        except MalformedRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Overloaded as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except (Stopped, EngineFailed) as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        raise AssertionError("abort raises")
+
+    async def _session(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
+        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None] = asyncio.Queue(STREAM_BATCHES_MAX)
+        reader = asyncio.ensure_future(self._read_batches(context, taken))
+        drain = asyncio.ensure_future(self._send_draining(context))
+        try:
+            while (item := await taken.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                await context.write(await item)
+        except MalformedRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Overloaded as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except (Stopped, EngineFailed) as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        finally:
+            reader.cancel()
+            drain.cancel()
+
+    async def _read_batches(
+        self, context: Context, taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None]
+    ) -> None:
+        while True:
+            request = await context.read()
+            if request is grpc.aio.EOF:
+                await taken.put(None)
+                return
+            try:
+                await taken.put(self._engine.submit(request))
+            except (MalformedRequest, Overloaded, Stopped) as error:
+                await taken.put(error)
+                return
+
+    async def _send_draining(self, context: Context) -> None:
+        await self._draining.wait()
+        await context.write(DRAINING)

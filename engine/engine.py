@@ -1,0 +1,232 @@
+"""One engine over one data directory: core, sequencer, commit thread and checkpoints, without gRPC.
+
+All use of the core is on one thread, the event loop's: commands and queries need no lock.  Two
+threads work beside it: one commits batches, one writes checkpoints from frozen pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import structlog
+from ringup.engine.journal import JournalError
+from ringup.engine.lmdb_store import CheckpointStore, DirectoryLock, LmdbJournal
+from ringup.engine.record import decode
+from ringup.engine.recovery import Progress, Recovered, recover
+from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
+from ringup.native.envelope import nth_reply, receipt_response
+
+log = structlog.get_logger()
+
+
+class EngineFailed(Exception):
+    """The engine stopped without an answer: the command may have happened; send it again with the same id."""
+
+
+class Engine:
+    """A durable engine.  Make it with `open_engine`; `start` it on a running event loop."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        checkpoint_bytes: int,
+        checkpoint_commands: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Lock the directory and recover the state.
+
+        A checkpoint is due after so many journal bytes or commands, so that the tail to replay stays short.
+        """
+        self.directory = directory
+        self._lock = DirectoryLock(directory)
+        try:
+            self.journal = LmdbJournal(directory / "journal")
+            self._checkpoints = CheckpointStore(directory / "checkpoint")
+            self.journal.acquire()
+            began = time.perf_counter()
+            recovered: Recovered = recover(self.journal, self._checkpoints, progress)
+        except BaseException:
+            self._lock.close()
+            raise
+        self.start_seconds = time.perf_counter() - began
+        self.recovered = recovered
+        self.core = recovered.core
+        self.failed: Callable[[], None] = lambda: None  # called once when a commit fails
+        self.is_failed = False
+        self._layout = self.core.layout()
+        self._digest = recovered.digest
+        self._fresh_checkpoint = recovered.checkpoint_sequence == 0
+        self._checkpoint_bytes, self._checkpoint_commands = checkpoint_bytes, checkpoint_commands
+        self._since_bytes = 0
+        self._since_commands = 0
+        self._writing: Frozen | None = None
+        self.checkpoint_sequence = recovered.checkpoint_sequence
+        self.checkpoint_count = 0
+        self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._checkpoint_thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        if recovered.replayed >= 1000:
+            self._since_commands = checkpoint_commands  # a long tail was replayed: do not replay it twice
+
+    def start(self) -> None:
+        """Bind to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.sequencer = Sequencer(
+            self.core,
+            self._read_reply,
+            self._commit,
+            soon=self._loop.call_soon,
+            checkpoint_due=self._checkpoint_is_due,
+        )
+
+    # Commands and queries, on the event loop's thread
+
+    def submit(self, request: bytes) -> asyncio.Future[bytes]:
+        """Execute a SessionRequest; the future has the SessionResponse when it is durable.
+
+        Raises MalformedRequest, Overloaded or Stopped at once, with nothing executed; the future
+        raises EngineFailed when the engine fails meanwhile.
+        """
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self.sequencer.submit(request, partial(_settle, future))
+        return future
+
+    def query(self, name: str, request: bytes) -> bytes:
+        """Answer a query RPC from the state as it is."""
+        return self.core.query(name, request, time.time_ns())
+
+    async def receipt(self, request: bytes) -> bytes:
+        """Answer GetReceipt: the receipt stands in the journal, in the answer of its sale."""
+        refusal, sequence, index = self.core.find_receipt(request)
+        if sequence == 0:
+            return refusal
+        pending = self.sequencer.pending(sequence)
+        if pending is None:
+            return receipt_response(self._read_reply(sequence, index))
+        reply = pending.reply(index)
+        durable: asyncio.Future[bytes] = self._loop.create_future()
+        pending.waiters.append((partial(_settle, durable), b""))
+        await durable
+        return receipt_response(reply)
+
+    def _read_reply(self, sequence: int, index: int) -> bytes:
+        raw = self.journal.get(sequence)
+        if raw is None:
+            raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
+        return nth_reply(decode(raw, sequence, None).replies, index)
+
+    # Commits
+
+    def _commit(self, batch: Batch) -> None:
+        future = self._commit_thread.submit(write_batch, self.journal, self._layout, batch, self._digest)
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(
+                self._commit_ended, batch, done.exception(), 0 if done.exception() else done.result()
+            )
+        )
+
+    def _commit_ended(self, batch: Batch, error: BaseException | None, record_bytes: int) -> None:
+        if error is not None:
+            self.is_failed = True
+            log.critical("the commit failed: the engine stops", sequence=batch.sequence, error=str(error))
+            self.sequencer.failed()
+            self.failed()
+            return
+        self._digest = batch.digest
+        self._since_bytes += record_bytes
+        self._since_commands += batch.command_count
+        if batch.frozen is not None:
+            self._write_checkpoint(batch, batch.frozen)
+        self.sequencer.committed(batch, record_bytes)
+
+    # Checkpoints
+
+    def _checkpoint_is_due(self) -> bool:
+        due = self._since_bytes >= self._checkpoint_bytes or self._since_commands >= self._checkpoint_commands
+        if not due or self._writing is not None:
+            return False
+        self._since_bytes = self._since_commands = 0
+        return True
+
+    def _describe(self, sequence: int, digest: bytes, counts: dict[str, int]) -> dict[str, object]:
+        return {"sequence": sequence, "digest": digest.hex(), "layout": self._layout, "counts": counts}
+
+    def _write_checkpoint(self, batch: Batch, frozen: Frozen) -> None:
+        self._writing = frozen
+        meta = self._describe(batch.sequence, batch.digest, frozen.counts)
+        future = self._checkpoint_thread.submit(
+            self._checkpoints.write, meta, frozen.pages, fresh=self._fresh_checkpoint
+        )
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._checkpoint_ended, batch.sequence, done.exception())
+        )
+
+    def _checkpoint_ended(self, sequence: int, error: BaseException | None) -> None:
+        assert self._writing is not None
+        if error is None:
+            self._writing.pages.done()
+            self._fresh_checkpoint = False
+            self.checkpoint_sequence = sequence
+            self.checkpoint_count += 1
+        else:
+            # The journal has everything: go on, try again when the next one is due, and say so.
+            self._writing.pages.failed()
+            log.error("the checkpoint could not be written; the next start replays more", error=str(error))
+        self._writing = None
+
+    # The end
+
+    async def stop(self) -> None:
+        """Answer what was taken, write a last checkpoint, release the directory."""
+        if not self.is_failed:
+            idle = self._loop.create_future()
+            self.sequencer.stop(lambda: idle.done() or idle.set_result(None))
+            await idle
+        self._commit_thread.shutdown()
+        while self._writing is not None:
+            await asyncio.sleep(0.01)
+        self._checkpoint_thread.shutdown()
+        if not self.is_failed and self.core.sequence > self.checkpoint_sequence:
+            pages, counts = self.core.checkpoint(), self.core.row_counts()
+            meta = self._describe(self.core.sequence, self._digest, counts)
+            self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
+            pages.done()
+            self.checkpoint_sequence = self.core.sequence
+        self._checkpoints.close()
+        self.journal.close()
+        self._lock.close()
+
+    def counters(self) -> dict[str, int]:
+        """What the engine did since its start and how large it is, by name with unit."""
+        sequencer = self.sequencer.counters
+        return {
+            "requests": sequencer.requests,
+            "commands": sequencer.commands,
+            "commits": sequencer.commits,
+            "replays": sequencer.replays,
+            "refused_overload": sequencer.refused_overload,
+            "written_bytes": sequencer.journal_bytes,
+            "sequence": self.core.sequence,
+            "checkpoints": self.checkpoint_count,
+            "checkpoint_sequence": self.checkpoint_sequence,
+            "state_bytes": self.core.memory_bytes(),
+            "start_ms": int(self.start_seconds * 1000),
+            "replayed_at_start": self.recovered.replayed,
+            **self.journal.health(),
+        }
+
+
+def _settle(future: asyncio.Future[bytes], reply: bytes | None) -> None:
+    if future.done():  # its caller went away; the command happened all the same
+        return
+    if reply is None:
+        future.set_exception(
+            EngineFailed("the engine stopped before the answer: it may have happened; resend with the same id")
+        )
+    else:
+        future.set_result(reply)

@@ -1,0 +1,239 @@
+"""LMDB: the journal and the checkpoints of one data directory.  The only module that knows LMDB.
+
+Two environments, so that a checkpoint never blocks a commit.  Both sync on every commit (LMDB's
+default); neither maps the file for writing, because a full disk would then be a crash (SIGBUS).
+LMDB does not see flipped bits, so journal records carry digests (record.py) and pages a CRC.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+from ringup.engine.journal import AppendUnknown, Fenced, JournalError
+
+FORMAT = 1  # of the data directory; raise it when an older engine could not read it
+MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in them
+_SEQUENCE = struct.Struct(">Q")
+_PAGE = struct.Struct(">HI")  # table number, page number
+_CRC = struct.Struct(">I")
+
+
+class DirectoryInUse(JournalError):
+    """Another process owns the data directory."""
+
+
+class DirectoryLock:
+    """An exclusive lock on a data directory, held until `close` or the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "LOCK"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise JournalError(
+                f"data directory {directory}: expected to be able to write there, found: {error.strerror}; "
+                "choose another with --data-dir or correct its permissions"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._file, 200).decode("utf-8", "replace").strip() or "an unknown process"
+            os.close(self._file)
+            raise DirectoryInUse(
+                f"data directory {directory}: expected it to be free, found it in use by {holder}; "
+                "stop that engine or choose another directory with --data-dir"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the directory go."""
+        os.close(self._file)
+
+
+def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Environment:
+    try:
+        path.mkdir(parents=True, exist_ok=True) if not readonly else None
+        return lmdb.open(
+            str(path), map_size=MAP_BYTES, max_dbs=max_dbs, readonly=readonly, subdir=True, max_spare_txns=2
+        )
+    except (lmdb.Error, OSError) as error:
+        raise JournalError(
+            f"{path}: expected an LMDB environment, found: {error}; is this a data directory?"
+        ) from error
+
+
+class LmdbJournal:
+    """The `Journal` of one machine: one LMDB transaction, one sync, per append."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self._env = _open(path, readonly=readonly)
+        self._epoch = 0
+        try:
+            self._meta = self._env.open_db(b"meta", create=not readonly)
+            self._records = self._env.open_db(b"records", create=not readonly)
+        except lmdb.Error as error:
+            raise JournalError(f"{path}: expected a journal, found: {error}; is this a data directory?") from error
+        with self._env.begin(db=self._meta) as txn:
+            raw = txn.get(b"format")
+            self._engine_id = txn.get(b"engine_id")
+        if raw is not None and int(raw) > FORMAT:
+            self._env.close()
+            raise JournalError(
+                f"{path}: expected data format {FORMAT} or older, found {int(raw)}: a newer RingUp wrote it; "
+                "run that version"
+            )
+        if raw is None and not readonly:
+            with self._env.begin(db=self._meta, write=True) as txn:
+                self._engine_id = uuid.uuid4().hex.encode()
+                txn.put(b"format", str(FORMAT).encode())
+                txn.put(b"engine_id", self._engine_id)
+
+    @property
+    def engine_id(self) -> str:
+        """The journal's identity, made with it; a cursor of another journal is known by it."""
+        return (self._engine_id or b"").decode()
+
+    def acquire(self) -> int:
+        with self._env.begin(db=self._meta, write=True) as txn:
+            self._epoch = int(txn.get(b"epoch", b"0")) + 1
+            txn.put(b"epoch", str(self._epoch).encode())
+        return self._epoch
+
+    def append(self, sequence: int, record: bytes) -> None:
+        try:
+            with self._env.begin(db=self._records, write=True) as txn:
+                if int(txn.get(b"epoch", b"0", db=self._meta)) != self._epoch:
+                    raise Fenced(f"batch {sequence}: another engine took this journal over; this one must stop")
+                if not txn.put(_SEQUENCE.pack(sequence), record, append=True, overwrite=False):
+                    raise AppendUnknown(f"batch {sequence} is in the journal already")
+        except lmdb.Error as error:
+            raise AppendUnknown(f"batch {sequence}: the commit failed: {error}") from error
+
+    def last_sequence(self) -> int:
+        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+            return _SEQUENCE.unpack(cursor.key())[0] if cursor.last() else 0
+
+    def first_sequence(self) -> int:
+        """The oldest record kept; 0 for an empty journal."""
+        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+            return _SEQUENCE.unpack(cursor.key())[0] if cursor.first() else 0
+
+    def get(self, sequence: int) -> bytes | None:
+        with self._env.begin(db=self._records) as txn:
+            return txn.get(_SEQUENCE.pack(sequence))
+
+    def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
+        # A transaction a chunk: a reader that is slow must not keep old pages alive.
+        while True:
+            chunk: list[tuple[int, bytes]] = []
+            size = 0
+            with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+                found = cursor.set_range(_SEQUENCE.pack(from_sequence))
+                while found and size < 4 << 20:
+                    value = cursor.value()
+                    chunk.append((_SEQUENCE.unpack(cursor.key())[0], value))
+                    size += len(value)
+                    found = cursor.next()
+            if not chunk:
+                return
+            yield from chunk
+            from_sequence = chunk[-1][0] + 1
+
+    def trim(self, before_sequence: int) -> int:
+        count = 0
+        with self._env.begin(db=self._records, write=True) as txn, txn.cursor() as cursor:
+            found = cursor.first()
+            while found and _SEQUENCE.unpack(cursor.key())[0] < before_sequence:
+                found = cursor.delete()
+                count += 1
+        return count
+
+    def copy(self, path: Path) -> None:
+        """Write a consistent copy to the empty folder `path`, while the engine runs."""
+        path.mkdir(parents=True, exist_ok=True)
+        self._env.copy(str(path), compact=True)
+
+    def health(self) -> dict[str, int]:
+        """Sizes for people and metrics: bytes used and mapped, readers, the oldest reader's lag."""
+        info, stat = self._env.info(), self._env.stat()
+        oldest = [int(line.split()[2]) for line in self._env.readers().splitlines()[1:] if line.split()[2:3] != ["-"]]
+        return {
+            "journal_used_bytes": (info["last_pgno"] + 1) * stat["psize"],
+            "journal_map_bytes": info["map_size"],
+            "journal_readers": len(oldest),
+            "journal_oldest_reader_lag": max((info["last_txnid"] - txn for txn in oldest), default=0),
+        }
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint that is not what was written; the journal can be folded again instead."""
+
+
+class CheckpointStore:
+    """Pages of the core's tables, with the sequence that they stand for."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self._path = path
+        self._env = _open(path, readonly=readonly, max_dbs=2)
+        self._meta = self._env.open_db(b"meta", create=not readonly)
+        self._pages = self._env.open_db(b"pages", create=not readonly)
+
+    def meta(self) -> dict[str, Any] | None:
+        """What `write` was given with the pages, or None before the first checkpoint."""
+        with self._env.begin(db=self._meta) as txn:
+            raw = txn.get(b"checkpoint")
+        if raw is None:
+            return None
+        body, _, check = raw.rpartition(b"\n")
+        if _CRC.pack(zlib.crc32(body)).hex().encode() != check:
+            raise DamagedCheckpoint(f"{self._path}: the checkpoint's description is damaged")
+        result: dict[str, Any] = json.loads(body)
+        return result
+
+    def write(self, meta: dict[str, Any], pages: Iterable[tuple[int, int, memoryview]], *, fresh: bool) -> int:
+        """Replace the pages given and the description in one transaction; returns the bytes written.
+
+        `fresh` drops all older pages first (the layout changed, or the state was folded anew).
+        """
+        body = json.dumps(meta, sort_keys=True).encode()
+        size = 0
+        with self._env.begin(db=self._pages, write=True) as txn:
+            if fresh:
+                txn.drop(self._pages, delete=False)
+            for table, page, data in pages:
+                key = _PAGE.pack(table, page)
+                txn.put(key, bytes(data) + _CRC.pack(zlib.crc32(data, zlib.crc32(key))))
+                size += len(data)
+            txn.put(b"checkpoint", body + b"\n" + _CRC.pack(zlib.crc32(body)).hex().encode(), db=self._meta)
+        return size
+
+    def pages(self) -> Iterator[tuple[int, int, memoryview]]:
+        """(table number, page number, bytes) of all pages; the views end with the iteration.
+
+        Raises DamagedCheckpoint, which names the page.
+        """
+        with self._env.begin(db=self._pages, buffers=True) as txn, txn.cursor() as cursor:
+            for key, value in cursor:
+                table, page = _PAGE.unpack(key)
+                data = value[: -_CRC.size]
+                if zlib.crc32(data, zlib.crc32(key)) != _CRC.unpack(value[-_CRC.size :])[0]:
+                    raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
+                yield table, page, data
+
+    def close(self) -> None:
+        """Release it."""
+        self._env.close()

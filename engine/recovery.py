@@ -1,0 +1,136 @@
+"""Start, check and verify: the state is the last checkpoint plus the journal's tail.
+
+Every path here is the same fold: batches from the journal go through the same core as live ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringup.engine.journal import Journal, JournalError
+from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
+from ringup.engine.record import GENESIS, DamagedRecord, Record, decode
+from ringup.native.core import Core
+
+Progress = Callable[[int, int], None]  # (batches done, batches in all)
+
+
+class NotDeterministic(JournalError):
+    """Folding the journal gave another answer than the one that was given: this must never be."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """A core that is up to date with its journal."""
+
+    core: Core
+    digest: bytes  # of the last record: the next one links to it
+    checkpoint_sequence: int  # 0 when the state was folded from the first batch
+    replayed: int  # batches folded from the journal
+    note: str  # why an existing checkpoint was not used, or ""
+
+
+def fold(core: Core, record: Record) -> None:
+    """Apply one batch of the journal; the answers must be the ones that were given."""
+    core.begin(record.sequence, record.now_ns)
+    replies = core.apply(record.commands)[0]
+    if record.layout == core.layout()[:16] and replies != record.replies:
+        raise NotDeterministic(
+            f"batch {record.sequence}: folding it again gave other answers than were given; "
+            "keep the data directory and report this"
+        )
+
+
+def load_checkpoint(core: Core, store: CheckpointStore) -> tuple[int, bytes, str]:
+    """Fill an empty core from the checkpoint: (its sequence, the digest of that record, why not)."""
+    meta = store.meta()
+    if meta is None:
+        return 0, GENESIS, ""
+    if meta["layout"] != core.layout():
+        return 0, GENESIS, f"the checkpoint has layout {meta['layout']}, this version has {core.layout()}"
+    counts = meta["counts"]
+    for number, page, data in store.pages():
+        table = core.tables[number]
+        table.load_page(page, data, counts[table.name])
+    for table in core.tables:
+        if table.count != counts[table.name]:
+            raise DamagedCheckpoint(f"table {table.name} has {table.count} rows, expected {counts[table.name]}")
+    core.rebuild()
+    return int(meta["sequence"]), bytes.fromhex(meta["digest"]), ""
+
+
+def recover(journal: Journal, store: CheckpointStore | None, progress: Progress | None = None) -> Recovered:
+    """The state after the last record: from the checkpoint where there is a usable one."""
+    core, note = Core(), ""
+    sequence, digest = 0, GENESIS
+    if store is not None:
+        try:
+            sequence, digest, note = load_checkpoint(core, store)
+        except (DamagedCheckpoint, ValueError) as damage:
+            core, note, sequence, digest = Core(), str(damage), 0, GENESIS
+    last = journal.last_sequence()
+    if sequence > last:
+        raise JournalError(
+            f"the checkpoint stands for batch {sequence}, but the journal ends at {last}: "
+            "records are missing; restore the data directory from a backup (ringup restore)"
+        )
+    start = sequence
+    if start:
+        # The chain must go on where the checkpoint says that it stood.
+        raw = journal.get(start)
+        if raw is None or decode(raw, start, None).digest != digest:
+            raise JournalError(
+                f"record {start} of the journal is not the one that the checkpoint stands for; "
+                "restore the data directory from a backup (ringup restore)"
+            )
+    for number, raw in journal.read(start + 1):
+        if number != sequence + 1:
+            raise DamagedRecord(f"record {sequence + 1} of the journal: expected next, found record {number}")
+        record = decode(raw, number, digest)
+        fold(core, record)
+        sequence, digest = number, record.digest
+        if progress is not None:
+            progress(sequence - start, last - start)
+    return Recovered(core, digest, start, sequence - start, note)
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What `check` read."""
+
+    records: int
+    record_bytes: int
+    checkpoint_pages: int
+    checkpoint_sequence: int
+    damage: list[str]  # empty when all is well
+
+
+def check(journal: Journal, store: CheckpointStore | None, progress: Progress | None = None) -> CheckReport:
+    """Read every record and page and prove its checksum and place in the chain; stops at the first bad record."""
+    report = CheckReport(0, 0, 0, 0, [])
+    expected, last = 1, journal.last_sequence()
+    digest: bytes | None = GENESIS
+    try:
+        for number, raw in journal.read(0):
+            if report.records == 0 and number > 1:  # a trimmed journal: its first link cannot be proved
+                expected, digest = number, None
+            if number != expected:
+                raise DamagedRecord(f"record {expected} of the journal: expected next, found record {number}")
+            digest = decode(raw, number, digest).digest
+            expected += 1
+            report.records += 1
+            report.record_bytes += len(raw)
+            if progress is not None:
+                progress(number, last)
+    except DamagedRecord as damage:
+        report.damage.append(str(damage))
+    if store is not None:
+        try:
+            meta = store.meta()
+            report.checkpoint_sequence = int(meta["sequence"]) if meta else 0
+            for _ in store.pages():
+                report.checkpoint_pages += 1
+        except DamagedCheckpoint as damage:
+            report.damage.append(f"{damage}; the next start folds the journal instead")
+    return report

@@ -1,0 +1,223 @@
+"""The sequencer: one order for all commands, batches that become durable before they are answered.
+
+A request is executed when it arrives and joins the open batch; the batch is committed as soon as
+the commit before it is done.  So execution overlaps the commit, an idle engine answers at once,
+and a busy one batches by itself without a timer.  This is the only place that reads a clock.
+
+No thread and no event loop is known here: `commit` starts a commit somewhere and the one who runs
+it calls `committed` or `failed`.  That is what lets a simulation drive the production code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringup.engine.journal import Journal
+from ringup.engine.record import encode
+from ringup.native.core import Core
+from ringup.native.envelope import nth_reply, replace_replies
+from ringup.native.table import Checkpoint
+
+BATCH_BYTES_MAX = 16 << 20  # commands waiting for their commit; beyond it the engine is overloaded
+BATCH_REQUESTS_MAX = 20_000
+
+Answer = Callable[[bytes | None], None]  # the SessionResponse's bytes, or None when the engine stops
+
+
+class Overloaded(Exception):
+    """More is waiting for its commit than the engine may keep; nothing was executed."""
+
+
+class Stopped(Exception):
+    """The engine is stopping or has failed; nothing of this request was executed."""
+
+
+@dataclass(slots=True)
+class Frozen:
+    """A checkpoint taken at a batch boundary: written after that batch is durable."""
+
+    pages: Checkpoint
+    counts: dict[str, int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Requests that become durable together."""
+
+    sequence: int
+    now_ns: int
+    commands: list[bytes] = field(default_factory=list)
+    replies: list[bytes] = field(default_factory=list)
+    waiters: list[tuple[Answer, bytes]] = field(default_factory=list)
+    size: int = 0
+    command_count: int = 0
+    frozen: Frozen | None = None
+    digest: bytes = b""  # set by `write_batch`
+
+    def reply(self, index: int) -> bytes:
+        """The CommandReply of command `index`."""
+        return nth_reply(b"".join(self.replies), index)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the sequencer has done since its start."""
+
+    requests: int = 0
+    commands: int = 0
+    commits: int = 0
+    replays: int = 0
+    refused_overload: int = 0
+    journal_bytes: int = 0
+
+
+def write_batch(journal: Journal, layout: str, batch: Batch, previous: bytes) -> int:
+    """Make a batch durable: one append.  Runs in the commit thread; returns the record's bytes."""
+    record, batch.digest = encode(batch.sequence, batch.now_ns, layout, batch.commands, batch.replies, previous)
+    journal.append(batch.sequence, record)
+    return len(record)
+
+
+class Sequencer:
+    """Orders requests, executes them on the core and answers when they are durable."""
+
+    def __init__(
+        self,
+        core: Core,
+        read_reply: Callable[[int, int], bytes],
+        commit: Callable[[Batch], None],
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        soon: Callable[[Callable[[], None]], Any] = lambda call: call(),
+        checkpoint_due: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`commit` starts making a batch durable; `read_reply(sequence, index)` reads an answer from the journal.
+
+        `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).
+        """
+        self._core = core
+        self._read_reply = read_reply
+        self._commit = commit
+        self._clock_ns = clock_ns
+        self._soon = soon
+        self._checkpoint_due = checkpoint_due
+        self._open: Batch | None = None
+        self._committing: Batch | None = None
+        self._commit_is_soon = False
+        self._refusing = False
+        self._failed = False
+        self._when_idle: list[Callable[[], None]] = []
+        self.counters = Counters()
+
+    def submit(self, request: bytes, answer: Answer) -> None:
+        """Execute the commands of a SessionRequest; `answer` gets the SessionResponse when it is durable.
+
+        Raises MalformedRequest, Overloaded or Stopped, with nothing executed.
+        """
+        if self._refusing:
+            raise Stopped("the engine is stopping; send the command again, with the same id, to its successor")
+        batch = self._open
+        if batch is not None and (batch.size >= BATCH_BYTES_MAX or len(batch.waiters) >= BATCH_REQUESTS_MAX):
+            self.counters.refused_overload += 1
+            raise Overloaded(
+                f"{len(batch.waiters)} requests with {batch.size} bytes wait for their commit; "
+                "nothing was executed: wait a moment and send it again"
+            )
+        if batch is None:
+            batch = self._begin()
+        replies, kept, replays = self._core.apply(request)
+        self.counters.requests += 1
+        if kept:
+            shown = self._fill_in(batch, replies, replays) if replays else replies
+            batch.commands.append(request)
+            batch.replies.append(replies)
+            batch.waiters.append((answer, shown))
+            batch.size += len(request) + len(replies)
+            batch.command_count += kept
+        else:  # nothing but malformed commands: no trace of them, so nothing to wait for
+            answer(replies)
+        # Also a batch without commands is committed: its clock value has let holds expire.
+        if self._committing is None and not self._commit_is_soon:
+            self._commit_is_soon = True
+            self._soon(self._close)
+
+    def _begin(self) -> Batch:
+        """Open the next batch: stamp the clock, let expire what is due."""
+        sequence = self._core.sequence + 1
+        self._core.begin(sequence, self._clock_ns())
+        self._open = Batch(sequence, self._core.now_ns)
+        return self._open
+
+    def _close(self) -> None:
+        """Hand the open batch to the commit, if there is one and nothing is in its way."""
+        self._commit_is_soon = False
+        batch = self._open
+        if batch is None or self._committing is not None or self._failed:
+            return
+        self._open, self._committing = None, batch
+        if self._checkpoint_due():
+            # Between two batches the tables stand for exactly this sequence.
+            batch.frozen = Frozen(self._core.checkpoint(), self._core.row_counts())
+        self._commit(batch)
+
+    def committed(self, batch: Batch, record_bytes: int) -> None:
+        """The batch is durable: start the next commit, then answer."""
+        assert batch is self._committing, "commits end in the order in which they were started"
+        self._committing = None
+        self.counters.commits += 1
+        self.counters.commands += batch.command_count
+        self.counters.journal_bytes += record_bytes
+        self._close()
+        for answer, reply in batch.waiters:
+            answer(reply)
+        self._tell_idle()
+
+    def failed(self) -> None:
+        """A commit failed: memory is ahead of the disk, so nothing is answered any more."""
+        self._refusing = self._failed = True
+        for batch in (self._committing, self._open):
+            for answer, _ in batch.waiters if batch is not None else ():
+                answer(None)
+        self._open = None
+
+    def stop(self, when_idle: Callable[[], None]) -> None:
+        """Take no more requests; `when_idle` is called when all that was taken is answered."""
+        self._refusing = True
+        self._when_idle.append(when_idle)
+        self._close()
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self._committing is None and not self._commit_is_soon:
+            calls, self._when_idle = self._when_idle, []
+            for call in calls:
+                call()
+
+    # Answers that were given before
+
+    def pending(self, sequence: int) -> Batch | None:
+        """The batch of this sequence while it is not durable yet."""
+        for batch in (self._committing, self._open):
+            if batch is not None and batch.sequence == sequence:
+                return batch
+        return None
+
+    def _fill_in(self, batch: Batch, replies: bytes, replays: list[tuple[int, int, int]]) -> bytes:
+        """Put the first answers of resent commands in their places.
+
+        The request joins the open batch, so it is answered after the first answer is durable, too.
+        """
+        self.counters.replays += len(replays)
+        found: dict[int, bytes] = {}
+        for position, sequence, index in replays:
+            pending = self.pending(sequence)
+            if pending is None:
+                found[position] = self._read_reply(sequence, index)
+            elif pending is batch and index >= batch.command_count:
+                found[position] = nth_reply(replies, index - batch.command_count)
+            else:
+                found[position] = pending.reply(index)
+        return replace_replies(replies, found)

@@ -1,0 +1,394 @@
+"""The core: a deterministic state machine over tables.
+
+Commands come as the bytes of a `SessionRequest` and answers go as the bytes of a
+`SessionResponse`: the wire, the journal and the core share one format and nothing is copied into
+objects on the way.  There is no clock, no randomness and no input or output here: the same
+batches give the same tables on any machine, which is what recovery, `verify` and replicas rest on.
+
+A batch is `begin(sequence, now_ns)` and any number of `apply(request)`.
+"""
+
+import hashlib
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport strlen
+
+from ringup.native.catalog cimport Catalog
+from ringup.native.catalog_commands cimport CatalogCommands
+from ringup.native.command cimport MALFORMED, Command, refuse
+from ringup.native.contract cimport (
+    RESULT_CODE_ID_CONFLICT,
+    Command_adjust_stock,
+    Command_commit_hold,
+    Command_extend_hold,
+    Command_hold_stock,
+    Command_put_items,
+    Command_put_locations,
+    Command_put_prices,
+    Command_put_settings,
+    Command_put_tax_classes,
+    Command_put_tills,
+    Command_receive_stock,
+    Command_release_hold,
+    Command_return_lines,
+    Command_sell,
+    CommandReply_rejected,
+    CommandReply_reply_at,
+    PutItemsRequest_command_id,
+    Rejected_message,
+    ReplyAt_index,
+    ReplyAt_sequence,
+    SessionRequest_commands,
+    SessionResponse_replies,
+)
+from ringup.native.index cimport hash_bytes
+from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
+from ringup.native.pricing cimport Pricing
+from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
+from ringup.native.sale cimport Sales
+from ringup.native.settings cimport SettingsTable
+from ringup.native.stock cimport Stock
+from ringup.native.stock_commands cimport StockCommands
+from ringup.native.table cimport Checkpoint, Table
+from ringup.native.wire cimport (
+    WIRE_BYTES,
+    Reader,
+    Span,
+    begin_message,
+    end_message,
+    next_field,
+    read_span,
+    reader_of,
+    skip_field,
+    span_at,
+    write_int,
+    write_span,
+    writer_free,
+)
+
+# The layout of the tables.  Raise it with every change of a row, a table or of what a command
+# does: a checkpoint of another layout is not loaded, the journal is folded again instead.
+LAYOUT_VERSION = 1
+
+# Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
+cdef enum Query:
+    QUERY_GET_ITEM = 1
+    QUERY_SEARCH_ITEMS = 2
+    QUERY_PRICE_BASKET = 3
+    QUERY_GET_HOLD = 4
+    QUERY_GET_AVAILABILITY = 5
+    QUERY_GET_SETTINGS = 6
+
+cdef dict _QUERIES = {
+    "GetItem": QUERY_GET_ITEM,
+    "SearchItems": QUERY_SEARCH_ITEMS,
+    "PriceBasket": QUERY_PRICE_BASKET,
+    "GetHold": QUERY_GET_HOLD,
+    "GetAvailability": QUERY_GET_AVAILABILITY,
+    "GetSettings": QUERY_GET_SETTINGS,
+}
+
+
+class MalformedRequest(ValueError):
+    """The bytes are not the request they should be; nothing was changed."""
+
+
+cdef class Core:
+    """All state of an engine, and the one way to change it."""
+
+    def __cinit__(self):
+        self.settings = SettingsTable()
+        self.replies = Replies()
+        self.catalog = Catalog()
+        self.catalog_commands = CatalogCommands(self.catalog)
+        self.stock = Stock()
+        self.stock_commands = StockCommands(self.catalog, self.stock)
+        self.pricing = Pricing(self.catalog)
+        self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings)
+        self.globals = Table("core_globals", sizeof(CoreGlobals))
+        self.globals.append()
+        self.tables = [
+            self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
+            *self.sales.tables,
+        ]
+        self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
+        if self.replays == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.replays)
+        writer_free(&self.out)
+
+    # Commands
+
+    def begin(self, int64_t sequence, int64_t now_ns) -> None:
+        """Open batch `sequence` at `now_ns` (UTC); the clock never goes back.  What is due expires first."""
+        cdef CoreGlobals* state = <CoreGlobals*>self.globals.edit(0)
+        if sequence != state.sequence + 1 or sequence > SEQUENCE_MAX:
+            raise ValueError(f"expected batch {state.sequence + 1}, found {sequence}")
+        state.sequence = sequence
+        state.now_ns = max(now_ns, state.now_ns)
+        self.index = 0
+        with nogil:
+            self.stock.expire_due(state.now_ns)
+            self.replies.forget_before(state.now_ns - self.settings.now().reply_retention_ms * 1000000)
+
+    @property
+    def sequence(self) -> int:
+        """The last batch begun; zero before the first."""
+        return (<CoreGlobals*>self.globals.row(0)).sequence
+
+    @property
+    def now_ns(self) -> int:
+        """The clock value of the last batch."""
+        return (<CoreGlobals*>self.globals.row(0)).now_ns
+
+    def apply(self, const uint8_t[::1] request) -> tuple[bytes, int, list[tuple[int, int, int]]]:
+        """Execute the commands of a `SessionRequest`, each by itself, in order.
+
+        Returns (bytes of a `SessionResponse`, commands kept, replays).  The commands kept are the ones
+        that belong in the journal: all of the request, or 0 where every one was rejected as malformed.
+        A replay is (position in this request, sequence, index): the first answer to a resent command
+        stands in that batch; its reply here is only a `ReplyAt`.
+        Raises MalformedRequest, with nothing executed, for bytes that are no SessionRequest.
+        """
+        cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])
+        cdef int64_t count = self.check_request(span)
+        with nogil:
+            self.apply_request(span)
+        if self.rejected == count:
+            self.index -= count
+            count = 0
+        replays = [
+            (self.replays[i].position, self.replays[i].sequence, self.replays[i].index) for i in range(self.replay_count)
+        ] if self.replay_count else []
+        return PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size), count, replays
+
+    cdef int64_t check_request(self, Span request) except -1:
+        cdef Reader reader = reader_of(request)
+        cdef int64_t count = 0
+        while next_field(&reader):
+            if reader.field != SessionRequest_commands or reader.wire_type != WIRE_BYTES:
+                raise MalformedRequest(
+                    f"SessionRequest: expected field {SessionRequest_commands} (commands), found field {reader.field}"
+                )
+            read_span(&reader)
+            count += 1
+        if reader.bad:
+            raise MalformedRequest("SessionRequest: the bytes end inside a field or are no protobuf message")
+        if count > COMMANDS_PER_REQUEST_MAX:
+            raise MalformedRequest(
+                f"SessionRequest: expected at most {COMMANDS_PER_REQUEST_MAX} commands, found {count}; send smaller batches"
+            )
+        return count
+
+    cdef void apply_request(self, Span request) noexcept nogil:
+        cdef Reader reader = reader_of(request)
+        cdef int64_t position = 0
+        self.out.size = 0
+        self.rejected = self.replay_count = 0
+        while next_field(&reader):
+            self.apply_command(read_span(&reader), position)
+            position += 1
+
+    cdef void apply_command(self, Span body, int64_t position) noexcept nogil:
+        """One command: known id, or handle it and remember where the answer is."""
+        cdef Reader reader = reader_of(body), inner
+        cdef CoreGlobals* state = <CoreGlobals*>self.globals.row(0)
+        cdef Command command
+        cdef Span id = span_at(NULL, 0)
+        cdef int64_t mark = begin_message(&self.out, SessionResponse_replies), start = self.out.size, reply
+        cdef int kind = 0, code
+        cdef uint64_t body_hash, known_hash = 0, reply_at = 0
+        command.body = span_at(NULL, 0)
+        while next_field(&reader):
+            kind = <int>reader.field
+            command.body = read_span(&reader)
+        inner = reader_of(command.body)
+        while next_field(&inner):
+            if inner.field == PutItemsRequest_command_id:  # the same number in every command; a test proves it
+                id = read_span(&inner)
+                break
+            skip_field(&inner)
+        command.now_ns, command.sequence, command.index = state.now_ns, state.sequence, self.index
+        command.id = <const uint8_t*>id.data
+        body_hash = hash_bytes(command.body.data, command.body.size)
+        self.index += 1
+
+        if kind == 0 or reader.bad or inner.bad:
+            self.reject(b"Command: expected one command, found bytes that are none; nothing was changed", start)
+        elif id.size != ID_BYTES:
+            self.reject(b"command_id: expected 16 bytes, found another length; make a new random id for each command", start)
+        elif self.known_id(command.id, &known_hash, &reply_at):
+            if known_hash == body_hash:
+                self.write_replay(reply_at, position)
+            else:
+                reply = begin_message(&self.out, kind)
+                refuse(&self.out, RESULT_CODE_ID_CONFLICT, "command_id", 0, span_at(NULL, 0), 0, 0)
+                end_message(&self.out, reply)
+        else:
+            reply = begin_message(&self.out, kind)
+            code = self.handle(kind, &command, body_hash, &self.out)
+            if code == MALFORMED:
+                self.reject(b"Command: the fields of this command are malformed or unknown; nothing was changed", start)
+            else:
+                end_message(&self.out, reply)
+                (<CoreGlobals*>self.globals.edit(0)).command_count += 1
+                if self.sales.find(command.id) < 0:
+                    self.replies.remember(command.id, body_hash, reply_at_of(command.sequence, command.index), command.now_ns)
+        end_message(&self.out, mark)
+
+    cdef void reject(self, const char* message, int64_t start) noexcept nogil:
+        """Put a Rejected in place of whatever the reply had so far."""
+        cdef int64_t mark
+        self.out.size = start
+        self.rejected += 1
+        mark = begin_message(&self.out, CommandReply_rejected)
+        write_span(&self.out, Rejected_message, span_at(message, strlen(message)))
+        end_message(&self.out, mark)
+
+    cdef void write_replay(self, uint64_t reply_at, int64_t position) noexcept nogil:
+        cdef int64_t mark = begin_message(&self.out, CommandReply_reply_at)
+        cdef Replay* replay = &self.replays[self.replay_count]
+        replay.position = position
+        replay.sequence = <int64_t>(reply_at >> REPLY_INDEX_BITS)
+        replay.index = <int64_t>(reply_at & ((1 << REPLY_INDEX_BITS) - 1))
+        self.replay_count += 1
+        write_int(&self.out, ReplyAt_sequence, replay.sequence)
+        write_int(&self.out, ReplyAt_index, replay.index)
+        end_message(&self.out, mark)
+
+    cdef bint known_id(self, const uint8_t* id, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil:
+        cdef const ReplyRow* reply = self.replies.find(id)
+        cdef int64_t sale
+        if reply != NULL:
+            body_hash[0], reply_at[0] = reply.body_hash, reply.reply_at
+            return True
+        sale = self.sales.find(id)
+        if sale >= 0:
+            body_hash[0], reply_at[0] = self.sales.sale(sale).body_hash, self.sales.sale(sale).reply_at
+            return True
+        return False
+
+    cdef int handle(self, int kind, Command* command, uint64_t body_hash, Writer* out) noexcept nogil:
+        """Call the handler of a command; MALFORMED for a kind that this version does not know."""
+        if kind == Command_sell:
+            return self.sales.sell(command, body_hash, out)
+        if kind == Command_hold_stock:
+            return self.stock_commands.hold_stock(command, out)
+        if kind == Command_commit_hold:
+            return self.stock_commands.commit_hold(command, out)
+        if kind == Command_release_hold:
+            return self.stock_commands.release_hold(command, out)
+        if kind == Command_extend_hold:
+            return self.stock_commands.extend_hold(command, out)
+        if kind == Command_return_lines:
+            return self.sales.return_lines(command, body_hash, out)
+        if kind == Command_receive_stock:
+            return self.stock_commands.receive_stock(command, out)
+        if kind == Command_adjust_stock:
+            return self.stock_commands.adjust_stock(command, out)
+        if kind == Command_put_items:
+            return self.catalog_commands.put_items(command, out)
+        if kind == Command_put_prices:
+            return self.catalog_commands.put_prices(command, out)
+        if kind == Command_put_tax_classes:
+            return self.catalog_commands.put_tax_classes(command, out)
+        if kind == Command_put_locations:
+            return self.catalog_commands.put_locations(command, out)
+        if kind == Command_put_tills:
+            return self.catalog_commands.put_tills(command, out)
+        if kind == Command_put_settings:
+            return self.settings.put_settings(command, out)
+        return MALFORMED
+
+    # Queries
+
+    def query(self, str name, const uint8_t[::1] request, int64_t now_ns) -> bytes:
+        """Answer the query RPC `name` ("PriceBasket", ...) from the state as it is; changes nothing."""
+        cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])
+        cdef int kind = _QUERIES[name]
+        cdef int code
+        self.out.size = 0
+        # Never before the last batch, so that a quote sees what the batch saw.
+        now_ns = max(now_ns, (<CoreGlobals*>self.globals.row(0)).now_ns)
+        if kind == QUERY_PRICE_BASKET:
+            code = self.pricing.price_basket(span, now_ns, &self.out)
+        else:
+            code = self.answer(kind, span, &self.out)
+        if code == MALFORMED:
+            raise MalformedRequest(f"{name}Request: the bytes are no such message")
+        return PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size)
+
+    cdef int answer(self, int kind, Span request, Writer* out) noexcept nogil:
+        if kind == QUERY_GET_ITEM:
+            return self.catalog_commands.get_item(request, out)
+        if kind == QUERY_SEARCH_ITEMS:
+            return self.catalog_commands.search_items(request, out)
+        if kind == QUERY_GET_HOLD:
+            return self.stock_commands.get_hold(request, out)
+        if kind == QUERY_GET_AVAILABILITY:
+            return self.stock_commands.get_availability(request, out)
+        return self.settings.get_settings(request, out)
+
+    def find_receipt(self, const uint8_t[::1] request) -> tuple[bytes, int, int]:
+        """Where the receipt that a `GetReceiptRequest` asks for stands: (b"", sequence, index).
+
+        When there is none: (the refusing `GetReceiptResponse`, 0, 0).
+        """
+        cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])
+        cdef int64_t row = -1
+        cdef uint64_t at
+        self.out.size = 0
+        if self.sales.get_receipt(span, &self.out, &row) == MALFORMED:
+            raise MalformedRequest("GetReceiptRequest: the bytes are no such message")
+        if row < 0:
+            return PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size), 0, 0
+        at = self.sales.sale(row).reply_at
+        return b"", at >> REPLY_INDEX_BITS, at & ((1 << REPLY_INDEX_BITS) - 1)
+
+    # State
+
+    def checkpoint(self) -> Checkpoint:
+        """Freeze the pages changed since the last one; between commands only."""
+        return Checkpoint(self.tables)
+
+    def row_counts(self) -> dict[str, int]:
+        """Rows of each table, by name."""
+        return {table.name: table.count for table in self.tables}
+
+    def memory_bytes(self) -> int:
+        """Bytes held by the tables' pages."""
+        return sum(table.memory_bytes for table in self.tables)
+
+    def rebuild(self) -> None:
+        """Make all indexes anew, after the tables' pages were loaded."""
+        with nogil:
+            self.catalog.rebuild()
+            self.stock.rebuild()
+            self.replies.rebuild()
+            self.sales.rebuild()
+
+    def layout(self) -> str:
+        """Names the layout of the tables; equal layouts can load each other's checkpoints."""
+        rows = ",".join(f"{table.name}:{table.row_bytes}" for table in self.tables)
+        return f"{LAYOUT_VERSION}/{hashlib.sha256(rows.encode()).hexdigest()[:16]}"
+
+    def digest(self) -> bytes:
+        """SHA-256 of the whole state: equal for equal histories."""
+        hasher = hashlib.sha256()
+        for table in self.tables:
+            hasher.update(table.digest())
+        return hasher.digest()
+
+    # The book's own proof, for `verify` and the demo
+
+    def receipt_gaps(self) -> int:
+        """How many receipt numbers are missing: each till has 1 to n once, so rows must equal the sum of n."""
+        cdef int64_t till, number, gaps = 0
+        for till in range(self.catalog.tills.count):
+            for number in range(1, <int64_t>self.catalog.till(till).last_receipt_number + 1):
+                gaps += self.sales.find_receipt(till, number) < 0
+        return gaps

@@ -1,0 +1,79 @@
+# Price a basket: price-book row or override, discounts by hand, taxes.  Sale and quote are this one function.
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from ringup.native.catalog cimport Catalog
+from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
+from ringup.native.wire cimport Span, Writer
+
+cdef enum:
+    TAX_TOTALS_MAX = 64  # rows of one basket's tax table
+
+# Where, how and to whom it is sold; rows, -1 where not given or unknown.
+cdef struct PriceScope:
+    int64_t location
+    int64_t channel
+    int64_t customer_group
+    int64_t at_ns
+
+cdef struct Discount:
+    Span reason
+    int64_t amount_minor
+
+cdef struct Line:
+    int64_t item  # row
+    int64_t qty_milli
+    int64_t price_minor
+    int64_t base_qty_milli
+    int64_t gross_minor
+    int64_t discount_minor
+    int64_t total_minor  # gross less discounts
+    int64_t tax_minor  # the line's share of all its taxes
+    int64_t tax_added_minor  # the part of it that is not in the price
+    Span override_reason
+    int32_t first_discount
+    int32_t discount_count
+    uint32_t tax_class  # row + 1
+
+cdef struct TaxTotal:
+    uint32_t tax_class  # row
+    uint32_t tax  # of the class
+    int64_t base_minor
+    int64_t tax_minor
+
+# What one line asks for; price_minor is -1 where the price book decides.
+cdef struct LineIn:
+    Span body, code, override_reason
+    int64_t qty_milli, price_minor, base_qty_milli, discount_count
+    bint overridden, bad
+
+cdef struct DiscountIn:
+    Span reason
+    int64_t amount_minor, rate_ppb
+    bint bad
+
+cdef class Pricing:
+    # The basket priced last; the next call writes over it.
+    cdef Catalog catalog
+    cdef Line* lines
+    cdef Discount* discounts
+    cdef int64_t* weights
+    cdef int64_t* shares
+    cdef TaxTotal[TAX_TOTALS_MAX] taxes
+    cdef int64_t line_count, discount_count, tax_count
+    cdef int64_t subtotal_minor, discount_total_minor, tax_added_minor, total_minor
+
+    cdef int price(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil
+    cdef void clear(self) noexcept nogil
+    cdef void add_line(self, Line* line) noexcept nogil
+    cdef int total(self, Writer* out) noexcept nogil
+    cdef void write_basket(self, Writer* out, uint32_t field) noexcept nogil
+    cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil
+
+    cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil
+    cdef int check_override(self, LineIn* asked, int64_t index, Writer* out) noexcept nogil
+    cdef int take_discounts(self, LineIn* asked, Line* line, int64_t index, Writer* out) noexcept nogil
+    cdef bint has_tax(self, uint32_t tax_class) noexcept nogil
+    cdef bint tax_lines(self, uint32_t tax_class) noexcept nogil
+    cdef void write_line(self, Writer* out, Line* line) noexcept nogil
+
+    cdef void total_refund(self) noexcept nogil

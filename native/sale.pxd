@@ -1,0 +1,105 @@
+# Sales and returns: one row a document, one a line.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from ringup.native.catalog cimport Catalog
+from ringup.native.command cimport Command
+from ringup.native.index cimport Index
+from ringup.native.limits cimport TENDERS_MAX
+from ringup.native.pricing cimport Pricing
+from ringup.native.settings cimport SettingsTable
+from ringup.native.stock cimport Demand, Stock
+from ringup.native.table cimport Table
+from ringup.native.wire cimport Span, Writer
+
+cdef enum:
+    HOLDS_PER_SALE_MAX = 16
+    SALE_IS_RETURN = 1
+
+cdef struct SaleRow:
+    uint8_t[16] id
+    uint64_t body_hash
+    uint64_t reply_at  # where its answer, and so its receipt, stands in the journal
+    uint64_t receipt_number
+    int64_t booked_at_ns
+    int64_t total_minor
+    uint32_t till  # row
+    uint32_t location  # row
+    uint32_t first_line  # row
+    uint32_t line_count
+    uint32_t original  # row + 1 of the sale that a return takes back
+    uint32_t flags
+
+cdef struct SaleLineRow:
+    uint32_t item  # row
+    uint32_t tax_class  # row + 1
+    int64_t qty_milli
+    int64_t returned_milli
+    int64_t total_minor  # after discounts, before added tax
+    int64_t tax_minor  # its share of all taxes
+    int64_t tax_added_minor  # the part of that on top of total_minor
+
+cdef struct TenderIn:
+    int64_t method
+    int64_t amount_minor
+    Span reference
+
+# What a SellRequest says, read in place.
+cdef struct SellIn:
+    Span till, channel, customer, customer_group
+    int64_t expected_total_minor, hold_count, tender_count
+    bint bad, hold_bad
+
+# What a ReturnLinesRequest says.
+cdef struct ReturnIn:
+    Span till, sale_id, receipt_till, reason
+    int64_t receipt_number, refund_method, line_count
+    bint bad
+
+cdef struct ReturnLineIn:
+    int64_t line, qty_milli
+    bint scrapped, bad
+
+cdef class Sales:
+    cdef readonly list tables
+    cdef Catalog catalog
+    cdef Stock stock
+    cdef Pricing pricing
+    cdef SettingsTable settings
+    cdef Table sales, lines
+    cdef Index id_index, receipt_index
+    cdef Demand* demands
+    cdef int64_t* holds
+    cdef TenderIn[TENDERS_MAX] tenders
+    cdef int64_t tender_count, cash_rounding_minor, change_minor
+
+    cdef void rebuild(self) noexcept nogil
+    cdef int64_t find(self, const uint8_t* id) noexcept nogil
+    cdef int64_t find_receipt(self, int64_t till, int64_t number) noexcept nogil
+    cdef inline const SaleRow* sale(self, int64_t row) noexcept nogil:
+        return <SaleRow*>self.sales.row(row)
+
+    cdef int sell(self, Command* command, uint64_t body_hash, Writer* out) noexcept nogil
+    cdef int return_lines(self, Command* command, uint64_t body_hash, Writer* out) noexcept nogil
+    cdef int get_receipt(self, Span request, Writer* out, int64_t* row) noexcept nogil
+
+    cdef void index_sale(self, int64_t row) noexcept nogil
+    cdef SellIn read_sell(self, Span body) noexcept nogil
+    cdef bint read_tender(self, Span body) noexcept nogil
+    cdef int check_sell(self, SellIn* asked, Writer* out) noexcept nogil
+    cdef int64_t demand_of_basket(self) noexcept nogil
+    cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil
+    cdef int settle(self, Writer* out) noexcept nogil
+    cdef int64_t book(
+        self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
+    ) noexcept nogil
+    cdef void write_receipt(self, Writer* out, Command* command, int64_t till, Span customer, Span original) noexcept nogil
+    cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil
+    cdef ReturnIn read_return(self, Span body) noexcept nogil
+    cdef ReturnLineIn read_return_line(self, Span body) noexcept nogil
+    cdef int check_return(self, ReturnIn* asked, Writer* out) noexcept nogil
+    cdef int64_t find_original(self, ReturnIn* asked) noexcept nogil
+    cdef int check_return_line(
+        self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
+    ) noexcept nogil
+    cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
+    cdef void refund_tender(self, int64_t method) noexcept nogil

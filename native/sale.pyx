@@ -1,0 +1,643 @@
+"""Sell and return: where price, stock and money meet and a receipt gets its number.
+
+The answer of a sale holds its receipt, and the journal holds the answer, so a receipt is stored
+once.  Here stays what a return needs: how much of each line was sold, returned and paid.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+from ringup.native.catalog cimport (
+    ITEM_UNTRACKED,
+    LOCATION_DISABLED,
+    LOCATION_SHORTFALL_ALLOWED,
+    SYMBOL_CHANNEL,
+    SYMBOL_CUSTOMER_GROUP,
+    Catalog,
+    TillRow,
+)
+from ringup.native.command cimport MALFORMED, Command, is_code_or_empty, is_text, ok, refuse
+from ringup.native.contract cimport (
+    RESULT_CODE_AMOUNT_INVALID,
+    RESULT_CODE_AMOUNT_TOO_LARGE,
+    RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_HOLD_UNKNOWN,
+    RESULT_CODE_LINE_UNKNOWN,
+    RESULT_CODE_LINES_EMPTY,
+    RESULT_CODE_LOCATION_DISABLED,
+    RESULT_CODE_OK,
+    RESULT_CODE_QTY_INVALID,
+    RESULT_CODE_RETURN_EXCEEDS,
+    RESULT_CODE_SALE_UNKNOWN,
+    RESULT_CODE_STOCK_INSUFFICIENT,
+    RESULT_CODE_TENDER_EXCEEDED,
+    RESULT_CODE_TENDER_SHORT,
+    RESULT_CODE_TILL_UNKNOWN,
+    RESULT_CODE_TOO_MANY,
+    RESULT_CODE_TOTAL_DIFFERS,
+    TENDER_METHOD_ACCOUNT,
+    TENDER_METHOD_CASH,
+    TENDER_METHOD_UNSPECIFIED,
+    GetReceiptRequest_number,
+    GetReceiptRequest_sale_id,
+    GetReceiptRequest_till_id,
+    Receipt_basket,
+    Receipt_booked_at_ns,
+    Receipt_cash_rounding_minor,
+    Receipt_change_minor,
+    Receipt_customer_id,
+    Receipt_location_id,
+    Receipt_number,
+    Receipt_original_sale_id,
+    Receipt_sale_id,
+    Receipt_tenders,
+    Receipt_till_id,
+    ReturnLine_line,
+    ReturnLine_qty_milli,
+    ReturnLine_scrapped,
+    ReturnLinesRequest_lines,
+    ReturnLinesRequest_reason,
+    ReturnLinesRequest_receipt_number,
+    ReturnLinesRequest_receipt_till_id,
+    ReturnLinesRequest_refund_method,
+    ReturnLinesRequest_sale_id,
+    ReturnLinesRequest_till_id,
+    SellRequest_channel_id,
+    SellRequest_customer_group_id,
+    SellRequest_customer_id,
+    SellRequest_expected_total_minor,
+    SellRequest_hold_ids,
+    SellRequest_lines,
+    SellRequest_tenders,
+    SellRequest_till_id,
+    SellResponse_receipt,
+    SellResponse_shortfalls,
+    Shortfall_free_milli,
+    Shortfall_item_id,
+    Tender_amount_minor,
+    Tender_method,
+    Tender_reference,
+)
+from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_reserve, index_start
+from ringup.native.limits cimport (
+    CODE_BYTES_MAX,
+    ID_BYTES,
+    LINES_MAX,
+    REASON_BYTES_MAX,
+    TENDERS_MAX,
+    TOTAL_MINOR_MAX,
+)
+from ringup.native.money cimport HALF_UP, divide, multiply_divide
+from ringup.native.pricing cimport Line, Pricing, PriceScope
+from ringup.native.replies cimport reply_at_of
+from ringup.native.settings cimport SettingsTable
+from ringup.native.stock cimport Demand, Stock
+from ringup.native.table cimport Table
+from ringup.native.wire cimport (
+    Reader,
+    Span,
+    Writer,
+    begin_message,
+    end_message,
+    next_field,
+    read_int,
+    read_span,
+    reader_of,
+    skip_field,
+    span_at,
+    write_int,
+    write_span,
+)
+
+
+cdef inline uint64_t _hash_receipt(int64_t till, int64_t number) noexcept nogil:
+    return hash_int((<uint64_t>till << 40) ^ <uint64_t>number)
+
+
+cdef inline int64_t _share(int64_t amount, int64_t part_milli, int64_t whole_milli) noexcept nogil:
+    """What `part_milli` of `whole_milli` is of an amount; the last part gets what is left to the cent."""
+    return multiply_divide(amount, part_milli, whole_milli, HALF_UP)
+
+
+cdef int64_t _round_cash(int64_t amount_minor, int64_t increment_minor) noexcept nogil:
+    """An amount in cash to the smallest coin, half up and symmetric around zero."""
+    return <int64_t>divide(amount_minor, increment_minor, HALF_UP) * increment_minor
+
+
+cdef class Sales:
+    """The book of sales and returns."""
+
+    def __cinit__(self, Catalog catalog, Stock stock, Pricing pricing, SettingsTable settings):
+        self.catalog, self.stock, self.pricing, self.settings = catalog, stock, pricing, settings
+        self.sales = Table("sales", sizeof(SaleRow))
+        self.lines = Table("sale_lines", sizeof(SaleLineRow))
+        self.tables = [self.sales, self.lines]
+        self.demands = <Demand*>malloc(LINES_MAX * sizeof(Demand))
+        self.holds = <int64_t*>malloc(HOLDS_PER_SALE_MAX * sizeof(int64_t))
+        if self.demands == NULL or self.holds == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.demands)
+        free(self.holds)
+        index_free(&self.id_index)
+        index_free(&self.receipt_index)
+
+    cdef void rebuild(self) noexcept nogil:
+        cdef int64_t row
+        index_reserve(&self.id_index, self.sales.count)
+        index_reserve(&self.receipt_index, self.sales.count)
+        for row in range(self.sales.count):
+            self.index_sale(row)
+
+    cdef void index_sale(self, int64_t row) noexcept nogil:
+        cdef const SaleRow* sale = self.sale(row)
+        index_add(&self.id_index, hash_bytes(sale.id, ID_BYTES), row)
+        index_add(&self.receipt_index, _hash_receipt(sale.till, sale.receipt_number), row)
+
+    cdef int64_t find(self, const uint8_t* id) noexcept nogil:
+        """The sale or return booked by the command with this id, or -1."""
+        cdef uint64_t hash = hash_bytes(id, ID_BYTES)
+        cdef int64_t cursor = index_start(&self.id_index, hash)
+        cdef int64_t row = index_next(&self.id_index, hash, &cursor)
+        while row >= 0 and memcmp(self.sale(row).id, id, ID_BYTES) != 0:
+            row = index_next(&self.id_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_receipt(self, int64_t till, int64_t number) noexcept nogil:
+        """The document with this number of this till (a row), or -1."""
+        cdef uint64_t hash = _hash_receipt(till, number)
+        cdef int64_t cursor = index_start(&self.receipt_index, hash)
+        cdef int64_t row = index_next(&self.receipt_index, hash, &cursor)
+        while row >= 0 and not (self.sale(row).till == till and <int64_t>self.sale(row).receipt_number == number):
+            row = index_next(&self.receipt_index, hash, &cursor)
+        return row
+
+    # Sell
+
+    cdef int sell(self, Command* command, uint64_t body_hash, Writer* out) noexcept nogil:
+        cdef SellIn asked = self.read_sell(command.body)
+        cdef PriceScope scope
+        cdef int64_t till, location, demand_count, failed = 0, found = 0
+        cdef bint shortfall_allowed
+        cdef int code
+
+        # Check: reads only, first failure wins.
+        if asked.bad:
+            return MALFORMED
+        code = self.check_sell(&asked, out)
+        if code != RESULT_CODE_OK:
+            return code
+        till = self.catalog.find_till(asked.till)
+        if till < 0:
+            return refuse(out, RESULT_CODE_TILL_UNKNOWN, "till_id", 0, asked.till, 0, 0)
+        location = self.catalog.till(till).location
+        if self.catalog.location(location).flags & LOCATION_DISABLED:
+            return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, self.catalog.location_code(location), 0, 0)
+        scope.location = location
+        scope.at_ns = command.now_ns
+        scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
+        scope.customer_group = (
+            self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
+        )
+        code = self.pricing.price(command.body, SellRequest_lines, &scope, out)
+        if code != RESULT_CODE_OK:
+            return code
+        if asked.expected_total_minor and asked.expected_total_minor != self.pricing.total_minor:
+            return refuse(
+                out, RESULT_CODE_TOTAL_DIFFERS, "expected_total_minor", 0, asked.till, self.pricing.total_minor,
+                asked.expected_total_minor,
+            )
+        demand_count = self.demand_of_basket()
+        shortfall_allowed = (self.catalog.location(location).flags & LOCATION_SHORTFALL_ALLOWED) != 0
+        code = self.stock.check_take(
+            location, self.demands, demand_count, self.holds, asked.hold_count, shortfall_allowed, command.now_ns,
+            &failed, &found,
+        )
+        if code != RESULT_CODE_OK:
+            return self.refuse_stock(code, failed, found, out)
+        code = self.settle(out)
+        if code != RESULT_CODE_OK:
+            return code
+
+        # Apply: from here on the sale must succeed.
+        self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
+        self.book(command, body_hash, till, -1, 0)
+        self.write_receipt(out, command, till, asked.customer, span_at(NULL, 0))
+        if shortfall_allowed:
+            self.write_shortfalls(out, location, demand_count)
+        return ok(out)
+
+    cdef SellIn read_sell(self, Span body) noexcept nogil:
+        cdef SellIn asked
+        cdef Reader reader = reader_of(body)
+        cdef Span id
+        cdef int64_t hold
+        memset(&asked, 0, sizeof(SellIn))
+        self.tender_count = 0
+        while next_field(&reader):
+            if reader.field == SellRequest_till_id:
+                asked.till = read_span(&reader)
+            elif reader.field == SellRequest_channel_id:
+                asked.channel = read_span(&reader)
+            elif reader.field == SellRequest_customer_id:
+                asked.customer = read_span(&reader)
+            elif reader.field == SellRequest_customer_group_id:
+                asked.customer_group = read_span(&reader)
+            elif reader.field == SellRequest_expected_total_minor:
+                asked.expected_total_minor = read_int(&reader)
+            elif reader.field == SellRequest_tenders:
+                asked.bad = not self.read_tender(read_span(&reader)) or asked.bad
+                asked.tender_count += 1
+            elif reader.field == SellRequest_hold_ids:
+                id = read_span(&reader)
+                hold = self.stock.find_hold(<const uint8_t*>id.data) if id.size == ID_BYTES else -1
+                asked.hold_bad = asked.hold_bad or hold < 0
+                if asked.hold_count < HOLDS_PER_SALE_MAX:
+                    self.holds[asked.hold_count] = hold
+                asked.hold_count += 1
+            else:
+                skip_field(&reader)
+        asked.bad = asked.bad or reader.bad
+        return asked
+
+    cdef bint read_tender(self, Span body) noexcept nogil:
+        cdef TenderIn tender
+        cdef Reader reader = reader_of(body)
+        memset(&tender, 0, sizeof(TenderIn))
+        while next_field(&reader):
+            if reader.field == Tender_method:
+                tender.method = read_int(&reader)
+            elif reader.field == Tender_amount_minor:
+                tender.amount_minor = read_int(&reader)
+            elif reader.field == Tender_reference:
+                tender.reference = read_span(&reader)
+            else:
+                skip_field(&reader)
+        if self.tender_count < TENDERS_MAX:
+            self.tenders[self.tender_count] = tender
+            self.tender_count += 1
+        return not reader.bad
+
+    cdef int check_sell(self, SellIn* asked, Writer* out) noexcept nogil:
+        """Check the shape of a sale apart from its lines."""
+        cdef Span none = span_at(NULL, 0)
+        cdef int64_t at
+        cdef TenderIn* tender
+        if not is_code_or_empty(asked.channel):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "channel_id", 0, none, asked.channel.size, CODE_BYTES_MAX)
+        if not is_code_or_empty(asked.customer):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, none, asked.customer.size, CODE_BYTES_MAX)
+        if not is_code_or_empty(asked.customer_group):
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "customer_group_id", 0, none, asked.customer_group.size, CODE_BYTES_MAX
+            )
+        if asked.tender_count > TENDERS_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "tenders", 0, none, asked.tender_count, TENDERS_MAX)
+        if asked.hold_count > HOLDS_PER_SALE_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "hold_ids", 0, none, asked.hold_count, HOLDS_PER_SALE_MAX)
+        for at in range(self.tender_count):
+            tender = &self.tenders[at]
+            if not TENDER_METHOD_UNSPECIFIED < tender.method <= TENDER_METHOD_ACCOUNT:
+                return refuse(
+                    out, RESULT_CODE_FIELD_INVALID, "tenders.method", at, none, tender.method, TENDER_METHOD_ACCOUNT
+                )
+            if not is_code_or_empty(tender.reference):
+                return refuse(
+                    out, RESULT_CODE_FIELD_INVALID, "tenders.reference", at, none, tender.reference.size, CODE_BYTES_MAX
+                )
+            if tender.amount_minor <= 0:
+                return refuse(out, RESULT_CODE_AMOUNT_INVALID, "tenders.amount_minor", at, none, tender.amount_minor, 1)
+            if tender.amount_minor > TOTAL_MINOR_MAX:
+                return refuse(
+                    out, RESULT_CODE_AMOUNT_TOO_LARGE, "tenders.amount_minor", at, none, tender.amount_minor, TOTAL_MINOR_MAX
+                )
+        if asked.hold_bad:
+            return refuse(out, RESULT_CODE_HOLD_UNKNOWN, "hold_ids", 0, none, 0, 0)
+        return RESULT_CODE_OK
+
+    cdef int64_t demand_of_basket(self) noexcept nogil:
+        """List what the priced basket takes from stock; returns how many lines that are."""
+        cdef int64_t at, count = 0
+        cdef Line* line
+        for at in range(self.pricing.line_count):
+            line = &self.pricing.lines[at]
+            if not self.catalog.item(line.item).flags & ITEM_UNTRACKED:
+                self.demands[count].item = line.item
+                self.demands[count].qty_milli = line.qty_milli
+                count += 1
+        return count
+
+    cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil:
+        """Refuse for stock: `failed` is the demand that found too little, or the hold that cannot serve."""
+        cdef int64_t line, item
+        if code != RESULT_CODE_STOCK_INSUFFICIENT:
+            return refuse(out, code, "hold_ids", failed, span_at(NULL, 0), 0, 0)
+        item = self.demands[failed].item
+        line = 0
+        while self.pricing.lines[line].item != item:
+            line += 1
+        return refuse(out, code, "lines.qty_milli", line, self.catalog.item_code(item), found, self.demands[failed].qty_milli)
+
+    cdef int settle(self, Writer* out) noexcept nogil:
+        """Check the tenders against the total; sets the cash rounding and the change.
+
+        Only the part paid in cash is rounded to the coins; only cash gives change.
+        """
+        cdef int64_t total = self.pricing.total_minor, cash = 0, other = 0, at, rest
+        cdef bint has_cash = False
+        cdef Span none = span_at(NULL, 0)
+        self.cash_rounding_minor = self.change_minor = 0
+        for at in range(self.tender_count):
+            if self.tenders[at].method == TENDER_METHOD_CASH:
+                cash += self.tenders[at].amount_minor
+                has_cash = True
+            else:
+                other += self.tenders[at].amount_minor
+        if other > total:
+            return refuse(out, RESULT_CODE_TENDER_EXCEEDED, "tenders.amount_minor", 0, none, other, total)
+        rest = total - other
+        if has_cash:
+            self.cash_rounding_minor = _round_cash(rest, self.settings.now().cash_increment_minor) - rest
+            rest += self.cash_rounding_minor
+        if cash < rest:
+            return refuse(out, RESULT_CODE_TENDER_SHORT, "tenders.amount_minor", 0, none, cash + other, rest + other)
+        self.change_minor = cash - rest
+        return RESULT_CODE_OK
+
+    cdef int64_t book(
+        self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
+    ) noexcept nogil:
+        """Write the priced basket to the book under the till's next receipt number."""
+        cdef TillRow* till_row = <TillRow*>self.catalog.tills.edit(till)
+        cdef int64_t row = self.sales.append(), at, first = self.lines.append_many(self.pricing.line_count)
+        cdef SaleRow* sale = <SaleRow*>self.sales.edit(row)
+        cdef SaleLineRow* line_row
+        cdef Line* line
+        till_row.last_receipt_number += 1
+        memcpy(sale.id, command.id, ID_BYTES)
+        sale.body_hash = body_hash
+        sale.reply_at = reply_at_of(command.sequence, command.index)
+        sale.receipt_number = till_row.last_receipt_number
+        sale.booked_at_ns = command.now_ns
+        sale.total_minor = self.pricing.total_minor
+        sale.till = <uint32_t>till
+        sale.location = till_row.location
+        sale.first_line = <uint32_t>first
+        sale.line_count = <uint32_t>self.pricing.line_count
+        sale.original = <uint32_t>(original + 1)
+        sale.flags = flags
+        for at in range(self.pricing.line_count):
+            line = &self.pricing.lines[at]
+            line_row = <SaleLineRow*>self.lines.edit(first + at)
+            line_row.item = <uint32_t>line.item
+            line_row.tax_class = line.tax_class
+            line_row.qty_milli = line.qty_milli
+            line_row.total_minor = line.total_minor
+            line_row.tax_minor = line.tax_minor
+            line_row.tax_added_minor = line.tax_added_minor
+        self.index_sale(row)
+        return row
+
+    cdef void write_receipt(self, Writer* out, Command* command, int64_t till, Span customer, Span original) noexcept nogil:
+        cdef int64_t mark = begin_message(out, SellResponse_receipt), inner, at
+        cdef TillRow* till_row = self.catalog.till(till)
+        write_span(out, Receipt_sale_id, span_at(command.id, ID_BYTES))
+        write_span(out, Receipt_till_id, self.catalog.text(till_row.code))
+        write_int(out, Receipt_number, <int64_t>till_row.last_receipt_number)
+        write_span(out, Receipt_location_id, self.catalog.location_code(till_row.location))
+        write_int(out, Receipt_booked_at_ns, command.now_ns)
+        self.pricing.write_basket(out, Receipt_basket)
+        for at in range(self.tender_count):
+            inner = begin_message(out, Receipt_tenders)
+            write_int(out, Tender_method, self.tenders[at].method)
+            write_int(out, Tender_amount_minor, self.tenders[at].amount_minor)
+            write_span(out, Tender_reference, self.tenders[at].reference)
+            end_message(out, inner)
+        write_int(out, Receipt_cash_rounding_minor, self.cash_rounding_minor)
+        write_int(out, Receipt_change_minor, self.change_minor)
+        write_span(out, Receipt_original_sale_id, original)
+        write_span(out, Receipt_customer_id, customer)
+        end_message(out, mark)
+
+    cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil:
+        cdef int64_t at, other, mark, free_milli
+        cdef bint seen
+        for at in range(demand_count):
+            seen = False
+            for other in range(at):
+                seen = seen or self.demands[other].item == self.demands[at].item
+            free_milli = self.stock.free_milli(self.demands[at].item, location)
+            if free_milli < 0 and not seen:
+                mark = begin_message(out, SellResponse_shortfalls)
+                write_span(out, Shortfall_item_id, self.catalog.item_code(self.demands[at].item))
+                write_int(out, Shortfall_free_milli, free_milli)
+                end_message(out, mark)
+
+    # Return
+
+    cdef int return_lines(self, Command* command, uint64_t body_hash, Writer* out) noexcept nogil:
+        cdef ReturnIn asked = self.read_return(command.body)
+        cdef Reader reader = reader_of(command.body)
+        cdef ReturnLineIn line
+        cdef int64_t till, original, index = 0, row
+        cdef SaleLineRow* line_row
+        cdef uint8_t[16] original_id
+        cdef int code
+
+        # Check.
+        if asked.bad:
+            return MALFORMED
+        code = self.check_return(&asked, out)
+        if code != RESULT_CODE_OK:
+            return code
+        till = self.catalog.find_till(asked.till)
+        if till < 0:
+            return refuse(out, RESULT_CODE_TILL_UNKNOWN, "till_id", 0, asked.till, 0, 0)
+        original = self.find_original(&asked)
+        if original < 0:
+            return refuse(out, RESULT_CODE_SALE_UNKNOWN, "sale_id", 0, asked.receipt_till, asked.receipt_number, 0)
+        if self.catalog.location(self.catalog.till(till).location).flags & LOCATION_DISABLED:
+            return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, asked.till, 0, 0)
+        memset(self.pricing.shares, 0, self.sale(original).line_count * sizeof(int64_t))  # returned by lines before
+        while next_field(&reader):
+            if reader.field != ReturnLinesRequest_lines:
+                skip_field(&reader)
+                continue
+            line = self.read_return_line(read_span(&reader))
+            code = self.check_return_line(&line, index, original, out)
+            if code != RESULT_CODE_OK:
+                return code
+            index += 1
+
+        # Apply.
+        self.pricing.clear()
+        reader = reader_of(command.body)
+        while next_field(&reader):
+            if reader.field != ReturnLinesRequest_lines:
+                skip_field(&reader)
+                continue
+            line = self.read_return_line(read_span(&reader))
+            row = <int64_t>self.sale(original).first_line + line.line
+            line_row = <SaleLineRow*>self.lines.edit(row)
+            self.refund_line(line_row, line.qty_milli)
+            line_row.returned_milli += line.qty_milli
+            if not line.scrapped and not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
+                self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
+        self.pricing.total_refund()
+        self.refund_tender(asked.refund_method)
+        memcpy(original_id, self.sale(original).id, ID_BYTES)
+        self.book(command, body_hash, till, original, SALE_IS_RETURN)
+        self.write_receipt(out, command, till, span_at(NULL, 0), span_at(original_id, ID_BYTES))
+        return ok(out)
+
+    cdef ReturnIn read_return(self, Span body) noexcept nogil:
+        cdef ReturnIn asked
+        cdef Reader reader = reader_of(body)
+        memset(&asked, 0, sizeof(ReturnIn))
+        while next_field(&reader):
+            if reader.field == ReturnLinesRequest_till_id:
+                asked.till = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_sale_id:
+                asked.sale_id = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_receipt_till_id:
+                asked.receipt_till = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_receipt_number:
+                asked.receipt_number = read_int(&reader)
+            elif reader.field == ReturnLinesRequest_refund_method:
+                asked.refund_method = read_int(&reader)
+            elif reader.field == ReturnLinesRequest_reason:
+                asked.reason = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_lines:
+                read_span(&reader)
+                asked.line_count += 1
+            else:
+                skip_field(&reader)
+        asked.bad = reader.bad
+        return asked
+
+    cdef ReturnLineIn read_return_line(self, Span body) noexcept nogil:
+        cdef ReturnLineIn line
+        cdef Reader reader = reader_of(body)
+        memset(&line, 0, sizeof(ReturnLineIn))
+        while next_field(&reader):
+            if reader.field == ReturnLine_line:
+                line.line = read_int(&reader)
+            elif reader.field == ReturnLine_qty_milli:
+                line.qty_milli = read_int(&reader)
+            elif reader.field == ReturnLine_scrapped:
+                line.scrapped = read_int(&reader) != 0
+            else:
+                skip_field(&reader)
+        line.bad = reader.bad
+        return line
+
+    cdef int check_return(self, ReturnIn* asked, Writer* out) noexcept nogil:
+        cdef Span none = span_at(NULL, 0)
+        if asked.sale_id.size != 0 and asked.sale_id.size != ID_BYTES:
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "sale_id", 0, none, asked.sale_id.size, ID_BYTES)
+        if not is_text(asked.reason, REASON_BYTES_MAX):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "reason", 0, none, asked.reason.size, REASON_BYTES_MAX)
+        if not TENDER_METHOD_UNSPECIFIED <= asked.refund_method <= TENDER_METHOD_ACCOUNT:
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "refund_method", 0, none, asked.refund_method, TENDER_METHOD_ACCOUNT
+            )
+        if asked.line_count > LINES_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked.line_count, LINES_MAX)
+        if asked.line_count == 0:
+            return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
+        return RESULT_CODE_OK
+
+    cdef int64_t find_original(self, ReturnIn* asked) noexcept nogil:
+        """The sale to return from, by id or by receipt; a return is not one."""
+        cdef int64_t row, till
+        if asked.sale_id.size:
+            row = self.find(<const uint8_t*>asked.sale_id.data)
+        else:
+            till = self.catalog.find_till(asked.receipt_till)
+            row = self.find_receipt(till, asked.receipt_number) if till >= 0 else -1
+        return -1 if row >= 0 and self.sale(row).flags & SALE_IS_RETURN else row
+
+    cdef int check_return_line(
+        self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
+    ) noexcept nogil:
+        cdef const SaleRow* sale = self.sale(original)
+        cdef SaleLineRow* line_row
+        cdef Span code
+        cdef int64_t open_milli
+        if line.bad:
+            return MALFORMED
+        if line.qty_milli <= 0:
+            return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, span_at(NULL, 0), line.qty_milli, 1)
+        if not 0 <= line.line < sale.line_count:
+            return refuse(
+                out, RESULT_CODE_LINE_UNKNOWN, "lines.line", index, span_at(NULL, 0), line.line, <int64_t>sale.line_count - 1
+            )
+        line_row = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + line.line)
+        code = self.catalog.item_code(line_row.item)
+        # The same line may stand several times in one return: count what comes before, too.
+        open_milli = line_row.qty_milli - line_row.returned_milli - self.pricing.shares[line.line]
+        if line.qty_milli > open_milli:
+            return refuse(out, RESULT_CODE_RETURN_EXCEEDS, "lines.qty_milli", index, code, line.qty_milli, open_milli)
+        self.pricing.shares[line.line] = self.pricing.shares[line.line] + line.qty_milli
+        return RESULT_CODE_OK
+
+    cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil:
+        """Add what `qty_milli` more of a sold line refunds: the parts of a line sum to what was paid."""
+        cdef Line line
+        cdef int64_t before = sold.returned_milli, after = sold.returned_milli + qty_milli, whole = sold.qty_milli
+        memset(&line, 0, sizeof(Line))
+        line.item = sold.item
+        line.tax_class = sold.tax_class
+        line.qty_milli = qty_milli
+        line.price_minor, line.base_qty_milli = sold.total_minor, whole  # the price paid for the whole line
+        line.total_minor = _share(sold.total_minor, after, whole) - _share(sold.total_minor, before, whole)
+        line.gross_minor = line.total_minor
+        line.tax_minor = _share(sold.tax_minor, after, whole) - _share(sold.tax_minor, before, whole)
+        line.tax_added_minor = _share(sold.tax_added_minor, after, whole) - _share(sold.tax_added_minor, before, whole)
+        self.pricing.add_line(&line)
+
+    cdef void refund_tender(self, int64_t method) noexcept nogil:
+        """One tender gives the refund back; cash is rounded as at the sale."""
+        cdef int64_t total = self.pricing.total_minor
+        cdef TenderIn* tender = &self.tenders[0]
+        memset(tender, 0, sizeof(TenderIn))
+        tender.method = method if method != TENDER_METHOD_UNSPECIFIED else TENDER_METHOD_CASH
+        self.change_minor = self.cash_rounding_minor = 0
+        if tender.method == TENDER_METHOD_CASH:
+            self.cash_rounding_minor = _round_cash(total, self.settings.now().cash_increment_minor) - total
+        tender.amount_minor = total + self.cash_rounding_minor
+        self.tender_count = 1
+
+    # Receipts
+
+    cdef int get_receipt(self, Span request, Writer* out, int64_t* row) noexcept nogil:
+        """Find the document asked for: its row, whose `reply_at` says where the journal has it."""
+        cdef Reader reader = reader_of(request)
+        cdef Span id = span_at(NULL, 0), till = span_at(NULL, 0)
+        cdef int64_t number = 0, till_row
+        row[0] = -1
+        while next_field(&reader):
+            if reader.field == GetReceiptRequest_sale_id:
+                id = read_span(&reader)
+            elif reader.field == GetReceiptRequest_till_id:
+                till = read_span(&reader)
+            elif reader.field == GetReceiptRequest_number:
+                number = read_int(&reader)
+            else:
+                skip_field(&reader)
+        if reader.bad:
+            return MALFORMED
+        if id.size != 0 and id.size != ID_BYTES:
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "sale_id", 0, span_at(NULL, 0), id.size, ID_BYTES)
+        if id.size:
+            row[0] = self.find(<const uint8_t*>id.data)
+        else:
+            till_row = self.catalog.find_till(till)
+            if till_row < 0:
+                return refuse(out, RESULT_CODE_TILL_UNKNOWN, "till_id", 0, till, 0, 0)
+            row[0] = self.find_receipt(till_row, number)
+        if row[0] < 0:
+            return refuse(out, RESULT_CODE_SALE_UNKNOWN, "sale_id", 0, till, number, 0)
+        return RESULT_CODE_OK

@@ -1,0 +1,21 @@
+# Settings that are part of the state.
+from libc.stdint cimport int64_t
+
+from ringup.native.command cimport Command
+from ringup.native.table cimport Table
+from ringup.native.wire cimport Span, Writer
+
+cdef struct SettingsRow:
+    char[8] currency  # ISO 4217, padded with zeros
+    int64_t cash_increment_minor
+    int64_t reply_retention_ms
+
+cdef class SettingsTable:
+    cdef readonly list tables
+    cdef Table rows
+
+    cdef inline SettingsRow* now(self) noexcept nogil:
+        return <SettingsRow*>self.rows.row(0)
+
+    cdef int put_settings(self, Command* command, Writer* out) noexcept nogil
+    cdef int get_settings(self, Span request, Writer* out) noexcept nogil

@@ -117,6 +117,7 @@ class Device:
         self._poll_due_ns: int | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._retry_now = False
         self._state = DeviceState.STOPPED
         self._detail = ""
         self._listeners: tuple[Listener, ...] = ()
@@ -150,7 +151,27 @@ class Device:
         """The device's own part of `Health.status`; called from any thread, so copy."""
         return {}
 
+    def test(self) -> str:
+        """Try the device and say in a line what was seen; called from any thread, may take seconds.
+
+        Raises JobFailed.  A subclass prints, weighs or shows something; this one only looks.
+        """
+        health = self.health()
+        if health.state is not DeviceState.READY:
+            raise JobFailed(f"{self.name}: expected a ready device, found {health.state}: {health.detail}")
+        return "answers"
+
+    def decode(self, direction: Literal["out", "in"], data: bytes) -> list[str]:
+        """Bytes in words, for the monitor: one text a frame or command.  Must not change the device."""
+        return [repr(data)[2:-1]]
+
     # For everyone.
+
+    def retry_now(self) -> None:
+        """Do not wait for the backoff: the port has just appeared."""
+        with self._changed:
+            self._retry_now = True
+            self._changed.notify_all()
 
     def start(self) -> None:
         """Start the owner thread; does nothing if it runs."""
@@ -388,10 +409,12 @@ class Device:
     def _pause(self, pause_s: float) -> None:
         """Wait between two attempts to open; jobs whose time is up fail meanwhile."""
         end_ns = deadline_in(pause_s)
-        while not self._stopping and time.monotonic_ns() < end_ns:
+        while not self._stopping and not self._retry_now and time.monotonic_ns() < end_ns:
             next_ns = self._expire()
             with self._changed:
-                self._changed.wait(max(0.0, (min(next_ns, end_ns) - time.monotonic_ns()) / 1e9))
+                if not self._retry_now:
+                    self._changed.wait(max(0.0, (min(next_ns, end_ns) - time.monotonic_ns()) / 1e9))
+        self._retry_now = False
 
     def _expire(self) -> int:
         """Fail the queued jobs whose deadline has passed; return a moment before which none expires."""

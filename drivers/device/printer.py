@@ -10,13 +10,15 @@ printed anew from the beginning, marked as a copy.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from ringup.drivers.config import Key
 from ringup.drivers.device.base import Device, DeviceState, NotAnswering
 from ringup.drivers.device.job import Job, JobFailed, JobRetry
 from ringup.drivers.protocol import escpos
+from ringup.drivers.protocol.escpos_decode import CommandParser, describe
 from ringup.drivers.protocol.escpos_status import (
     BuffersCleared,
     Garbage,
@@ -31,8 +33,10 @@ from ringup.drivers.receipt.escpos import Replaced, render_escpos
 from ringup.drivers.receipt.layout import lay_out
 from ringup.drivers.receipt.profile import PrinterProfile, printer_profile
 from ringup.drivers.receipt.rows import Row, Style, TextRow
-from ringup.drivers.receipt.template import Template, default_template
+from ringup.drivers.receipt.template import Template, default_template, load_template
 from ringup.drivers.transport.base import Transport, TransportError
+
+Result = TypeVar("Result")
 
 WRITE_STALL_S = 10.0  # a working printer takes a chunk within this
 ATTEMPTS_MAX = 5  # a receipt that is always interrupted must not eat the roll
@@ -136,6 +140,29 @@ class ReceiptPrinter(Device):
             return self._open_drawer(pin, on_ms, off_ms)
 
         return self.submit("drawer", run, timeout_s=timeout_s, needs_ready=False)
+
+    def pass_through(self, kind: str, data: bytes, result: Result) -> Job[Result]:
+        """Send bytes for a device behind the printer; confirmed by the printer's status after them."""
+
+        def run(job: Job[Result]) -> Result:
+            self.send(data)
+            self._ask_status((1,))
+            return result
+
+        return self.submit(kind, run, needs_ready=False)
+
+    def test(self) -> str:
+        printed = self.self_test().result(self.job_timeout_s + 5)
+        paper = self.device_status()["paper"]
+        letters = (
+            f"; letters it does not have: {' '.join(r.character for r in printed.replaced)}" if printed.replaced else ""
+        )
+        return f"printed a test page, paper {paper}{letters}"
+
+    def decode(self, direction: Literal["out", "in"], data: bytes) -> list[str]:
+        if direction == "out":
+            return [describe(command) for command in CommandParser().feed(data)]
+        return super().decode(direction, data)
 
     @property
     def is_drawer_open(self) -> bool | None:
@@ -359,3 +386,46 @@ class CashDrawer:
     def is_open(self) -> bool | None:
         """What its switch says; None where it has none."""
         return self.printer.is_drawer_open
+
+    def test(self) -> str:
+        """Open it and say what its switch says."""
+        opened = self.open().result(self.printer.job_timeout_s)
+        if opened.is_open is None:
+            return "the printer sent the pulse; this drawer has no switch to tell, so look at it"
+        return "opened, says its switch"
+
+
+PRINTER_CONFIG = {
+    "model": Key(str, "generic-42", help="printer model: generic-32, generic-42, generic-48 or one of python-escpos"),
+    "columns": Key(int, 0, low=16, high=80, help="characters a line, where the model has a choice"),
+    "template": Key(str, "", help="file with the layout of receipts"),
+    "fonts": Key(list, [], help="font files for letters the printer does not have"),
+    "drawer_open_level": Key(str, "", choices=("high", "low"), help="level of the drawer's switch when open"),
+}
+DRAWER_CONFIG = {
+    "printer": Key(str, help="name of the receipt printer that the drawer hangs on"),
+    "pin": Key(int, 2, choices=(2, 5), help="connector pin that carries the pulse"),
+    "on_ms": Key(int, 120, low=2, high=510, help="length of the pulse"),
+    "off_ms": Key(int, 240, low=2, high=510, help="pause before another pulse, at least on_ms"),
+}
+
+
+def printer_from_config(name: str, transport: Transport, options: Mapping[str, Any]) -> ReceiptPrinter:
+    """A printer of the device file; raises ValueError for an unknown model or a bad template."""
+    options = dict(options)
+    profile = printer_profile(options.pop("model"), columns=options.pop("columns") or None)
+    template = options.pop("template")
+    return ReceiptPrinter(
+        name,
+        transport,
+        profile=profile,
+        template=load_template(template) if template else None,
+        fonts=options.pop("fonts"),
+        drawer_open_level=options.pop("drawer_open_level") or None,
+        **options,
+    )
+
+
+def drawer_from_config(name: str, printer: ReceiptPrinter, options: Mapping[str, Any]) -> CashDrawer:
+    """A drawer of the device file, at its printer."""
+    return CashDrawer(name, printer, pin=options["pin"], on_ms=options["on_ms"], off_ms=options["off_ms"])

@@ -28,7 +28,11 @@ class Method:
 
 
 def _kinds() -> dict[str, int]:
-    return {field.message_type.full_name: field.number for field in session_pb2.Command.DESCRIPTOR.fields}
+    return {
+        field.message_type.full_name: field.number
+        for field in session_pb2.Command.DESCRIPTOR.fields
+        if field.message_type is not None
+    }
 
 
 def methods() -> list[Method]:

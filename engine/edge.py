@@ -61,7 +61,7 @@ class Edge:
         for service, handlers in by_service.items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         self._services = list(by_service)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [s.full_name for f in FILES for s in f.services_by_name.values()]
         reflection.enable_server_reflection(
             [*names, health.SERVICE_NAME, reflection.SERVICE_NAME],
@@ -190,7 +190,7 @@ class Edge:
     ) -> None:
         while True:
             request = await context.read()
-            if request is grpc.aio.EOF:
+            if not isinstance(request, bytes):  # grpc.aio.EOF
                 await taken.put(None)
                 return
             try:

@@ -66,6 +66,8 @@ class Engine:
         self._since_bytes = 0
         self._since_commands = 0
         self._writing: Frozen | None = None
+        self._checkpoint_written = asyncio.Event()  # set while none is being written
+        self._checkpoint_written.set()
         self.checkpoint_sequence = recovered.checkpoint_sequence
         self.checkpoint_count = 0
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -158,6 +160,7 @@ class Engine:
 
     def _write_checkpoint(self, batch: Batch, frozen: Frozen) -> None:
         self._writing = frozen
+        self._checkpoint_written.clear()
         meta = self._describe(batch.sequence, batch.digest, frozen.counts)
         future = self._checkpoint_thread.submit(
             self._checkpoints.write, meta, frozen.pages, fresh=self._fresh_checkpoint
@@ -178,18 +181,18 @@ class Engine:
             self._writing.pages.failed()
             log.error("the checkpoint could not be written; the next start replays more", error=str(error))
         self._writing = None
+        self._checkpoint_written.set()
 
     # The end
 
     async def stop(self) -> None:
         """Answer what was taken, write a last checkpoint, release the directory."""
         if not self.is_failed:
-            idle = self._loop.create_future()
-            self.sequencer.stop(lambda: idle.done() or idle.set_result(None))
-            await idle
+            idle = asyncio.Event()
+            self.sequencer.stop(idle.set)
+            await idle.wait()
         self._commit_thread.shutdown()
-        while self._writing is not None:
-            await asyncio.sleep(0.01)
+        await self._checkpoint_written.wait()
         self._checkpoint_thread.shutdown()
         if not self.is_failed and self.core.sequence > self.checkpoint_sequence:
             pages, counts = self.core.checkpoint(), self.core.row_counts()

@@ -68,9 +68,7 @@ def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Envir
             str(path), map_size=MAP_BYTES, max_dbs=max_dbs, readonly=readonly, subdir=True, max_spare_txns=2
         )
     except (lmdb.Error, OSError) as error:
-        raise JournalError(
-            f"{path}: expected an LMDB environment, found: {error}; is this a data directory?"
-        ) from error
+        raise JournalError(f"{path}: expected an LMDB environment, found: {error}; is it a data directory?") from error
 
 
 class LmdbJournal:

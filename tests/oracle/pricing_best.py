@@ -84,12 +84,28 @@ def offers_of(
                 counts.append(purses.open(benefit["target"]["max_units"]))
             if benefit.get("cap_minor") is not None:
                 own_money.append(purses.open(benefit["cap_minor"], all_or_nothing=False))
+            tied = purses.open(tied_places(benefit, basket)) if benefit["type"] == "cheapest_percent_off" else None
             makers = set_gifts if is_set else single_gifts
             for units, gives in makers(benefit, basket, context, free_pick):
+                if tied is not None:
+                    counts = [tied] if basket.units[units[0]].price == last_price(benefit, basket) else []
                 pairs = tuple((i, amount) for i, amount in sorted(gives.items()) if amount > 0)
                 if pairs:
                     found.append(Offer(number, place, frozenset(units), pairs, tuple(counts), tuple(own_money), is_set))
     return found
+
+
+def last_price(benefit: dict[str, Any], basket: Basket) -> int | None:
+    """The price of the dearest unit that still belongs to the cheapest ones."""
+    prices = sorted(basket.units[i].price for i in selected(basket, benefit.get("target")))
+    chosen = prices[: benefit.get("units", 1)]
+    return chosen[-1] if chosen else None
+
+
+def tied_places(benefit: dict[str, Any], basket: Basket) -> int:
+    """How many units at that price belong to the cheapest ones; any of those that cost as much may have the place."""
+    prices = sorted(basket.units[i].price for i in selected(basket, benefit.get("target")))
+    return prices[: benefit.get("units", 1)].count(last_price(benefit, basket) or 0)
 
 
 Gifts = Iterator[tuple[tuple[int, ...], dict[int, int]]]
@@ -104,6 +120,9 @@ def single_gifts(benefit: dict[str, Any], basket: Basket, context: Context, free
             yield tuple(indexes), lay(basket, benefit["amount_minor"], prices)
         return
     plain = {k: v for k, v in benefit.items() if k != "cap_minor"} | {"target": target}
+    if benefit["type"] == "cheapest_percent_off":
+        most = last_price(benefit, basket)
+        plain["units"] = sum(most is not None and basket.units[i].price <= most for i in selected(basket, target))
     alone = replace(basket, rules={k: v for k, v in basket.rules.items() if k != "percent_round_at"})
     for i, amount in BENEFITS[benefit["type"]](plain, alone, context).units.items():
         yield (i,), {i: amount}
@@ -242,7 +261,7 @@ def unit_kinds(promotions: list[dict[str, Any]], basket: Basket) -> list[int]:
     """A number for each unit; units with the same number are the same to every offer."""
     benefits = [b for p in promotions for b in p["benefits"]]
     lines_matter = basket.rules.get("percent_round_at") == "line" or any(
-        b.get("apply") == "per_line" or b["type"] == "cheapest_percent_off" or limited_target(b) for b in benefits
+        b.get("apply") == "per_line" or limited_target(b) for b in benefits
     )
     numbers: dict[Any, int] = {}
     kinds = []

@@ -10,6 +10,7 @@ from pricing_money import exact, rounded
 from pricing_when import within
 
 Row = dict[str, Any]
+LOWEST = ("lowest", "lowest_price", "lowest_wins", "cheapest", "minimal", "min", "best")
 
 
 def rules_match(row: Row, context: dict[str, Any]) -> bool:
@@ -21,16 +22,18 @@ def rules_match(row: Row, context: dict[str, Any]) -> bool:
     return True
 
 
+def in_own_unit(row: Row, item: dict[str, Any]) -> bool:
+    return "uom" in row and row["uom"] == item.get("uom")
+
+
 def row_price(row: Row, item: dict[str, Any], case: dict[str, Any], zone: str | None) -> int | None:
     """The price per unit of the item that a row gives, or None where the row does not match.
 
-    A row in the item's own unit of measure counts that unit; a row without one counts and prices base units.
+    A row in the item's own unit of measure counts that unit; any other row counts and prices base units.
     """
     factor = exact(item.get("uom_factor", 1))
     qty = exact(item["qty"])
-    if "uom" in row:
-        if row["uom"] != item.get("uom"):
-            return None
+    if in_own_unit(row, item):
         price = int(row["price_minor"])
     else:
         qty *= factor
@@ -50,9 +53,9 @@ def row_price(row: Row, item: dict[str, Any], case: dict[str, Any], zone: str | 
 def book_prices(item: dict[str, Any], case: dict[str, Any], zone: str | None) -> tuple[int | None, int | None]:
     """(unit price, list price) of an item from the case's price book.
 
-    Of the matching rows the one with most rules wins, a row in the item's own unit before one in base units, then the
-    lowest price; rows that override base stand before all base rows. The list price is the best base row's, or the
-    unit price itself where an override replaced the base or where there is no base row.
+    Of the matching rows the one with most rules wins, then a row in the item's own unit, then a row without a unit,
+    then the lowest price; rows that override base stand before all base rows. The list price is the best base row's,
+    or the unit price itself where an override replaced the base or where there is no base row.
     """
     matching = [(row, row_price(row, item, case, zone)) for row in case.get("price_book", ())]
     found: list[tuple[Row, int]] = [(row, price) for row, price in matching if price is not None]
@@ -60,13 +63,21 @@ def book_prices(item: dict[str, Any], case: dict[str, Any], zone: str | None) ->
         return None, None
 
     def most_rules(rows: list[tuple[Row, int]]) -> int:
-        return min(rows, key=lambda pair: (-len(pair[0].get("rules", {})), "uom" not in pair[0], pair[1]))[1]
+        return min(
+            rows,
+            key=lambda pair: (
+                -len(pair[0].get("rules", {})),
+                not in_own_unit(pair[0], item),
+                "uom" in pair[0],
+                pair[1],
+            ),
+        )[1]
 
     overrides = [pair for pair in found if pair[0].get("overrides_base")]
     if overrides:
         price = most_rules(overrides)
         return price, price
-    if case.get("rules", {}).get("price_selection") in ("lowest", "lowest_price", "cheapest"):
+    if case.get("rules", {}).get("price_selection") in LOWEST:
         price = min(pair[1] for pair in found)
     else:
         price = most_rules(found)
@@ -102,8 +113,6 @@ def read_barcode(barcode: dict[str, Any]) -> dict[str, str]:
     for want, digit in zip(flat, code, strict=False):
         if want.isdigit() and want != digit:
             return {"error": "invalid"}
-    if len(code) - len(flat) > (1 if length is not None else 0):
-        return {"error": "invalid"}
     if group is None:
         return {"value": "0", "base_code": code}
     start, whole, decimals = group.start(), len(group[1]), len(group[2])

@@ -19,9 +19,10 @@ Prices and sums
  5. unit_price_minor of a priced basket is what the first unit of the first line sells for; list_price_minor its shelf
     price. Where an item has its own unit_price_minor the price book is not asked for it.
 Price books
- 6. A row without uom prices base units: its price times uom_factor, its quantities in base units. Among rows with
-    equally many rules the row in the item's unit wins, then the lowest price. rules.price_selection "lowest" takes
-    the lowest matching price instead. With an overriding row the list price is that row's price. `to` is exclusive.
+ 6. A row in the item's own uom counts and prices that unit. Any other row is in base units: its price times
+    uom_factor, its quantities against qty times uom_factor. Among rows with equally many rules the row in the item's
+    unit wins, then the lowest price. rules.price_selection "lowest" takes the lowest matching price instead. With an
+    overriding row the list price is that row's price. `to` is exclusive.
 Selection
  7. A promotion with `manual` applies only through its coupon.
  8. Codes compare without case and outer blanks; a code presented twice counts once. A code is accepted when one of
@@ -58,7 +59,8 @@ Best deal
 23. Offers are item_percent_off, item_amount_off, item_fixed_price, quantity_break, cheapest_percent_off (a unit each;
     an amount per line: a line), and the sets with any units of their targets. Inside one buy_get set the pick rule
     says which units are the get units. Other benefits follow the mix in priority order. Conditions of offers see the
-    prices before the mix. With best_allocation the pick rule does not bind.
+    prices before the mix. Of units that cost the same any may count as the cheapest. With best_allocation the pick
+    rule does not bind.
 Taxes
 24. Compound taxes build on exact, not rounded, taxes; only the booked amount is rounded. Unnamed taxes have their
     class for a name, and at round_at total are rounded one by one. before_discount means the price after the catalog
@@ -100,14 +102,14 @@ def price_case(case: Case, store_zone: str | None = None) -> dict[str, Any]:
         found |= read_barcode(case["barcode"])
     if "allocate" in case:
         found["parts"] = allocate(case["allocate"]["amount_minor"], case["allocate"]["weights"])
-    if not case.get("items"):
+    if not case.get("items") and found:
         return found
     prices = [item_prices(item, case, store_zone) for item in case["items"]]
     if any(price is None for price, _ in prices):
         return found | {"unit_price_minor": prices[0][0], "total_minor": None}
     sale = Sale(case, [int(price) for price, _ in prices if price is not None], store_zone)
     found |= sale.answer()
-    if "unit_price_minor" not in case["items"][0]:
+    if case["items"] and "unit_price_minor" not in case["items"][0]:
         found["list_price_minor"] = prices[0][1]
     if "refund" in case:
         found["refund_minor"] = refund(case, sale, store_zone)
@@ -169,11 +171,12 @@ class Sale:
             "accepted_coupons": outcome.accepted,
             "discount_by_promotion_minor": outcome.worth,
             "free_items": [{"sku": sku, "qty": qty} for sku, qty in basket.free_items],
-            "unit_price_minor": by_line[0][0].price if by_line[0] else basket.lines[0].unit_price,
-            "list_price_minor": basket.lines[0].unit_price,
             "deposit_total_minor": sum(self.deposits),
             **settle(self.total, self.case.get("tender", {})),
         }
+        if basket.lines:
+            found["unit_price_minor"] = by_line[0][0].price if by_line[0] else basket.lines[0].unit_price
+            found["list_price_minor"] = basket.lines[0].unit_price
         if "loyalty" in self.case:
             found |= self.points()
         wanted = self.case.get("expect", {}).get("converted")

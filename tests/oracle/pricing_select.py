@@ -268,11 +268,15 @@ class Selection:
     def play_mix(self, promotions: list[Promotion]) -> None:
         context = Context(self.factor)
         free_pick = self.case.get("selection") == "best_allocation"
+        before = self.basket.copy()
         for promotion, effect in zip(
             promotions, best_mix(promotions, self.basket, context, free_pick=free_pick), strict=True
         ):
-            if any(is_offer(b) for b in promotion["benefits"]):
-                self.book(promotion, effect)
+            if not any(is_offer(b) for b in promotion["benefits"]):
+                continue
+            if not effect.gave and effect_of(promotion, before, self.factor).gave:
+                self.outcome.status[promotion["id"]] = "beaten"
+            self.book(promotion, effect)
         for promotion in promotions:
             rest = [b for b in promotion["benefits"] if not is_offer(b)]
             if not rest:

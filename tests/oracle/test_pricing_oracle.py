@@ -64,7 +64,7 @@ def test_the_comparison_sees_a_wrong_cent() -> None:
 
 def test_there_are_enough_cases_and_each_explains_itself() -> None:
     cases = [param.values[0] for param in all_cases()]
-    assert len(cases) >= 80
+    assert len(cases) >= 350
     assert len({case["id"] for case in cases}) == len(cases)
     assert all(case["note"] and case["expect"] for case in cases)
 
@@ -132,6 +132,22 @@ def test_the_order_of_lines_does_not_change_the_best_deal(seed: int) -> None:
 
 @EXAMPLES
 @given(seed=SEEDS)
+def test_one_more_unit_never_makes_the_best_deal_smaller(seed: int) -> None:
+    """Where nothing is exclusive, no condition sets an upper limit and no offer looks at the cheapest of the basket."""
+    rng = random.Random(seed)
+    case = random_case(rng, "best")
+    for promotion in case["promotions"]:
+        promotion["conditions"] = [c for c in promotion["conditions"] if not c["type"].startswith("max")]
+        promotion["benefits"] = [b for b in promotion["benefits"] if b["type"] != "cheapest_percent_off"]
+    less = price_case(case)["discount_minor"]
+    case["items"].append(
+        {"sku": rng.choice("ABCD"), "category": ["x"], "qty": 1, "unit_price_minor": rng.randint(1, 2000)}
+    )
+    assert price_case(case)["discount_minor"] >= less
+
+
+@EXAMPLES
+@given(seed=SEEDS)
 def test_the_best_deal_is_never_worse_than_any_one_promotion(seed: int) -> None:
     case = random_case(random.Random(seed), "best")
     best = price_case(case)["discount_minor"]
@@ -160,3 +176,121 @@ def test_what_was_paid_is_what_a_full_return_pays_back(seed: int) -> None:
     case["refund"] = {"lines": [{"sku": item["sku"], "qty": item["qty"]} for item in case["items"]]}
     got = price_case(case)
     assert got["refund_minor"] == got["total_minor"]
+
+
+def plain_best(offers: list[Any], units: frozenset[int], left: tuple[int, ...], purses: Any) -> int:
+    """The best mix by taking every offer or not, in the listed order: no memory, no grouping, no order of units."""
+    if not offers:
+        return 0
+    first, rest = offers[0], offers[1:]
+    best = plain_best(rest, units, left, purses)
+    if first.units <= units:
+        worth, after = load("pricing_best").spend(first, left, purses)
+        if worth > 0:
+            best = max(best, worth + plain_best(rest, units - first.units, after, purses))
+    return best
+
+
+@settings(max_examples=max(20, EXAMPLES.max_examples // 5), deadline=None)
+@given(seed=SEEDS)
+def test_the_search_agrees_with_trying_every_subset_of_offers(seed: int) -> None:
+    best, basket_module = load("pricing_best"), load("pricing_basket")
+    case = random_case(random.Random(seed), "best")
+    case["items"] = [{**item, "qty": 1} for item in case["items"]]
+    promotions = [{**p, "conditions": []} for p in case["promotions"]]
+    basket = basket_module.open_basket(case, [item["unit_price_minor"] for item in case["items"]])
+    context = load("pricing_benefits").Context(lambda tax_class: 1)
+    purses = best.Purses()
+    offers = best.offers_of(promotions, basket, purses, context, free_pick=False)
+    assume(len(offers) <= 18)
+    wanted = plain_best(offers, frozenset(range(len(basket.units))), tuple(purses.left), purses)
+    found = best.best_mix(promotions, basket, context, free_pick=False)
+    assert sum(effect.worth for effect in found) == wanted
+
+
+# ---- the generator ---------------------------------------------------------------------------------------------------
+
+
+def test_random_cases_reach_every_benefit_and_most_of_them_give_something() -> None:
+    """A law over baskets on which nothing happens would prove nothing."""
+    benefits = load("pricing_benefits").BENEFITS
+    gave: set[str] = set()
+    touched = 0
+    for seed in range(400):
+        case = random_case(random.Random(seed), "full")
+        got = price_case(case)
+        touched += bool(got["applied"])
+        for promotion in case["promotions"]:
+            if promotion["id"] in got["applied"]:
+                gave |= {benefit["type"] for benefit in promotion["benefits"]}
+    assert gave == set(benefits) - {"item_markup_percent"}, "a markup would break the law that prices only fall"
+    assert touched > 200
+
+
+def test_random_cases_hold_every_rule_the_levels_promise() -> None:
+    text = json.dumps(
+        [random_case(random.Random(seed), level) for level in ("full", "best", "tax") for seed in range(300)]
+    )
+    words = "exclusive group stage coupon funded_by budget_minor max_uses on_exceed min_price_minor deposit_minor"
+    words += " discountable gift_cards cash_rounding round_target before_discount amount_minor_per_unit best_deal"
+    words += " percent_round_at"
+    assert [word for word in words.split() if f'"{word}"' not in text] == []
+
+
+def test_an_empty_basket_costs_its_charges() -> None:
+    case = {"id": "empty", "currency": "EUR", "items": [], "promotions": [], "coupons": [], "expect": {}}
+    assert price_case(case)["total_minor"] == 0
+    assert price_case({**case, "charges": [{"id": "ship", "amount_minor": 500}]})["total_minor"] == 500
+
+
+# ---- the store's clock -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "days", "times", "applies"),
+    [
+        # Central Europe, 2026-03-29: 01:30 UTC is 03:30 summer time; the hour from 02:00 does not exist.
+        ("2026-03-29T01:30:00Z", ["sun"], ["03:00", "04:00"], True),
+        ("2026-03-29T01:30:00Z", ["sun"], ["02:00", "03:00"], False),
+        ("2026-03-29T00:30:00Z", ["sun"], ["01:00", "02:00"], True),
+        # 2026-10-25: 02:30 comes twice, at 00:30 and at 01:30 UTC.
+        ("2026-10-25T00:30:00Z", ["sun"], ["02:00", "03:00"], True),
+        ("2026-10-25T01:30:00Z", ["sun"], ["02:00", "03:00"], True),
+        ("2026-10-25T02:30:00Z", ["sun"], ["02:00", "03:00"], False),
+        # Late on Saturday in UTC is already Sunday in the store.
+        ("2026-03-28T23:30:00Z", ["sun"], ["00:00", "01:00"], True),
+        ("2026-03-28T23:30:00Z", ["sat"], ["00:00", "24:00"], False),
+    ],
+)
+def test_a_schedule_follows_the_wall_clock_of_the_store(
+    at: str, days: list[str], times: list[str], applies: bool
+) -> None:
+    case = one_percent_case(at, {"schedule": {"days": days, "times": [times]}})
+    assert (price_case(case, "Europe/Berlin")["discount_minor"] == 100) is applies
+
+
+@pytest.mark.parametrize(
+    ("at", "applies"),
+    [
+        ("2026-03-29T00:59:59Z", False),
+        ("2026-03-29T01:00:00Z", True),  # 03:00 summer time, the window's first instant
+        ("2026-03-29T03:00:00", True),
+        ("2026-03-29T01:59:59", False),
+    ],
+)
+def test_a_window_without_a_zone_is_in_the_store_time(at: str, applies: bool) -> None:
+    case = one_percent_case(at, {"window": {"from": "2026-03-29T03:00:00"}})
+    assert (price_case(case, "Europe/Berlin")["discount_minor"] == 100) is applies
+
+
+def one_percent_case(at: str, when: dict[str, Any]) -> dict[str, Any]:
+    benefit = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
+    return {
+        "id": "clock",
+        "currency": "EUR",
+        "at": at,
+        "items": [{"sku": "A", "qty": 1, "unit_price_minor": 1000}],
+        "promotions": [{"id": "p", "conditions": [], "benefits": [benefit], **when}],
+        "coupons": [],
+        "expect": {},
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
 from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, sale_pb2, session_pb2, stock_pb2
 
 FILES: tuple[FileDescriptor, ...] = tuple(

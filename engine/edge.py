@@ -14,6 +14,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.sequencer import Overloaded, Stopped

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+
 from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DirectoryLock, LmdbJournal
 from ringup.engine.record import decode
@@ -100,7 +101,7 @@ class Engine:
 
     def query(self, name: str, request: bytes) -> bytes:
         """Answer a query RPC from the state as it is."""
-        return self.core.query(name, request, time.time_ns())
+        return self.core.query(name, request, self.sequencer.now_ns())
 
     async def receipt(self, request: bytes) -> bytes:
         """Answer GetReceipt: the receipt stands in the journal, in the answer of its sale."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+
 from ringup.engine.journal import AppendUnknown, Fenced, JournalError
 
 FORMAT = 1  # of the data directory; raise it when an older engine could not read it

@@ -144,6 +144,10 @@ class Sequencer:
             self._commit_is_soon = True
             self._soon(self._close)
 
+    def now_ns(self) -> int:
+        """The clock, for queries."""
+        return self._clock_ns()
+
     def _begin(self) -> Batch:
         """Open the next batch: stamp the clock, let expire what is due."""
         sequence = self._core.sequence + 1

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import structlog
+
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
 from ringup.engine.recovery import Progress

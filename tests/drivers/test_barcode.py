@@ -11,6 +11,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ringup.drivers.protocol import barcode, gs1_ai
 from ringup.drivers.protocol.barcode import ParseError, ScanKind, decode
 

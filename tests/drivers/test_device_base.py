@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+
 from ringup.drivers.device.base import Device, DeviceState
 from ringup.drivers.device.job import Job, JobFailed, JobState
 from ringup.drivers.simulator.base import Server, Simulator

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringup.drivers.config import ConfigError, parse_config
 from ringup.drivers.device.base import DeviceState
 from ringup.drivers.device.printer import CashDrawer, ReceiptPrinter

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ringup.drivers.device.base import DeviceState
 from ringup.drivers.device.display import LineDisplay, PrinterLineDisplay
 from ringup.drivers.device.job import JobState

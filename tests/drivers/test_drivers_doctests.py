@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+
 import ringup.drivers.protocol as protocol
 
 MODULES = sorted(info.name for info in pkgutil.walk_packages(protocol.__path__, "ringup.drivers.protocol."))

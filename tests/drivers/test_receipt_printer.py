@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringup.drivers.device.base import DeviceState
 from ringup.drivers.device.job import JobFailed, JobState
 from ringup.drivers.device.printer import CashDrawer, ReceiptPrinter

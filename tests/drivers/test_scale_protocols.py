@@ -10,6 +10,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ringup.drivers.protocol import scale_dialog06 as dialog06
 from ringup.drivers.protocol import scale_mtsics as mtsics
 from ringup.drivers.protocol import scale_nci as nci

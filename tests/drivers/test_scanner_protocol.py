@@ -10,6 +10,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ringup.drivers.protocol import keyboard
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.scanner import ScanData, ScanFramer, ScanNoise

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from ringup.drivers.transport.base import (
     Backoff,
     Transport,

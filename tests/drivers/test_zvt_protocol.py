@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ringup.drivers.protocol import zvt, zvt_terminal
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt_serial import (

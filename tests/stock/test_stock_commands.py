@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+
 from ringup.native.catalog import Catalog
 from ringup.native.stock import Stock
 from ringup.native.stock_commands import StockCommands

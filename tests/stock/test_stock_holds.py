@@ -7,6 +7,7 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from ringup.native.stock import Stock
 from ringup.v1 import result_pb2, stock_pb2
 

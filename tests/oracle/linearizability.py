@@ -119,11 +119,11 @@ def window(calls: list[Call], ends: list[float], done: int) -> tuple[list[int], 
     open_calls, due = [], inf
     for index in range((~done & (done + 1)).bit_length() - 1, len(calls)):
         if calls[index].called > due:
-            break  # and so are all after it
+            break  # so are all after it, and none of them is due earlier
         if not done >> index & 1:
             open_calls.append(index)
             due = min(due, ends[index])
-    return [index for index in open_calls if calls[index].called <= due], due
+    return open_calls, due
 
 
 def unwound(calls: list[Call], path: tuple[Any, ...]) -> list[Call]:

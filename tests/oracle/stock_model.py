@@ -82,6 +82,7 @@ from typing import Any
 if str(Path(__file__).resolve().parent) not in sys.path:  # also when loaded by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from stock_shipping import ShipPlan, located
 from stock_sourcing import Scratch, Stockroom, in_removal_order
 from stock_state import Entry, Hold, Order, Position, Refused, from_milli, to_milli
 
@@ -642,94 +643,6 @@ class StockModel(Stockroom):
         ]
         quotas = sorted((key, qty) for key, qty in self.preordered.items() if qty)
         return (self.now, sorted(rows, key=repr), sorted(holds), sorted(orders), quotas, repr(self.policies))
-
-
-class ShipPlan:
-    """Which units leave from where for one shipment, worked out before anything leaves.
-
-    A move is (entry of the order that is met, row the goods leave from or None, milli-units).
-    """
-
-    def __init__(self, model: StockModel, order: Order) -> None:
-        self.model = model
-        self.entries = order.allocated
-        self.left = {id(entry): entry.qty for entry in order.allocated}
-        self.gone: dict[Position, int] = {}  # on_hand that leaves
-        self.freed = Scratch()
-        self.moves: list[tuple[Entry, Position | None, int]] = []
-
-    def moves_for(self, lines: list[Step]) -> list[tuple[Entry, Position | None, int]]:
-        """All moves, lines that name a place first. Refused("insufficient") when one cannot be met."""
-        for line in sorted(lines, key=lambda line: "location" not in line):
-            sku, qty = line["sku"], to_milli(line["qty"])
-            if not self.model.policies[sku].track:
-                self._meet(sku, None, None, qty)
-            elif "location" in line:
-                self._leave(sku, line["location"], qty)
-            else:
-                for place, part in self._where_allocated(sku, qty):
-                    self._leave(sku, place, part)
-        return self.moves
-
-    def _where_allocated(self, sku: str, qty: int) -> list[tuple[str, int]]:
-        parts = []
-        for entry in self.entries:
-            part = min(qty, self.left[id(entry)]) if entry.sku == sku else 0
-            qty -= part
-            place = located(entry)
-            if part and place is not None:
-                parts.append((place, part))
-            elif part and entry.kind == "preorder":
-                parts += self._where_free(sku, entry.channel or "", part)
-        return parts
-
-    def _where_free(self, sku: str, channel: str, qty: int) -> list[tuple[str, int]]:
-        parts = []
-        for place in self.model.open_places(sku, self.model.channels[channel]["locations"]):
-            part = max(0, min(qty, self.model.free_at(sku, place, self.freed)))
-            parts.append((place, part))
-            qty -= part
-        if qty:
-            raise Refused("insufficient", [sku])
-        return parts
-
-    def _leave(self, sku: str, place: str, qty: int) -> None:
-        """Ship from a place: first what the order has there and is there, then other free units of the place."""
-        for entry in self.entries:
-            row = entry.position
-            if entry.sku == sku and row is not None and row.location == place:
-                there = max(0, row.on_hand - self.gone.get(row, 0))
-                qty -= self._move(entry, row, min(qty, there))
-        for row in self.model.at(sku, place):
-            part = max(0, min(qty, row.free + self.freed.free[row], row.on_hand - self.gone.get(row, 0)))
-            if row.saleable and part:
-                self._meet(sku, place, row, part)
-                self.freed.free[row] -= part
-                qty -= part
-        if qty:
-            raise Refused("insufficient", [sku])
-
-    def _meet(self, sku: str, place: str | None, row: Position | None, qty: int) -> None:
-        """Let units of a row stand for allocated ones: those at the same place first, then the earliest."""
-        for entry in sorted(self.entries, key=lambda entry: located(entry) != place):
-            if entry.sku == sku:
-                part = self._move(entry, row, qty)
-                qty -= part
-                if entry.position is not None:
-                    self.freed.free[entry.position] += part
-
-    def _move(self, entry: Entry, row: Position | None, qty: int) -> int:
-        part = min(qty, self.left[id(entry)])
-        if part > 0:
-            self.left[id(entry)] -= part
-            self.moves.append((entry, row, part))
-            if row is not None:
-                self.gone[row] = self.gone.get(row, 0) + part
-        return max(0, part)
-
-
-def located(entry: Entry) -> str | None:
-    return entry.position.location if entry.position is not None else None
 
 
 def book_of(entries: list[Entry]) -> list[tuple[Any, ...]]:

@@ -118,6 +118,7 @@ class Device:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._retry_now = False
+        self._is_opening = False
         self._state = DeviceState.STOPPED
         self._detail = ""
         self._listeners: tuple[Listener, ...] = ()
@@ -304,7 +305,12 @@ class Device:
                 log.exception("%s: a listener failed on %s", self.name, kind)
 
     def set_state(self, state: DeviceState, detail: str = "") -> None:
-        """Change the state; emits a "state" event if that is news."""
+        """Change the state; emits a "state" event if that is news.
+
+        Until `on_open` has ended nothing counts: half a status is no status.
+        """
+        if self._is_opening:
+            return
         with self._changed:
             if (state, detail) == (self._state, self._detail):
                 return
@@ -390,15 +396,19 @@ class Device:
         try:
             self.transport.open(deadline_in(self.open_timeout_s))
             self._open_count += 1
-            self.on_open()
+            self._is_opening = True
+            try:
+                self.on_open()
+            finally:
+                self._is_opening = False
         except (TransportError, JobFailed) as error:
             self._lost(str(error))
             self._pause(self._backoff.pause_s())
             return False
         self._backoff.reset()
         self._poll_due_ns = deadline_in(self.poll_interval_s) if self.poll_interval_s > 0 else None
-        if self._state is DeviceState.OFFLINE:  # on_open may have found something to attend to
-            self.set_state(DeviceState.READY)
+        problem = self.may_run()
+        self.set_state(DeviceState.ATTENTION if problem else DeviceState.READY, problem or "")
         return True
 
     def _lost(self, reason: str) -> None:

@@ -200,7 +200,6 @@ class ReceiptPrinter(Device):
         self._parser.reset()
         self._ask_status()  # first, in real time: answered also off-line and with a full buffer
         self.send(escpos.enable_status_back())
-        self._follow_status()
 
     def on_close(self) -> None:
         self._parser.reset()

@@ -33,12 +33,18 @@ class DisplaySimulator(Simulator):
         self.unknown_commands: list[bytes] = []
         self._buffer = bytearray()
         self._codec = "cp437"
+        self._shown: list[str] = []
         self._clear()
 
     @property
     def lines(self) -> tuple[str, ...]:
         with self.lock:
             return tuple("".join(row) for row in self._cells)
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text that was shown, both lines of it."""
+        return list(self._shown)
 
     def _clear(self) -> None:
         self._cells = [[" "] * self.columns for _ in range(ROWS)]
@@ -51,6 +57,9 @@ class DisplaySimulator(Simulator):
         self._buffer += data
         while self._buffer and (size := self._step()):
             del self._buffer[:size]
+        shown = "\n".join(self.lines)
+        if not self._shown or shown != self._shown[-1]:
+            self._shown.append(shown)
 
     def _step(self) -> int:
         """Obey the first command or letter; returns its size, 0 while it is not whole."""

@@ -93,6 +93,30 @@ class LabelSimulator(Simulator):
         if len(self._buffer) > FORMAT_SIZE_MAX:
             self._buffer = ""
 
+    @property
+    def texts(self) -> list[str]:
+        """What can be read on each label, line by line."""
+        with self.lock:
+            return ["\n".join([*label.texts, *(data for _, data in label.codes)]) for label in self.labels]
+
+    def png(self) -> bytes:
+        """All labels below each other as PNG."""
+        from io import BytesIO
+
+        from PIL import Image
+
+        with self.lock:
+            pictures = [label.image() for label in self.labels]
+        width = max((one.width for one in pictures), default=1)
+        whole = Image.new("L", (width, sum(one.height + 8 for one in pictures) or 1), 200)
+        top = 0
+        for picture in pictures:
+            whole.paste(picture, (0, top))
+            top += picture.height + 8
+        out = BytesIO()
+        whole.save(out, "PNG")
+        return out.getvalue()
+
     def _stopped(self) -> bool:
         return any(self.faults.is_on(name) for name in self.fault_names)
 

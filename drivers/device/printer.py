@@ -90,6 +90,7 @@ class ReceiptPrinter(Device):
         self._parser = StatusParser()
         self._token = 0
         self._tokens_heard: set[bytes] = set()
+        self._transmitted_asked = 0
         self._transmitted_heard = 0
         self._realtime_heard = 0
         self._cleared_heard = 0
@@ -198,6 +199,7 @@ class ReceiptPrinter(Device):
 
     def on_open(self) -> None:
         self._parser.reset()
+        self._transmitted_asked = self._transmitted_heard = 0
         self._ask_status()  # first, in real time: answered also off-line and with a full buffer
         self.send(escpos.enable_status_back())
 
@@ -301,30 +303,25 @@ class ReceiptPrinter(Device):
 
         It may take long, as long as it answers in between; a problem (paper, cover) ends the attempt.
         """
-        if self.profile.has_process_id:
-            self._token = (self._token + 1) % 10_000
-            token = f"{self._token:04}".encode()
-            self._tokens_heard.discard(token)
-            self.send(escpos.request_process_id(token), WRITE_STALL_S)
+        self._tokens_heard.clear()
+        # GS r answers carry no name, only an order: one lost answer may cost a question more, never a wrong yes.
+        wanted = self._transmitted_asked + 1
 
-            def is_done() -> bool:
-                return token in self._tokens_heard
-        else:
-            wanted = self._transmitted_heard + 1
-            self._parser.expect("paper")
-            self.send(escpos.transmit_status("paper"), WRITE_STALL_S)
-
-            def is_done() -> bool:
-                return self._transmitted_heard >= wanted
+        def is_done() -> bool:
+            # Any answer will do: each question was asked after the last byte of the print.
+            return bool(self._tokens_heard & asked) or self._transmitted_heard >= wanted
 
         def is_over() -> bool:
             return is_done() or self._parser.status.problem is not None
 
+        asked: set[bytes] = set()
         while not is_over():
+            asked.add(self._ask_whether_printed())
             try:
                 self.receive(is_over, what="the print confirmed")
             except NotAnswering:
                 self._ask_status((1, 2, 4))  # raises if it is silent altogether
+                # It lives: still printing, or its answer was lost on the line; so ask once more.
                 if time.monotonic_ns() >= job.deadline_ns:
                     raise JobFailed(
                         f"{self.name}: expected the print to end in time, found the printer still busy; "
@@ -333,11 +330,27 @@ class ReceiptPrinter(Device):
         if not is_done():
             self._check_problem()
 
+    def _expect_transmitted(self, what: Literal["paper", "drawer"]) -> int:
+        """Note a GS r; returns how many answers there will be when it is answered."""
+        self._parser.expect(what)
+        self._transmitted_asked += 1
+        return self._transmitted_asked
+
+    def _ask_whether_printed(self) -> bytes:
+        """Ask a question that is answered only when all before it is printed; returns its token."""
+        if not self.profile.has_process_id:
+            self._expect_transmitted("paper")
+            self.send(escpos.transmit_status("paper"), WRITE_STALL_S)
+            return b""
+        self._token = (self._token + 1) % 10_000
+        token = f"{self._token:04}".encode()
+        self.send(escpos.request_process_id(token), WRITE_STALL_S)
+        return token
+
     def _open_drawer(self, pin: Literal[2, 5], on_ms: int, off_ms: int) -> DrawerOpened:
         self._ask_status((1,))
         if self._parser.status.problem is None and self._parser.status.online:
-            wanted = self._transmitted_heard + 1
-            self._parser.expect("drawer")
+            wanted = self._expect_transmitted("drawer")
             self.send(escpos.drawer_pulse(pin, on_ms, off_ms) + escpos.transmit_status("drawer"))
             self.receive(lambda: self._transmitted_heard >= wanted, what="the drawer's status")
         else:

@@ -282,3 +282,25 @@ def test_reports_are_reprinted_with_the_mark_too(printer: ReceiptPrinter, simula
     simulator.set_paper("ok")
     assert job.result(10).is_copy
     assert simulator.texts[-1].splitlines()[0] == "*** COPY ***"
+
+
+def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_question(simulator: PrinterSimulator) -> None:
+    """GS r answers have no name: a slow printer was asked twice, and its second yes came during the next print."""
+    answers: list[bytes] = []
+
+    def hold_back(direction: str, data: bytes) -> list[bytes] | None:
+        if direction == "to_host" and data == b"\x00":
+            answers.append(data)
+            return [] if len(answers) == 1 else [data]
+        return None
+
+    wire = MemoryWire(manipulate=hold_back)
+    with Server(simulator) as server:
+        server.attach(wire.peer)
+        with _printer(wire.host, has_process_id=False, poll_interval_s=0) as printer:
+            assert printer.print_rows([TextRow("one")]).wait(5) is JobState.CONFIRMED
+            assert len(answers) == 2
+            assert (printer._transmitted_asked, printer._transmitted_heard) == (2, 1)
+            assert printer.print_rows([TextRow("two")]).wait(5) is JobState.CONFIRMED
+            assert len(answers) == 4  # the third answer could have been a late one: not believed alone
+    assert [text.split()[0] for text in simulator.texts] == ["one", "two"]

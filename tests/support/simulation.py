@@ -1,0 +1,297 @@
+"""A whole engine in one thread, by seed: production core, sequencer and recovery; fake clock, disk and network.
+
+Everything that could differ between two runs comes from one `random.Random(seed)`: when a commit
+ends, whether it fails, when the process dies, which answers are lost on their way, what the
+machine's clock says.  A failing seed replays exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from ringup.engine.journal import AppendUnknown
+from ringup.engine.record import decode
+from ringup.engine.recovery import recover
+from ringup.engine.sequencer import Batch, Sequencer, Stopped, write_batch
+from ringup.native.core import Core
+from ringup.native.envelope import nth_reply
+from ringup.v1 import pricing_pb2, sale_pb2, session_pb2, stock_pb2
+from support.core import command_of, small_shop
+
+ITEMS = ("milk", "bread", "lamp")
+OPENING_PIECES = 100
+
+
+class FakeDisk:
+    """A journal whose records survive a crash once they are synced, and sometimes when they are not."""
+
+    def __init__(self, rng: random.Random, *, sync: bool = True) -> None:
+        self._rng = rng
+        self._sync = sync
+        self.durable: list[bytes] = []
+        self._cached: list[bytes] = []  # written, not synced: lost in a crash
+        self.fail_next = False
+
+    def acquire(self) -> int:
+        return 1
+
+    def append(self, sequence: int, record: bytes) -> None:
+        assert sequence == len(self.durable) + len(self._cached) + 1
+        if self.fail_next:
+            self.fail_next = False
+            if self._rng.random() < 0.5:  # a failed sync may have written all the same
+                self.durable.append(record)
+            raise AppendUnknown(f"batch {sequence}: the commit failed")
+        if self._sync:
+            self.durable.append(record)
+        else:
+            self._cached.append(record)
+
+    def crash(self) -> None:
+        """Power cut: what is not synced is gone."""
+        self._cached.clear()
+
+    def last_sequence(self) -> int:
+        return len(self.durable) + len(self._cached)
+
+    def get(self, sequence: int) -> bytes | None:
+        return (self.durable + self._cached)[sequence - 1]
+
+    def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
+        yield from list(enumerate(self.durable + self._cached, 1))[max(from_sequence - 1, 0) :]
+
+    def trim(self, before_sequence: int) -> int:
+        raise NotImplementedError("a simulated journal is never trimmed")
+
+    def close(self) -> None:
+        pass
+
+
+class FakeCheckpoints:
+    """The checkpoint store: pages of the last complete checkpoint survive."""
+
+    def __init__(self) -> None:
+        self._meta: dict[str, Any] | None = None
+        self._pages: dict[tuple[int, int], bytes] = {}
+
+    def meta(self) -> dict[str, Any] | None:
+        return self._meta
+
+    def write(self, meta: dict[str, Any], pages: Any, *, fresh: bool) -> None:
+        if fresh:
+            self._pages.clear()
+        self._pages.update({(table, page): bytes(data) for table, page, data in pages})
+        self._meta = meta
+
+    def pages(self) -> Iterator[tuple[int, int, memoryview]]:
+        for (table, page), data in sorted(self._pages.items()):
+            yield table, page, memoryview(data)
+
+
+@dataclass(slots=True)
+class Sent:
+    """One command of a client, and what it has heard of it."""
+
+    request: Message
+    answers: list[bytes] = field(default_factory=list)
+
+    def frame(self, fresh_id: bytes | None = None) -> bytes:
+        if fresh_id is not None:
+            self.request.command_id = fresh_id  # type: ignore[attr-defined]
+        return session_pb2.SessionRequest(commands=[command_of(self.request)]).SerializeToString()
+
+
+class Simulation:
+    """One run.  `keep_ids=False` and `sync=False` are the controls: they must fail."""
+
+    def __init__(self, seed: int, *, steps: int = 120, keep_ids: bool = True, sync: bool = True) -> None:
+        self.rng = random.Random(seed)
+        self.steps = steps
+        self.keep_ids = keep_ids
+        self.disk = FakeDisk(self.rng, sync=sync)
+        self.checkpoints = FakeCheckpoints()
+        self.clock_ns = 1_700_000_000 * 10**9
+        self.sent: list[Sent] = []
+        self.crashes = 0
+        self._next_id = 0
+        self._open_shop()
+        self.start()
+
+    def _open_shop(self) -> None:
+        """Write the small shop's own commands as the first records of the journal."""
+        shop = small_shop(pieces=OPENING_PIECES)
+        previous = bytes(32)
+        for sequence, now_ns, commands, replies in shop.journal:
+            batch = Batch(sequence, now_ns, commands, replies)
+            write_batch(self.disk, shop.core.layout(), batch, previous)
+            previous = batch.digest
+        self.disk.durable += self.disk._cached
+        self.disk._cached.clear()
+
+    # The machine
+
+    def start(self) -> None:
+        recovered = recover(self.disk, self.checkpoints)  # type: ignore[arg-type]
+        self.core = recovered.core
+        self.digest = recovered.digest
+        self.fresh = recovered.checkpoint_sequence == 0
+        self.running: Batch | None = None
+        self.checkpoint_waits = False
+        self.sequencer = Sequencer(
+            self.core,
+            lambda sequence, index: nth_reply(decode(self.disk.get(sequence) or b"", sequence, None).replies, index),
+            self._start_commit,
+            clock_ns=lambda: self.clock_ns,
+            checkpoint_due=lambda: self.rng.random() < 0.1 and not self.checkpoint_waits,
+        )
+
+    def _start_commit(self, batch: Batch) -> None:
+        assert self.running is None
+        self.running = batch
+
+    def end_commit(self) -> None:
+        """Let the commit in flight end, well or badly."""
+        batch = self.running
+        if batch is None:
+            return
+        self.running = None
+        try:
+            size = write_batch(self.disk, self.core.layout(), batch, self.digest)
+        except AppendUnknown:
+            self.sequencer.failed()
+            self.crash()
+            return
+        self.digest = batch.digest
+        if batch.frozen is not None:
+            if self.rng.random() < 0.7:
+                meta = {
+                    "sequence": batch.sequence,
+                    "digest": batch.digest.hex(),
+                    "layout": self.core.layout(),
+                    "counts": batch.frozen.counts,
+                }
+                self.checkpoints.write(meta, batch.frozen.pages, fresh=self.fresh)
+                self.fresh = False
+                batch.frozen.pages.done()
+            else:
+                batch.frozen.pages.failed()
+        self.sequencer.committed(batch, size)
+
+    def crash(self) -> None:
+        """The process dies; everything in memory is gone; it starts again."""
+        self.crashes += 1
+        self.disk.crash()
+        self.start()
+
+    # The clients
+
+    def send(self, sent: Sent) -> None:
+        fresh = None if self.keep_ids else self._id()
+
+        def answer(reply: bytes | None) -> None:
+            if reply is not None and self.rng.random() < 0.8:  # else the answer is lost on its way
+                sent.answers.append(reply)
+
+        with contextlib.suppress(Stopped):  # then it is resent
+            self.sequencer.submit(sent.frame(fresh), answer)
+
+    def _id(self) -> bytes:
+        self._next_id += 1
+        return self._next_id.to_bytes(16, "little")
+
+    def _request(self) -> Message:
+        item, pieces = self.rng.choice(ITEMS), self.rng.randint(1, 4)
+        kind = self.rng.random()
+        if kind < 0.7 or not self.sent:
+            return sale_pb2.SellRequest(
+                command_id=self._id(),
+                till_id=self.rng.choice(("T1", "T2")),
+                lines=[pricing_pb2.BasketLine(item_id=item, qty_milli=pieces * 1000)],
+                tenders=[sale_pb2.Tender(method=sale_pb2.TENDER_METHOD_CASH, amount_minor=10**6)],
+            )
+        if kind < 0.85:
+            return stock_pb2.HoldStockRequest(
+                command_id=self._id(),
+                location_id="S1",
+                lines=[stock_pb2.StockLine(item_id=item, qty_milli=pieces * 1000)],
+                ttl_ms=self.rng.choice((0, 5, 50, 500)),
+            )
+        sale = self.rng.choice(self.sent).request
+        return sale_pb2.ReturnLinesRequest(
+            command_id=self._id(),
+            till_id="T1",
+            sale_id=sale.command_id,  # type: ignore[attr-defined]
+            lines=[sale_pb2.ReturnLine(qty_milli=1000)],
+        )
+
+    def run(self) -> None:
+        for _ in range(self.steps):
+            self.clock_ns += self.rng.choice((0, 1, 10**6, 10**8, -(10**9)))
+            dice = self.rng.random()
+            if dice < 0.5:
+                self.sent.append(Sent(self._request()))
+                self.send(self.sent[-1])
+            elif dice < 0.6 and self.sent:
+                self.send(self.rng.choice(self.sent[-10:]))  # impatient: resent before its answer
+            elif dice < 0.94:
+                self.end_commit()
+            elif dice < 0.97:
+                self.crash()
+            else:
+                self.disk.fail_next = True
+        self.disk.fail_next = False
+        for sent in self.sent:  # in the end every client hears of every command
+            for _ in range(50):
+                if sent.answers:
+                    break
+                self.send(sent)
+                while self.running is not None:
+                    self.end_commit()
+        while self.running is not None:
+            self.end_commit()
+
+    # The proof
+
+    def check(self) -> None:
+        """Every command has one answer, what was acknowledged is in the book once, and the state is the journal's."""
+        journal_sales: dict[bytes, tuple[str, int]] = {}
+        stock = dict.fromkeys(ITEMS, OPENING_PIECES * 1000)
+        numbers: dict[str, list[int]] = {}
+        by_line: dict[bytes, str] = {}
+        for sent in self.sent:
+            assert sent.answers, "no answer in the end"
+            assert len(set(sent.answers)) == 1, "two answers to one command differ"
+            reply = session_pb2.SessionResponse.FromString(sent.answers[0]).replies[0]
+            body = getattr(reply, str(reply.WhichOneof("body")))
+            if not hasattr(body, "receipt") or body.code != 1:
+                continue
+            receipt = body.receipt
+            numbers.setdefault(receipt.till_id, []).append(receipt.number)
+            for priced in receipt.basket.lines:
+                back = bool(receipt.original_sale_id)
+                stock[priced.item_id] += priced.qty_milli if back else -priced.qty_milli
+                by_line[receipt.sale_id] = priced.item_id
+            journal_sales[receipt.sale_id] = (receipt.till_id, receipt.number)
+        counts = self.core.row_counts()
+        assert counts["sales"] == len(journal_sales), "a sale is lost, or booked twice"
+        for till, found in numbers.items():
+            assert sorted(found) == list(range(1, len(found) + 1)), f"receipt numbers of {till} have gaps"
+        positions = stock_pb2.GetAvailabilityResponse.FromString(
+            self.core.query(
+                "GetAvailability",
+                stock_pb2.GetAvailabilityRequest(item_ids=ITEMS, location_id="S1").SerializeToString(),
+                self.clock_ns,
+            )
+        ).positions
+        for position in positions:
+            assert position.on_hand_milli == stock[position.item_id]
+            assert position.free_milli >= 0
+        assert self.core.receipt_gaps() == 0
+        fresh: Core = recover(self.disk, None).core
+        assert fresh.digest() == self.core.digest(), "the journal folds to another state"

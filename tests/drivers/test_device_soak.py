@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from ringup.drivers.device.job import Job, JobState
 from ringup.drivers.device.label import LabelPrinter
 from ringup.drivers.device.printer import ReceiptPrinter

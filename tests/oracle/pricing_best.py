@@ -2,16 +2,18 @@
 
 An offer is one application of one promotion: a single unit for the item benefits, a whole set for bundles, multibuys,
 buy-gets and quantity groups. The search takes the first free unit and tries every offer that holds it, and leaving it
-alone; equal situations are remembered. Benefits on the order, on charges and free items are no offers on units: they
-follow the mix, in priority order (see `pricing_select`).
+alone. Units that are the same to every offer are counted, not told apart, and a situation met before is remembered.
+Benefits on the order, on charges and free items are no offers on units: they follow the mix, in priority order (see
+`pricing_select`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations
+from math import prod
 from typing import Any
 
 from pricing_basket import Basket, by_line, lay, members, selected
@@ -26,7 +28,7 @@ SETS = (
     "buy_get",
     "quantity_group",
 )
-UNITS_MAX = 16
+SITUATIONS_MAX = 100_000
 
 
 def is_offer(benefit: dict[str, Any]) -> bool:
@@ -85,14 +87,24 @@ def offers_of(
             if benefit.get("cap_minor") is not None:
                 own_money.append(purses.open(benefit["cap_minor"], all_or_nothing=False))
             tied = purses.open(tied_places(benefit, basket)) if benefit["type"] == "cheapest_percent_off" else None
+            per_line = benefit.get("target", {}).get("max_units_per_line")
+            of_line = {n: purses.open(per_line) for n in range(len(basket.lines))} if by_unit(benefit, per_line) else {}
             makers = set_gifts if is_set else single_gifts
             for units, gives in makers(benefit, basket, context, free_pick):
                 if tied is not None:
                     counts = [tied] if basket.units[units[0]].price == last_price(benefit, basket) else []
+                own_counts = [*counts, *(of_line[n] for n in {basket.units[i].line for i in units} if of_line)]
                 pairs = tuple((i, amount) for i, amount in sorted(gives.items()) if amount > 0)
                 if pairs:
-                    found.append(Offer(number, place, frozenset(units), pairs, tuple(counts), tuple(own_money), is_set))
+                    found.append(
+                        Offer(number, place, frozenset(units), pairs, tuple(own_counts), tuple(own_money), is_set)
+                    )
     return found
+
+
+def by_unit(benefit: dict[str, Any], per_line: int | None) -> bool:
+    """Whether a benefit is offered unit by unit and limited to some units of each line."""
+    return per_line is not None and benefit["type"] in SINGLE and benefit.get("apply") != "per_line"
 
 
 def last_price(benefit: dict[str, Any], basket: Basket) -> int | None:
@@ -114,6 +126,8 @@ Gifts = Iterator[tuple[tuple[int, ...], dict[int, int]]]
 def single_gifts(benefit: dict[str, Any], basket: Basket, context: Context, free_pick: bool) -> Gifts:
     """An application for each unit (for an amount per line: each line)."""
     target = {k: v for k, v in benefit.get("target", {"all": True}).items() if k != "max_units"}
+    if benefit.get("apply") != "per_line":
+        target.pop("max_units_per_line", None)
     if benefit.get("apply") == "per_line":
         for _, indexes in by_line(basket, selected(basket, target)):
             prices = {i: basket.units[i].price for i in indexes}
@@ -170,73 +184,59 @@ def buy_get_gifts(benefit: dict[str, Any], basket: Basket, free_pick: bool) -> G
 
 def best_mix(promotions: list[dict[str, Any]], basket: Basket, context: Context, *, free_pick: bool) -> list[Effect]:
     """The effects, one a promotion, of the mix with the greatest total discount; ties go to the first in order."""
-    if len(basket.units) > UNITS_MAX:
-        raise ValueError(f"best deal by brute force: expected at most {UNITS_MAX} units, found {len(basket.units)}")
+    kind_of = unit_kinds(promotions, basket)
+    stock = tuple(kind_of.count(kind) for kind in range(max(kind_of, default=-1) + 1))
+    situations = prod(count + 1 for count in stock)
+    if situations > SITUATIONS_MAX:
+        raise ValueError(f"best deal by brute force: expected at most {SITUATIONS_MAX} situations, found {situations}")
     purses = Purses()
     offers = offers_of(promotions, basket, purses, context, free_pick=free_pick)
-    kind_of = unit_kinds(promotions, basket)
-    holding: list[list[Offer]] = [[] for _ in basket.units]
+    needing: list[list[tuple[Offer, tuple[int, ...]]]] = [[] for _ in stock]
+    seen: set[tuple[int, int, tuple[int, ...]]] = set()
     for offer in offers:
-        for i in offer.units:
-            holding[i].append(offer)
-    Plan = tuple[int, Any]  # (worth, ((offer, worth), rest of the plan) or None)
-    memo: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Plan, tuple[int, ...]]] = {}
+        need = tuple(sum(kind_of[i] == kind for i in offer.units) for kind in range(len(stock)))
+        if (offer.promotion, offer.benefit, need) in seen:
+            continue  # the same offer on other units of the same kinds
+        seen.add((offer.promotion, offer.benefit, need))
+        for kind, count in enumerate(need):
+            if count:
+                needing[kind].append((offer, need))
+    Plan = tuple[int, Any]  # (worth, ((offer, its worth), rest of the plan) or None)
 
+    @cache
     def search(free: tuple[int, ...], left: tuple[int, ...]) -> Plan:
-        if not free:
+        """The best plan for so many free units of each kind: the first kind's next unit is in an offer or alone."""
+        kind = next((kind for kind, count in enumerate(free) if count), None)
+        if kind is None:
             return 0, None
-        key = (tuple(sorted(kind_of[i] for i in free)), left)
-        if key in memo:
-            plan, known_free = memo[key]
-            return plan if known_free == free else (plan[0], renamed(plan[1], known_free, free))
-        first, rest, inside = free[0], free[1:], set(free)
         best: Plan | None = None
-        tried = set()
-        for offer in holding[first]:
-            if not offer.units <= inside:
+        for offer, need in needing[kind]:
+            if any(wanted > there for wanted, there in zip(need, free, strict=True)):
                 continue
-            look = (offer.promotion, offer.benefit, tuple(sorted(kind_of[i] for i in offer.units)))
-            if look in tried:
-                continue
-            tried.add(look)
             worth, after = spend(offer, left, purses)
             if worth <= 0:
                 continue
-            onward = search(tuple(i for i in free if i not in offer.units), after)
+            onward = search(tuple(there - wanted for wanted, there in zip(need, free, strict=True)), after)
             if best is None or worth + onward[0] > best[0]:
-                step = (offer.promotion, tuple(sorted(offer.units)), offer.gives, worth, offer.is_set)
-                best = worth + onward[0], (step, onward[1])
-        alone = search(rest, left)
-        if best is None or alone[0] > best[0]:
-            best = alone
-        memo[key] = best, free
-        return best
+                best = worth + onward[0], ((offer, worth), onward[1])
+        alone = search((*free[:kind], free[kind] - 1, *free[kind + 1 :]), left)
+        return alone if best is None or alone[0] > best[0] else best
 
-    def renamed(steps: Any, known: tuple[int, ...], free: tuple[int, ...]) -> Any:
-        """A remembered plan told in the units at hand, which are of the same kinds."""
-        by_kind = sorted(free, key=lambda i: (kind_of[i], i))
-        name = dict(zip(sorted(known, key=lambda i: (kind_of[i], i)), by_kind, strict=True))
-        told = []
-        while steps is not None:
-            (promotion, units, gives, worth, is_set), steps = steps
-            gives_here = tuple((name[i], amount) for i, amount in gives)
-            told.append((promotion, tuple(name[i] for i in units), gives_here, worth, is_set))
-        chain: Any = None
-        for step in reversed(told):
-            chain = (step, chain)
-        return chain
-
-    _, steps = search(tuple(range(len(basket.units))), tuple(purses.left))
+    _, steps = search(stock, tuple(purses.left))
     effects = [Effect() for _ in promotions]
+    pool = [[i for i, kind in enumerate(kind_of) if kind == number] for number in range(len(stock))]
     while steps is not None:
-        (promotion, units, gives, worth, is_set), steps = steps
-        gifts = dict(gives)
-        if worth < sum(gifts.values()):
+        (offer, worth), steps = steps
+        # The offer was drawn on some units; it happens on the first ones of the same kinds that are still free.
+        name = {i: pool[kind_of[i]].pop(0) for i in sorted(offer.units)}
+        gifts = {name[i]: amount for i, amount in offer.gives}
+        if worth < offer.worth:
             gifts = lay(basket, worth, gifts)
-        effects[promotion].units.update(Counter(gifts))
-        effects[promotion].applications += 1
-        if is_set:
-            effects[promotion].used |= set(units)
+        effect = effects[offer.promotion]
+        effect.units.update(gifts)
+        effect.applications += 1
+        if offer.is_set:
+            effect.used |= set(name.values())
     return effects
 
 
@@ -261,20 +261,21 @@ def unit_kinds(promotions: list[dict[str, Any]], basket: Basket) -> list[int]:
     """A number for each unit; units with the same number are the same to every offer."""
     benefits = [b for p in promotions for b in p["benefits"]]
     lines_matter = basket.rules.get("percent_round_at") == "line" or any(
-        b.get("apply") == "per_line" or limited_target(b) for b in benefits
+        b.get("apply") == "per_line" or "max_units_per_line" in b.get("target", {}) for b in benefits
     )
+    places_matter = any(b["type"] in SETS and limited_target(b) for b in benefits)
     numbers: dict[Any, int] = {}
     kinds = []
     for index, unit in enumerate(basket.units):
         line = basket.lines[unit.line]
         goods = (line.sku, line.categories, line.discountable, line.factor)
         state = (unit.share, unit.price, unit.original, unit.shelf, unit.floor, unit.used)
-        look = (goods, state, index if lines_matter else None)
+        look = (goods, state, unit.line if lines_matter else None, index if places_matter else None)
         kinds.append(numbers.setdefault(look, len(numbers)))
     return kinds
 
 
 def limited_target(benefit: dict[str, Any]) -> bool:
-    """Whether a target takes only some of its units, so that equal units are not the same to it."""
+    """Whether a set's target takes only some of its units, so that equal units are not the same to it."""
     targets = [benefit, benefit.get("buy", {}), benefit.get("get", {}), *benefit.get("components", ())]
     return any("max_units_per_line" in t.get("target", {}) or "max_units" in t.get("target", {}) for t in targets)

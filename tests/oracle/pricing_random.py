@@ -8,8 +8,8 @@
 | sets | bundles, multibuys, buy-gets, quantity groups, conditions, catalog stage, exclusives and groups |
 | full | taxes, charges, deposits, floors, returns, weights, coupons, limits, tenders, rounding rules |
 
-and apart from them `best`: at most 8 units, overlapping offers on units, selection best_deal; `tax`: one order discount
-at most, every tax setting.
+and apart from them `best`: at most 8 units, overlapping offers on units, selection best_deal; `crowd`: the same on up
+to 24 units of few kinds; `tax`: one order discount at most, every tax setting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-LEVELS = ("item", "sets", "full", "best", "tax")
+LEVELS = ("item", "sets", "full", "best", "crowd", "tax")
 SKUS = ("A", "B", "C", "D")
 CATEGORIES = {"A": ["x"], "B": ["x", "y"], "C": ["y"], "D": ["z"]}
 PRICES = (99, 100, 105, 250, 333, 499, 1000, 1001, 1999, 5000)
@@ -248,7 +248,7 @@ def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: 
         return found
     if rng.random() < 0.3:
         found["conditions"] = [condition(rng)]
-    if level == "best":
+    if level in ("best", "crowd"):
         if rng.random() < 0.15:
             found["limits"] = {"max_applications": rng.randint(1, 2)}
         return found
@@ -271,7 +271,7 @@ def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: 
 
 def item(rng: random.Random, level: str, line: int) -> dict[str, Any]:
     sku = rng.choice(SKUS)
-    most = 2 if level == "best" else 4
+    most = {"best": 2, "crowd": 6}.get(level, 4)
     found: dict[str, Any] = {"sku": sku, "category": CATEGORIES[sku], "qty": rng.randint(1, most)}
     found["unit_price_minor"] = rng.choice(PRICES)
     if level in ("full", "tax"):
@@ -340,22 +340,16 @@ def random_case(rng: random.Random, level: str) -> dict[str, Any]:
     """One valid case of the level; `expect` is empty. The same rng state draws the same case."""
     if level not in LEVELS:
         raise ValueError(f"level: expected one of {LEVELS}, found {level!r}")
-    makers = {
-        "item": ITEM,
-        "sets": ITEM + SETS * 2,
-        "full": ITEM + SETS * 2 + EXTRA,
-        "best": ON_UNITS,
-        "tax": ITEM[5:7],
-    }
+    makers = {"item": ITEM, "sets": ITEM + SETS * 2, "full": ITEM + SETS * 2 + EXTRA, "tax": ITEM[5:7]}
     count = rng.randint(0, 1) if level == "tax" else rng.randint(1, 4)
     found: dict[str, Any] = {"id": f"random-{level}-{rng.getrandbits(32):08x}", "source": "ringup", "kind": "random"}
     found |= {"currency": rng.choice(("EUR", "EUR", "CLP", "KWD")), "coupons": []}
     found["items"] = [item(rng, level, line) for line in range(rng.randint(1, 4))]
-    found["promotions"] = [promotion(rng, n, makers[level], level) for n in range(count)]
+    found["promotions"] = [promotion(rng, n, makers.get(level, ON_UNITS), level) for n in range(count)]
     chosen = rules(rng, level)
     if chosen:
         found["rules"] = chosen
-    if level == "best":
+    if level in ("best", "crowd"):
         found["selection"] = "best_deal"
     if level == "tax" or (level == "full" and rng.random() < 0.6):
         found["tax"] = tax(rng)

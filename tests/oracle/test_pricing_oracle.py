@@ -40,7 +40,7 @@ differences = load("pricing_compare").differences
 
 EXAMPLES = settings(max_examples=int(os.environ.get("RINGUP_EXAMPLES", "100")), deadline=None)
 SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
-LEVELS = st.sampled_from(["item", "sets", "full", "best", "tax"])
+LEVELS = st.sampled_from(["item", "sets", "full", "best", "crowd", "tax"])
 
 
 def all_cases() -> list[Any]:
@@ -116,10 +116,10 @@ def test_a_promotion_that_touches_nothing_changes_nothing(seed: int, level: str)
 
 
 @EXAMPLES
-@given(seed=SEEDS)
-def test_the_order_of_lines_does_not_change_the_best_deal(seed: int) -> None:
+@given(seed=SEEDS, level=st.sampled_from(["best", "crowd"]))
+def test_the_order_of_lines_does_not_change_the_best_deal(seed: int, level: str) -> None:
     rng = random.Random(seed)
-    case = random_case(rng, "best")
+    case = random_case(rng, level)
     for promotion in case["promotions"]:
         for benefit in promotion["benefits"]:
             # A target that takes only some of equal units takes them by their place in the list.
@@ -131,11 +131,11 @@ def test_the_order_of_lines_does_not_change_the_best_deal(seed: int) -> None:
 
 
 @EXAMPLES
-@given(seed=SEEDS)
-def test_one_more_unit_never_makes_the_best_deal_smaller(seed: int) -> None:
+@given(seed=SEEDS, level=st.sampled_from(["best", "crowd"]))
+def test_one_more_unit_never_makes_the_best_deal_smaller(seed: int, level: str) -> None:
     """Where nothing is exclusive, no condition sets an upper limit and no offer looks at the cheapest of the basket."""
     rng = random.Random(seed)
-    case = random_case(rng, "best")
+    case = random_case(rng, level)
     for promotion in case["promotions"]:
         promotion["conditions"] = [c for c in promotion["conditions"] if not c["type"].startswith("max")]
         promotion["benefits"] = [b for b in promotion["benefits"] if b["type"] != "cheapest_percent_off"]

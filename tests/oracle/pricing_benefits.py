@@ -514,6 +514,19 @@ BENEFITS: dict[str, Callable[[Benefit, Basket, Context], Effect]] = {
 }
 
 
+CONDITIONS = (
+    "min_subtotal",
+    "max_subtotal",
+    "min_qty",
+    "max_qty",
+    "min_line_qty",
+    "min_value",
+    "contains",
+    "distinct",
+    "nth_order",
+)
+
+
 def conditions_hold(
     promotion: dict[str, Any], basket: Basket, case: dict[str, Any], net_value: Callable[[], int]
 ) -> bool:
@@ -551,4 +564,4 @@ def holds(condition: dict[str, Any], basket: Basket, case: dict[str, Any], net_v
     if kind == "nth_order":
         customer = case.get("context", {}).get("customer")
         return customer is not None and int(customer.get("completed_orders", 0)) + 1 == int(condition["n"])
-    raise ValueError(f"condition type: found {kind!r}, which this page does not know")
+    raise ValueError(f"condition type: expected one of {CONDITIONS}, found {kind!r}")

@@ -13,7 +13,8 @@ Prices and sums
     and a floor scale with the piece. A percent is taken of the piece's price.
  3. Return lines (negative quantity) and manual reductions (negative price) are not touched by promotions on units,
     are not counted by quantity conditions, and stand in every sum of value: thresholds, order percentages and caps
-    see the net basket value. Order discounts are laid on the sale lines.
+    see the net basket value. Order discounts are laid on the sale lines; a
+    percentage of a set that holds such lines is rounded once for the set.
  4. discountable false keeps an item out of every benefit and of the base of order percentages; conditions count it,
     and it may be a buy unit.
  5. unit_price_minor of a priced basket is what the first unit of the first line sells for; list_price_minor its shelf

@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import pytest
+
 from ringup.drivers.config import ConfigError, make_device, parse_config
 from ringup.drivers.device.base import DeviceState
 from ringup.drivers.device.job import JobFailed, JobState

@@ -38,7 +38,15 @@ def running(simulator, device_class, link="tcp", **options):
         port = f"tcp://127.0.0.1:{server.serve_tcp()}" if link == "tcp" else f"pty:{server.serve_pty()}"
         with device_class("d", make_transport(port), **{**QUICK, **options}) as device:
             assert device.wait_ready(5), device.health()
+            wait_for(lambda: simulator.connect_count > 0)  # the kernel connects before the simulator accepts
             yield device
+
+
+def wait_for(is_so, timeout_s=5.0):
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 def texts(scans, count, timeout_s=5.0):
@@ -107,9 +115,7 @@ def test_half_a_scan_before_a_lost_link_is_forgotten():
         simulator.scan("40063")
         time.sleep(0.1)
         simulator.drop_link()
-        deadline = time.monotonic() + 5
-        while simulator.connect_count < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: simulator.connect_count > 1)
         assert scanner.wait_ready(5)
         simulator.scan("96385074")
         assert texts(scans, 1) == ["96385074"]

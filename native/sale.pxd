@@ -11,6 +11,12 @@ from ringup.native.stock cimport Demand, Stock
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span, Writer
 
+cdef extern from *:
+    """
+    #define SOLD_AHEAD_NS_MAX 300000000000LL  /* clocks of tills differ: 5 minutes */
+    """
+    const int64_t SOLD_AHEAD_NS_MAX
+
 cdef enum:
     HOLDS_PER_SALE_MAX = 16
     SALE_IS_RETURN = 1
@@ -46,7 +52,7 @@ cdef struct TenderIn:
 # What a SellRequest says, read in place.
 cdef struct SellIn:
     Span till, channel, customer, customer_group
-    int64_t expected_total_minor, hold_count, tender_count
+    int64_t expected_total_minor, sold_at_ns, hold_count, tender_count
     bint bad, hold_bad
 
 # What a ReturnLinesRequest says.
@@ -85,14 +91,12 @@ cdef class Sales:
     cdef void index_sale(self, int64_t row) noexcept nogil
     cdef SellIn read_sell(self, Span body) noexcept nogil
     cdef bint read_tender(self, Span body) noexcept nogil
-    cdef int check_sell(self, SellIn* asked, Writer* out) noexcept nogil
     cdef int64_t demand_of_basket(self) noexcept nogil
     cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil
     cdef int settle(self, Writer* out) noexcept nogil
     cdef int64_t book(
         self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
     ) noexcept nogil
-    cdef void write_receipt(self, Writer* out, Command* command, int64_t till, Span customer, Span original) noexcept nogil
     cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil
     cdef ReturnIn read_return(self, Span body) noexcept nogil
     cdef ReturnLineIn read_return_line(self, Span body) noexcept nogil
@@ -103,3 +107,8 @@ cdef class Sales:
     ) noexcept nogil
     cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
     cdef void refund_tender(self, int64_t method) noexcept nogil
+
+    cdef int check_sell(self, SellIn* asked, int64_t now_ns, Writer* out) noexcept nogil
+    cdef void write_receipt(
+        self, Writer* out, Command* command, int64_t till, Span customer, int64_t sold_at_ns, Span original
+    ) noexcept nogil

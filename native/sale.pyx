@@ -34,6 +34,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_TENDER_EXCEEDED,
     RESULT_CODE_TENDER_SHORT,
     RESULT_CODE_TILL_UNKNOWN,
+    RESULT_CODE_TIME_INVALID,
     RESULT_CODE_TOO_MANY,
     RESULT_CODE_TOTAL_DIFFERS,
     TENDER_METHOD_ACCOUNT,
@@ -51,6 +52,7 @@ from ringup.native.contract cimport (
     Receipt_number,
     Receipt_original_sale_id,
     Receipt_sale_id,
+    Receipt_sold_at_ns,
     Receipt_tenders,
     Receipt_till_id,
     ReturnLine_line,
@@ -69,6 +71,7 @@ from ringup.native.contract cimport (
     SellRequest_expected_total_minor,
     SellRequest_hold_ids,
     SellRequest_lines,
+    SellRequest_sold_at_ns,
     SellRequest_tenders,
     SellRequest_till_id,
     SellResponse_receipt,
@@ -186,7 +189,7 @@ cdef class Sales:
         # Check: reads only, first failure wins.
         if asked.bad:
             return MALFORMED
-        code = self.check_sell(&asked, out)
+        code = self.check_sell(&asked, command.now_ns, out)
         if code != RESULT_CODE_OK:
             return code
         till = self.catalog.find_till(asked.till)
@@ -196,7 +199,7 @@ cdef class Sales:
         if self.catalog.location(location).flags & LOCATION_DISABLED:
             return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, self.catalog.location_code(location), 0, 0)
         scope.location = location
-        scope.at_ns = command.now_ns
+        scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else command.now_ns
         scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
         scope.customer_group = (
             self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
@@ -224,7 +227,7 @@ cdef class Sales:
         # Apply: from here on the sale must succeed.
         self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
         self.book(command, body_hash, till, -1, 0)
-        self.write_receipt(out, command, till, asked.customer, span_at(NULL, 0))
+        self.write_receipt(out, command, till, asked.customer, asked.sold_at_ns, span_at(NULL, 0))
         if shortfall_allowed:
             self.write_shortfalls(out, location, demand_count)
         return ok(out)
@@ -247,6 +250,8 @@ cdef class Sales:
                 asked.customer_group = read_span(&reader)
             elif reader.field == SellRequest_expected_total_minor:
                 asked.expected_total_minor = read_int(&reader)
+            elif reader.field == SellRequest_sold_at_ns:
+                asked.sold_at_ns = read_int(&reader)
             elif reader.field == SellRequest_tenders:
                 asked.bad = not self.read_tender(read_span(&reader)) or asked.bad
                 asked.tender_count += 1
@@ -280,7 +285,7 @@ cdef class Sales:
             self.tender_count += 1
         return not reader.bad
 
-    cdef int check_sell(self, SellIn* asked, Writer* out) noexcept nogil:
+    cdef int check_sell(self, SellIn* asked, int64_t now_ns, Writer* out) noexcept nogil:
         """Check the shape of a sale apart from its lines."""
         cdef Span none = span_at(NULL, 0)
         cdef int64_t at
@@ -313,6 +318,10 @@ cdef class Sales:
                 return refuse(
                     out, RESULT_CODE_AMOUNT_TOO_LARGE, "tenders.amount_minor", at, none, tender.amount_minor, TOTAL_MINOR_MAX
                 )
+        if not 0 <= asked.sold_at_ns <= now_ns + SOLD_AHEAD_NS_MAX:
+            return refuse(
+                out, RESULT_CODE_TIME_INVALID, "sold_at_ns", 0, none, asked.sold_at_ns, now_ns + SOLD_AHEAD_NS_MAX
+            )
         if asked.hold_bad:
             return refuse(out, RESULT_CODE_HOLD_UNKNOWN, "hold_ids", 0, none, 0, 0)
         return RESULT_CODE_OK
@@ -400,7 +409,9 @@ cdef class Sales:
         self.index_sale(row)
         return row
 
-    cdef void write_receipt(self, Writer* out, Command* command, int64_t till, Span customer, Span original) noexcept nogil:
+    cdef void write_receipt(
+        self, Writer* out, Command* command, int64_t till, Span customer, int64_t sold_at_ns, Span original
+    ) noexcept nogil:
         cdef int64_t mark = begin_message(out, SellResponse_receipt), inner, at
         cdef TillRow* till_row = self.catalog.till(till)
         write_span(out, Receipt_sale_id, span_at(command.id, ID_BYTES))
@@ -419,6 +430,7 @@ cdef class Sales:
         write_int(out, Receipt_change_minor, self.change_minor)
         write_span(out, Receipt_original_sale_id, original)
         write_span(out, Receipt_customer_id, customer)
+        write_int(out, Receipt_sold_at_ns, sold_at_ns)
         end_message(out, mark)
 
     cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil:
@@ -489,7 +501,7 @@ cdef class Sales:
         self.refund_tender(asked.refund_method)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
         self.book(command, body_hash, till, original, SALE_IS_RETURN)
-        self.write_receipt(out, command, till, span_at(NULL, 0), span_at(original_id, ID_BYTES))
+        self.write_receipt(out, command, till, span_at(NULL, 0), 0, span_at(original_id, ID_BYTES))
         return ok(out)
 
     cdef ReturnIn read_return(self, Span body) noexcept nogil:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringup.v1 import catalog_pb2, pricing_pb2, result_pb2, sale_pb2, stock_pb2
-from support.core import CoreHarness, card, cash, line, small_shop
+from support.core import SECOND_NS, CoreHarness, card, cash, line, small_shop
 
 HUGE = 10**15 + 1
 
@@ -38,6 +38,7 @@ def test_the_ladder_of_sell_reports_the_first_fault_that_is_left() -> None:
         "tenders": [cash(-1)],
         "hold_ids": [b"h" * 16],
         "expected_total_minor": 1,
+        "sold_at_ns": -1,
         "lines": [line("nothing", 0, price_override=override, discounts=[discount])],
     }
     ladder: list[tuple[str, dict[str, Any]]] = [
@@ -45,6 +46,8 @@ def test_the_ladder_of_sell_reports_the_first_fault_that_is_left() -> None:
         ("AMOUNT_INVALID", {"tenders": [cash(HUGE)]}),
         ("AMOUNT_TOO_LARGE", {"tenders": [sale_pb2.Tender(amount_minor=5)]}),
         ("FIELD_INVALID", {"tenders": [cash(1)]}),
+        ("TIME_INVALID", {"sold_at_ns": shop.now_ns + 301 * SECOND_NS}),
+        ("TIME_INVALID", {"sold_at_ns": shop.now_ns}),
         ("HOLD_UNKNOWN", {"hold_ids": []}),
         ("TILL_UNKNOWN", {"till_id": "T9"}),
         ("LOCATION_DISABLED", {"till_id": "T1"}),
@@ -290,6 +293,16 @@ def test_a_quote_and_a_sale_give_the_same_basket() -> None:
     )
     sale = shop.send(_sell(lines=lines, tenders=[cash(10**5)]))
     assert quote.basket == sale.receipt.basket
+
+
+def test_a_sale_made_offline_has_the_prices_of_its_own_time() -> None:
+    shop = small_shop()
+    then, now = shop.now_ns, shop.now_ns + 3600 * SECOND_NS
+    shop.send(catalog_pb2.PutPricesRequest(rows=[catalog_pb2.PriceRow(item_id="milk", price_minor=99, from_ns=now)]))
+    shop.now_ns = now
+    late = shop.send(_sell(lines=[line("milk")], tenders=[card(119)], sold_at_ns=then))
+    assert (late.receipt.sold_at_ns, late.receipt.booked_at_ns) == (then, now)
+    assert shop.send(_sell(lines=[line("milk")], tenders=[card(99)])).code == 1
 
 
 # Ids

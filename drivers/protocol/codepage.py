@@ -109,6 +109,10 @@ def encode_text(text: str, pages: Mapping[int, str], page: int | None = None) ->
     order = _order(pages)
     current = page
     shown = visible(text)
+    if current is None:
+        best = _best_page(shown, 0, pages, order)
+        current = order[0] if best is None else best
+        out += escpos.select_code_page(current)
     at = 0
     while at < len(shown):
         character = shown[at]
@@ -116,7 +120,7 @@ def encode_text(text: str, pages: Mapping[int, str], page: int | None = None) ->
             out.append(ord(character))
             at += 1
             continue
-        if current is None or character not in page_characters(pages.get(current, "ascii")):
+        if character not in page_characters(pages.get(current, "ascii")):
             best = _best_page(shown, at, pages, order)
             if best is None:
                 instead = approximate(character)
@@ -128,9 +132,6 @@ def encode_text(text: str, pages: Mapping[int, str], page: int | None = None) ->
             current = best
         out.append(page_characters(pages[current])[character])
         at += 1
-    if current is None:
-        current = order[0]
-        out[:0] = escpos.select_code_page(current)
     return EncodedText(bytes(out), current, tuple(replaced))
 
 

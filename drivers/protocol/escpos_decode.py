@@ -139,6 +139,12 @@ class CommandParser:
         buffer = self._buffer
         if second == 0x28:
             return self._block(at, "gs")
+        if second == 0x38:  # GS 8 L: as GS ( L with a length of four bytes
+            if len(buffer) < at + 7:
+                return None
+            return self._picture(
+                at, "gs_block", (buffer[at + 2],), 7, int.from_bytes(buffer[at + 3 : at + 7], "little")
+            )
         if second == 0x56:
             if len(buffer) < at + 3:
                 return None

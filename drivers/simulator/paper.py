@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ringup.drivers.protocol.escpos_decode import Command
 from ringup.drivers.receipt import graphics
-from ringup.drivers.receipt.profile import COMMON_PAGES
+from ringup.drivers.receipt.profile import COMMON_PAGES, UnknownModel, printer_profile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,6 +20,15 @@ _SYMBOLOGY = {
     0: "upca", 1: "upce", 2: "ean13", 3: "ean8", 4: "code39", 5: "itf", 6: "codabar", 72: "code93", 73: "code128",
 }  # fmt: skip
 _ALIGNS = {0: "left", 1: "center", 2: "right"}
+
+
+@lru_cache(maxsize=1)
+def _pages() -> Mapping[int, str]:
+    """The common code pages, and where the capability data is at hand those of a well-equipped printer."""
+    try:
+        return {**printer_profile("TM-T88V").pages, **COMMON_PAGES}
+    except UnknownModel:
+        return COMMON_PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Paper:
         self._barcode = {"height": 162, "width": 3, "hri": 0}
         self._qr = {"module": 3, "level": 0}
         self._qr_data = b""
+        self._graphics: tuple[graphics.Bits, tuple[int, int]] | None = None
 
     @property
     def is_blank(self) -> bool:
@@ -94,6 +106,8 @@ class Paper:
             self._print_barcode(args[0], command.data)
         elif name == "gs_block" and args[0] == 0x6B and command.data[:1] == b"1":
             self._qr_function(command.data[1:])
+        elif name == "gs_block" and args[0] == 0x4C and command.data[:1] == b"0":
+            self._graphics_function(command.data[1:])
         else:
             self._set(name, args)
         return len(self.lines) - before
@@ -103,7 +117,7 @@ class Paper:
         if name == "initialise":
             self.reset()
         elif name == "code_page":
-            codec = COMMON_PAGES.get(args[0])
+            codec = _pages().get(args[0])
             if codec is None:
                 self.notes.append(f"code page {args[0]} is not in this printer")
             self._codec = codec or "cp437"
@@ -128,6 +142,11 @@ class Paper:
             )
         elif name == "align" and not self._runs:  # in mid-line the command is ignored
             self._align = _ALIGNS.get(args[0] % 48, "left")
+        elif name == "absolute_position":
+            self._move_to(args[0] | args[1] << 8)
+        elif name == "relative_position":
+            dots = args[0] | args[1] << 8
+            self._move_to(self._used + (dots - 0x10000 if dots >= 0x8000 else dots))
         elif name == "line_spacing":
             self._spacing = args[0]
         elif name == "default_line_spacing":
@@ -152,6 +171,13 @@ class Paper:
                 self._runs[-1] = (self._runs[-1][0] + character, self._style)
             else:
                 self._runs.append((character, self._style))
+
+    def _move_to(self, dots: int) -> None:
+        """Spaces up to a position to the right; there is no way back on this paper."""
+        plain, self._style = self._style, _Style()
+        while self._used + self.cell_width <= min(dots, self.width_dots):
+            self._print(" ")
+        self._style = plain
 
     def end_line_if_begun(self) -> None:
         """Print a line that no line feed has ended yet."""
@@ -217,6 +243,17 @@ class Paper:
                 return
             self._picture(graphics.modules_bits(modules, self._qr["module"]))
 
+    def _graphics_function(self, body: bytes) -> None:
+        """GS ( L: function 112 keeps a picture, function 50 prints it."""
+        if body[:1] in (b"p",) and len(body) >= 9:
+            width, height = int.from_bytes(body[5:7], "little"), int.from_bytes(body[7:9], "little")
+            if len(body) - 9 >= (width + 7) // 8 * height:
+                scale = max(1, min(2, body[2])), max(1, min(2, body[3]))
+                self._graphics = graphics.Bits(body[9 : 9 + (width + 7) // 8 * height], width, height), scale
+        elif body[:1] in (b"2", b"\x02") and self._graphics is not None:
+            self._picture(_scaled(*self._graphics))
+            self._graphics = None
+
     def image(self) -> Image:
         """The paper as a grey picture, black on white."""
         from PIL import Image
@@ -265,6 +302,16 @@ class Paper:
                 if style.underline:
                     paper.paste(0, (left, base - 1, left + cell, base + 1))
                 left += cell
+
+
+def _scaled(bits: graphics.Bits, scale: tuple[int, int]) -> graphics.Bits:
+    from PIL import Image
+
+    if scale == (1, 1):
+        return bits
+    picture = Image.frombytes("1", (bits.width, bits.height), bits.pixels)
+    larger = picture.resize((bits.width * scale[0], bits.height * scale[1]))
+    return graphics.Bits(larger.tobytes(), larger.width, larger.height)
 
 
 def code128_text(data: bytes) -> str:

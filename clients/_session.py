@@ -1,0 +1,332 @@
+"""Batches of commands over one Session stream, and what happens when the stream breaks.
+
+Two tasks share a stream: one writes a batch of all that is queued while fewer than two batches are in
+flight, the other reads the answers.  An idle caller is therefore sent at once, and a busy one finds its
+batches growing by themselves.  When the stream ends, what is unanswered goes to the front of the queue
+in its old order, with the same ids and bytes, and over a new stream, until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import chain
+from typing import Any, Protocol
+
+from . import _retry, _wire
+
+IN_FLIGHT_BATCHES_MAX = 2
+BATCH_BYTES_MIN = 64 * 1024
+
+_NEVER_SENT, _SENT, _UNSURE = 0, 1, 2
+
+
+class Stream(Protocol):
+    """What is used of a bidirectional grpc.aio call that carries bytes."""
+
+    async def write(self, request: bytes) -> None:
+        """Send one message."""
+
+    async def read(self) -> Any:
+        """Return the next message, or something that is no bytes at the end."""
+
+    async def done_writing(self) -> None:
+        """Say that no further message follows."""
+
+    def cancel(self) -> bool:
+        """End the call."""
+
+
+class StreamFailure(Exception):
+    """A stream ended with a status that is not OK."""
+
+    def __init__(self, status: str, details: str) -> None:
+        super().__init__(f"{status}: {details}")
+        self.status = status
+        self.is_too_large = status == "RESOURCE_EXHAUSTED" and "larger than max" in details
+
+
+class Pending(asyncio.Future[bytes]):
+    """The answer to one command: the bytes of its CommandReply, as soon as they are there."""
+
+    __slots__ = ("deadline_s", "frame", "state")
+    frame: bytes
+    deadline_s: float
+    state: int
+
+
+class SessionPump:
+    """Sends queued commands in batches and hands each answer to its own caller.
+
+    open_stream makes a new call; ready waits until the engine can be reached; stream_failure turns what
+    `read` or `write` raised into a StreamFailure, or None for what is not the stream's.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[], Stream],
+        ready: Callable[[], Awaitable[str]],
+        stream_failure: Callable[[BaseException], StreamFailure | None],
+        stall_s: float,
+    ) -> None:
+        self._open_stream = open_stream
+        self._ready = ready
+        self._stream_failure = stream_failure
+        self._stall_s = stall_s
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Pending] = deque()
+        self._in_flight: deque[tuple[float, list[Pending]]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_s = 0.0
+        self._stream: Stream | None = None
+        self._draining = False
+        self._closing = False
+        self._batch_bytes_max = _wire.BATCH_BYTES_MAX
+        self._last_failure = "none"
+        self.batches = 0
+        self.commands = 0
+
+    def post(self, command: bytes, deadline_s: float) -> Pending:
+        """Queue the bytes of a Command; the future gives its CommandReply's bytes or raises NoAnswer.
+
+        deadline_s is in the loop's time.
+        """
+        if self._closing:
+            raise RuntimeError("expected an open client, found a closed one; make a new client")
+        pending = Pending(loop=self._loop)
+        pending.frame = _wire.framed(command)
+        pending.deadline_s = deadline_s
+        pending.state = _NEVER_SENT
+        self._queue.append(pending)
+        if self._timer is None or deadline_s < self._timer_at_s:
+            self._arm(deadline_s)
+        if self._wake is not None:
+            self._wake_up()
+        elif self._task is None:
+            self._task = self._loop.create_task(self._run(), name="ringup-session")
+        return pending
+
+    async def close(self, flush: bool) -> None:
+        """End the stream; flush waits for what is unanswered, each until its deadline."""
+        self._closing = True
+        if flush:
+            unanswered = [p for p in self._unanswered() if not p.done()]
+            if unanswered:
+                await asyncio.wait(unanswered)
+        self._wake_up()
+        if self._task is not None:
+            with suppress(TimeoutError):
+                # The engine ends the stream once it has read that nothing follows; do not insist.
+                async with asyncio.timeout(0.5 if flush else 0):
+                    await asyncio.shield(self._task)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._fail_all("a closed client")
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _unanswered(self) -> chain[Pending]:
+        return chain(chain.from_iterable(batch for _, batch in self._in_flight), self._queue)
+
+    # The life of a stream, one after the other.
+
+    async def _run(self) -> None:
+        try:
+            await self._streams()
+        except Exception as error:
+            self._fail_all(f"a defect of the client: {error!r}")
+            raise
+        finally:
+            self._task = None
+
+    async def _streams(self) -> None:
+        backoff = _retry.Backoff()
+        while True:
+            while not self._queue and not self._closing:
+                await self._sleep_until_woken()
+            if not self._queue:
+                return
+            not_ready = await self._ready()
+            if not_ready:
+                self._last_failure = not_ready
+                continue
+            failure, progress = await self._one_stream()
+            if progress:
+                backoff.reset()
+            if failure is not None:
+                self._last_failure = str(failure)
+                if failure.is_too_large:
+                    # Smaller batches bring smaller answers.
+                    self._batch_bytes_max = max(BATCH_BYTES_MIN, self._batch_bytes_max // 2)
+            turned_away = failure is not None and failure.status in _retry.TURNED_AWAY_STATUSES and not progress
+            self._requeue(unsure=not turned_away)
+            if failure is not None and failure.status not in _retry.RESENT_STATUSES:
+                self._fail_all(str(failure))
+            elif self._queue:
+                await asyncio.sleep(backoff.next_s())
+
+    async def _one_stream(self) -> tuple[StreamFailure | None, bool]:
+        """Use one stream to its end; return what ended it and whether it answered anything."""
+        self._draining = False
+        answered_before = self.commands
+        stream = self._stream = self._open_stream()
+        writer = self._loop.create_task(self._write(stream), name="ringup-session-write")
+        failure: StreamFailure | None = None
+        try:
+            await self._read(stream)
+            if self._in_flight:
+                failure = StreamFailure("UNAVAILABLE", "the engine ended the stream before its answers")
+        except _wire.BrokenReplyError as error:
+            failure = StreamFailure("INTERNAL", str(error))
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and self._is_being_cancelled():
+                raise
+            failure = self._stream_failure(error)
+            if failure is None:
+                raise
+        finally:
+            self._stream = None
+            writer.cancel()
+            stream.cancel()
+            await asyncio.wait([writer])
+        return failure, self.commands != answered_before
+
+    async def _write(self, stream: Stream) -> None:
+        in_flight, queue = self._in_flight, self._queue
+        try:
+            while True:
+                if self._closing and not queue and not in_flight:
+                    await stream.done_writing()
+                    return
+                if queue and not self._draining and len(in_flight) < IN_FLIGHT_BATCHES_MAX:
+                    batch = self._next_batch()
+                    if batch:
+                        in_flight.append((self._loop.time(), batch))
+                        self.batches += 1
+                        await stream.write(b"".join([pending.frame for pending in batch]))
+                    continue
+                await self._sleep_until_woken()
+        except Exception as error:
+            # The reader sees the same end of the stream, and its status; here it is only not news.
+            if self._stream_failure(error) is None:
+                stream.cancel()
+                raise
+
+    async def _read(self, stream: Stream) -> None:
+        while True:
+            data = await stream.read()
+            if not isinstance(data, bytes):
+                return
+            replies, draining = _wire.split_replies(data)
+            if replies or not draining:
+                _, batch = self._in_flight[0] if self._in_flight else (0, [])
+                if len(replies) != len(batch):
+                    raise _wire.BrokenReplyError(f"expected {len(batch)} replies to a batch, found {len(replies)}")
+                self._in_flight.popleft()
+                self.commands += len(batch)
+                for pending, reply in zip(batch, replies, strict=True):
+                    if not pending.done():
+                        pending.set_result(reply)
+            self._draining |= draining
+            if self._draining and not self._in_flight:
+                # Say so, and let the engine end the stream; but do not wait long for it.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await stream.done_writing()
+                        await stream.read()
+                return
+            # After the answers, so that callers queue their next commands before the writer looks.
+            self._wake_up()
+
+    def _next_batch(self) -> list[Pending]:
+        queue, size = self._queue, 0
+        batch: list[Pending] = []
+        while queue and len(batch) < _wire.BATCH_COMMANDS_MAX:
+            pending = queue[0]
+            if not pending.done():
+                size += len(pending.frame)
+                if size > self._batch_bytes_max and batch:
+                    break
+                if pending.state == _NEVER_SENT:
+                    pending.state = _SENT
+                batch.append(pending)
+            queue.popleft()
+        return batch
+
+    def _requeue(self, unsure: bool) -> None:
+        """Put what the ended stream left unanswered in front, in its order; unsure: some may have been done."""
+        left = [pending for _, batch in self._in_flight for pending in batch if not pending.done()]
+        for pending in left:
+            if unsure:
+                pending.state = _UNSURE
+            elif pending.state == _SENT:
+                pending.state = _NEVER_SENT
+        self._in_flight.clear()
+        self._queue.extendleft(reversed(left))
+
+    # Waiting and deadlines.
+
+    async def _sleep_until_woken(self) -> None:
+        wake = self._wake = self._loop.create_future()
+        try:
+            await wake
+        finally:
+            if self._wake is wake:
+                self._wake = None
+
+    def _wake_up(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    @staticmethod
+    def _is_being_cancelled() -> bool:
+        # grpc.aio raises CancelledError for a call that was cancelled, too.
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def _arm(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = at_s
+        self._timer = self._loop.call_at(at_s, self._expire)
+
+    def _expire(self) -> None:
+        """Fail what is past its deadline.  One timer for all: a timer for each sale would cost more than the sale."""
+        self._timer = None
+        now_s = self._loop.time()
+        next_s = float("inf")
+        for pending in self._unanswered():
+            if pending.done():
+                continue
+            if pending.deadline_s <= now_s:
+                self._fail(pending, f"none within its deadline (last failure: {self._last_failure})")
+            else:
+                next_s = min(next_s, pending.deadline_s)
+        live = [pending for pending in self._queue if not pending.done()]
+        self._queue.clear()
+        self._queue.extend(live)
+        if self._in_flight and self._stream is not None:
+            sent_at_s, batch = self._in_flight[0]
+            if now_s - sent_at_s >= self._stall_s and all(p.done() for p in batch):
+                # An engine that holds a batch this long would block all that comes after it.
+                self._stream.cancel()
+        if next_s < float("inf"):
+            self._arm(next_s)
+
+    def _fail(self, pending: Pending, found: str) -> None:
+        kind, body = _wire.opened(_wire.unframed(pending.frame))
+        pending.set_exception(_retry.no_answer(kind, body, pending.state != _NEVER_SENT, found))
+        # A caller that no longer waits has no use for the error: nobody is to be told that it went unseen.
+        pending.exception()
+
+    def _fail_all(self, found: str) -> None:
+        for pending in self._unanswered():
+            if not pending.done():
+                self._fail(pending, found)
+        self._queue.clear()
+        self._in_flight.clear()

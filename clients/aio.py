@@ -1,0 +1,455 @@
+"""The asyncio client.
+
+    async with AsyncClient("127.0.0.1:7420") as till:
+        receipt = await till.sell(till_id="T1", lines=[line("MILK")], tenders=[cash(500)])
+
+Every call has a deadline, and until then what is safe to send again is sent again: queries, and commands
+with the same id and the same bytes.  A typed method returns what was asked for or raises `Refused`;
+`call` and `submit` return the response message whatever its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, result_pb2, sale_pb2, stock_pb2
+
+from . import _retry, _wire
+from ._connection import Connection, stream_failure
+from ._session import Pending, SessionPump
+from .errors import NoAnswer, Refused, RejectedCommand
+from .rows import rows
+
+DEFAULT_TARGET = "127.0.0.1:7420"
+
+Row = Mapping[str, Any]
+
+
+class AsyncClient:
+    """A client for one event loop.
+
+    target: where the engine listens, "host:port"; gRPC's other forms work too, and with
+    "ipv4:10.0.0.1:7420,10.0.0.2:7420" the client moves to the next engine when one goes away.
+    timeout_s: how long a call may take in all, unless the call says otherwise.
+    batching: commands of the typed methods go over one Session stream, batched by themselves; False
+    sends each as a unary call.
+    credentials: gRPC channel credentials; None talks without TLS.
+
+    Do not fork while a client is open.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = _retry.TIMEOUT_S,
+        batching: bool = True,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = target
+        self._timeout_s = timeout_s
+        self._batching = batching
+        self._credentials = credentials
+        self._opened: tuple[Connection, SessionPump, asyncio.AbstractEventLoop] | None = None
+
+    async def open(self) -> Self:
+        """Make the channel, in the running event loop; it connects with the first call."""
+        if self._opened is None:
+            connection = Connection(self._target, self._credentials)
+            pump = SessionPump(
+                lambda: connection.stream(_wire.SESSION_PATH), connection.ready, stream_failure, self._timeout_s
+            )
+            self._opened = connection, pump, asyncio.get_running_loop()
+        return self
+
+    async def close(self, *, flush: bool = True) -> None:
+        """Close the channel; flush waits for unanswered commands, each until its deadline."""
+        if self._opened is not None:
+            (connection, pump, _), self._opened = self._opened, None
+            try:
+                await pump.close(flush)
+            finally:
+                await connection.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(flush=error is None)
+
+    # Any call, by its request message or its bytes.
+
+    async def call(self, request: Message, *, timeout_s: float | None = None) -> Any:
+        """Send any request as a unary call and return its response message, whatever its code.
+
+        A command without a command_id gets a new one; the message itself is not changed.  Raises
+        NoAnswer, or RejectedCommand when the engine could not read the request.
+        """
+        kind = _wire.kind_of(request)
+        return _wire.parsed(kind, await self._unary(kind, _wire.request_bytes(kind, request), timeout_s))
+
+    async def call_bytes(self, path: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        """Send a request's bytes as they are to "/ringup.v1.SaleService/Sell" and the like; return the answer's.
+
+        It may be sent more than once, so a command needs its id in the bytes.
+        """
+        return await self._unary(_wire.kind_of_path(path), request, timeout_s)
+
+    async def submit(self, request: Message, *, timeout_s: float | None = None) -> Any:
+        """Send a command over the Session stream and return its response message, whatever its code.
+
+        Commands submitted while others are in flight share a batch.  They are done in the order in which
+        they were submitted, and succeed or fail one by one.  Raises NoAnswer and RejectedCommand.
+        """
+        kind = _wire.kind_of(request)
+        command = _wire.as_command(kind, _wire.request_bytes(kind, request))
+        return _wire.parsed_reply(kind, await self.submit_bytes(command, timeout_s=timeout_s))
+
+    def submit_bytes(self, command: bytes, *, timeout_s: float | None = None) -> Pending:
+        """Queue the bytes of a Command; the future gives the bytes of its CommandReply, or raises NoAnswer.
+
+        It may be sent more than once, so the command needs its id in the bytes.
+        """
+        _, pump, loop = self._open_parts()
+        return pump.post(command, loop.time() + (self._timeout_s if timeout_s is None else timeout_s))
+
+    async def resend(self, error: NoAnswer, *, timeout_s: float | None = None) -> Any:
+        """Send the command of a NoAnswer again, same id and bytes, and return its response message.
+
+        It takes effect once, however often it is sent; the first answer comes back.
+        """
+        kind, body = _wire.opened(error.command)
+        if kind is None:
+            raise TypeError(
+                f"expected the error of a command, found that of {error.call}; a query can simply be asked again"
+            )
+        if self._batching:
+            return _wire.parsed_reply(kind, await self.submit_bytes(error.command, timeout_s=timeout_s))
+        return _wire.parsed(kind, await self._unary(kind, body, timeout_s))
+
+    # Settings and counters.
+
+    async def put_settings(
+        self,
+        *,
+        currency: str,
+        cash_increment_minor: int = 0,
+        reply_retention_ms: int = 0,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Replace all settings: currency is ISO 4217's three letters, cash_increment_minor the smallest coin."""
+        settings = admin_pb2.Settings(
+            currency=currency, cash_increment_minor=cash_increment_minor, reply_retention_ms=reply_retention_ms
+        )
+        await self._do(admin_pb2.PutSettingsRequest(command_id=command_id, settings=settings), timeout_s)
+
+    async def get_settings(self, *, timeout_s: float | None = None) -> admin_pb2.Settings:
+        """Return the settings in force."""
+        answer: admin_pb2.GetSettingsResponse = await self._do(admin_pb2.GetSettingsRequest(), timeout_s)
+        return answer.settings
+
+    async def get_stats(self, *, timeout_s: float | None = None) -> admin_pb2.GetStatsResponse:
+        """Return `rows` of each table of the state and `counters` since the engine's start."""
+        answer: admin_pb2.GetStatsResponse = await self._do(admin_pb2.GetStatsRequest(), timeout_s)
+        return answer
+
+    # Catalog.
+
+    async def put_tax_classes(
+        self,
+        tax_classes: Iterable[catalog_pb2.TaxClass | Row],
+        *,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Create or replace tax classes, all or none."""
+        given = rows(catalog_pb2.TaxClass, tax_classes)
+        await self._do(catalog_pb2.PutTaxClassesRequest(command_id=command_id, tax_classes=given), timeout_s)
+
+    async def put_locations(
+        self,
+        locations: Iterable[catalog_pb2.Location | Row],
+        *,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Create or replace locations, all or none."""
+        given = rows(catalog_pb2.Location, locations)
+        await self._do(catalog_pb2.PutLocationsRequest(command_id=command_id, locations=given), timeout_s)
+
+    async def put_tills(
+        self, tills: Iterable[catalog_pb2.Till | Row], *, command_id: bytes = b"", timeout_s: float | None = None
+    ) -> None:
+        """Create or replace tills, all or none."""
+        given = rows(catalog_pb2.Till, tills)
+        await self._do(catalog_pb2.PutTillsRequest(command_id=command_id, tills=given), timeout_s)
+
+    async def put_items(
+        self, items: Iterable[catalog_pb2.Item | Row], *, command_id: bytes = b"", timeout_s: float | None = None
+    ) -> int:
+        """Create or replace items, all or none; return how many were new."""
+        request = catalog_pb2.PutItemsRequest(command_id=command_id, items=rows(catalog_pb2.Item, items))
+        answer: catalog_pb2.PutItemsResponse = await self._do(request, timeout_s)
+        return answer.created
+
+    async def put_prices(
+        self, prices: Iterable[catalog_pb2.PriceRow | Row], *, command_id: bytes = b"", timeout_s: float | None = None
+    ) -> None:
+        """Create, replace or remove price-book rows, all or none."""
+        given = rows(catalog_pb2.PriceRow, prices)
+        await self._do(catalog_pb2.PutPricesRequest(command_id=command_id, rows=given), timeout_s)
+
+    async def get_item(self, item_code: str, *, timeout_s: float | None = None) -> catalog_pb2.GetItemResponse:
+        """Look an item up by its code or a barcode: `item` and all its `price_rows`."""
+        answer: catalog_pb2.GetItemResponse = await self._do(catalog_pb2.GetItemRequest(item_code=item_code), timeout_s)
+        return answer
+
+    async def search_items(
+        self, text: str = "", *, page_size: int = 0, page_token: str = "", timeout_s: float | None = None
+    ) -> catalog_pb2.SearchItemsResponse:
+        """Return one page of the items whose name, code or barcode contains text, and its next_page_token."""
+        request = catalog_pb2.SearchItemsRequest(text=text, page_size=page_size, page_token=page_token)
+        answer: catalog_pb2.SearchItemsResponse = await self._do(request, timeout_s)
+        return answer
+
+    # Prices.
+
+    async def price_basket(
+        self,
+        *,
+        location_id: str,
+        lines: Iterable[pricing_pb2.BasketLine | Row],
+        channel_id: str = "till",
+        customer_group_id: str = "",
+        at_ns: int = 0,
+        timeout_s: float | None = None,
+    ) -> pricing_pb2.PricedBasket:
+        """Return what a basket costs, exactly as a sale at this instant would; nothing is changed."""
+        request = pricing_pb2.PriceBasketRequest(
+            location_id=location_id,
+            channel_id=channel_id,
+            customer_group_id=customer_group_id,
+            lines=rows(pricing_pb2.BasketLine, lines),
+            at_ns=at_ns,
+        )
+        answer: pricing_pb2.PriceBasketResponse = await self._do(request, timeout_s)
+        return answer.basket
+
+    # Stock.
+
+    async def receive_stock(
+        self,
+        *,
+        location_id: str,
+        lines: Iterable[stock_pb2.StockLine | Row],
+        reference: str = "",
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> list[stock_pb2.Position]:
+        """Book goods in; return the positions as they are now, in the order of the lines."""
+        request = stock_pb2.ReceiveStockRequest(
+            command_id=command_id, location_id=location_id, lines=rows(stock_pb2.StockLine, lines), reference=reference
+        )
+        answer: stock_pb2.ReceiveStockResponse = await self._do(request, timeout_s)
+        return list(answer.positions)
+
+    async def adjust_stock(
+        self,
+        *,
+        location_id: str,
+        lines: Iterable[stock_pb2.StockLine | Row],
+        reason: str,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> list[stock_pb2.Position]:
+        """Change what is on hand, above zero adds; return the positions as they are now."""
+        request = stock_pb2.AdjustStockRequest(
+            command_id=command_id, location_id=location_id, lines=rows(stock_pb2.StockLine, lines), reason=reason
+        )
+        answer: stock_pb2.AdjustStockResponse = await self._do(request, timeout_s)
+        return list(answer.positions)
+
+    async def hold_stock(
+        self,
+        *,
+        location_id: str,
+        lines: Iterable[stock_pb2.StockLine | Row],
+        ttl_ms: int,
+        owner: str = "",
+        hold_id: bytes = b"",
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> stock_pb2.HoldStockResponse:
+        """Reserve units, all or none; return `hold_id` and `deadline_ns`.  ttl_ms 0 means no deadline."""
+        request = stock_pb2.HoldStockRequest(
+            command_id=command_id,
+            hold_id=hold_id,
+            location_id=location_id,
+            lines=rows(stock_pb2.StockLine, lines),
+            ttl_ms=ttl_ms,
+            owner=owner,
+        )
+        answer: stock_pb2.HoldStockResponse = await self._do(request, timeout_s)
+        return answer
+
+    async def extend_hold(
+        self, hold_id: bytes, *, ttl_ms: int, command_id: bytes = b"", timeout_s: float | None = None
+    ) -> int:
+        """Set a hold's new deadline, counted from now; return it in ns since 1970 UTC."""
+        request = stock_pb2.ExtendHoldRequest(command_id=command_id, hold_id=hold_id, ttl_ms=ttl_ms)
+        answer: stock_pb2.ExtendHoldResponse = await self._do(request, timeout_s)
+        return answer.deadline_ns
+
+    async def release_hold(self, hold_id: bytes, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
+        """Give the units of a hold back."""
+        await self._do(stock_pb2.ReleaseHoldRequest(command_id=command_id, hold_id=hold_id), timeout_s)
+
+    async def commit_hold(self, hold_id: bytes, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
+        """Let the held units leave."""
+        await self._do(stock_pb2.CommitHoldRequest(command_id=command_id, hold_id=hold_id), timeout_s)
+
+    async def get_hold(self, hold_id: bytes, *, timeout_s: float | None = None) -> stock_pb2.Hold:
+        """Return a hold with its state, deadline and units."""
+        answer: stock_pb2.GetHoldResponse = await self._do(stock_pb2.GetHoldRequest(hold_id=hold_id), timeout_s)
+        return answer.hold
+
+    async def get_availability(
+        self, item_ids: Iterable[str], *, location_id: str = "", timeout_s: float | None = None
+    ) -> list[stock_pb2.Position]:
+        """Return the counters of items at one location, or at all that have a position."""
+        if isinstance(item_ids, str):
+            raise TypeError(f"expected a list of item codes, found the text {item_ids!r}; put it in a list")
+        request = stock_pb2.GetAvailabilityRequest(item_ids=item_ids, location_id=location_id)
+        answer: stock_pb2.GetAvailabilityResponse = await self._do(request, timeout_s)
+        return list(answer.positions)
+
+    # Sales.
+
+    async def sell(
+        self,
+        *,
+        till_id: str,
+        lines: Iterable[pricing_pb2.BasketLine | Row],
+        tenders: Iterable[sale_pb2.Tender | Row],
+        channel_id: str = "till",
+        customer_id: str = "",
+        customer_group_id: str = "",
+        hold_ids: Iterable[bytes] = (),
+        expected_total_minor: int = 0,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> sale_pb2.Receipt:
+        """Book a sale and return its receipt; `submit` with a SellRequest also gives its shortfalls.
+
+        command_id becomes the sale's id; empty means a new one.
+        """
+        request = sale_pb2.SellRequest(
+            command_id=command_id,
+            till_id=till_id,
+            channel_id=channel_id,
+            customer_id=customer_id,
+            customer_group_id=customer_group_id,
+            lines=rows(pricing_pb2.BasketLine, lines),
+            tenders=rows(sale_pb2.Tender, tenders),
+            hold_ids=hold_ids,
+            expected_total_minor=expected_total_minor,
+        )
+        answer: sale_pb2.SellResponse = await self._do(request, timeout_s)
+        return answer.receipt
+
+    async def return_lines(
+        self,
+        *,
+        till_id: str,
+        lines: Iterable[sale_pb2.ReturnLine | Row],
+        sale: sale_pb2.Receipt | bytes | tuple[str, int],
+        refund_method: sale_pb2.TenderMethod = sale_pb2.TENDER_METHOD_CASH,
+        reason: str = "",
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> sale_pb2.Receipt:
+        """Take lines of a sale back and return the return's receipt; its total is what is refunded.
+
+        sale is the sale's receipt, its id, or the till and number printed on the receipt.
+        """
+        sale_id, receipt_till_id, receipt_number = _sale_key(sale)
+        request = sale_pb2.ReturnLinesRequest(
+            command_id=command_id,
+            till_id=till_id,
+            sale_id=sale_id,
+            receipt_till_id=receipt_till_id,
+            receipt_number=receipt_number,
+            lines=rows(sale_pb2.ReturnLine, lines),
+            refund_method=refund_method,
+            reason=reason,
+        )
+        answer: sale_pb2.ReturnLinesResponse = await self._do(request, timeout_s)
+        return answer.receipt
+
+    async def get_receipt(self, sale: bytes | tuple[str, int], *, timeout_s: float | None = None) -> sale_pb2.Receipt:
+        """Read a receipt by the id of its sale or return, or by till and number."""
+        sale_id, till_id, number = _sale_key(sale)
+        request = sale_pb2.GetReceiptRequest(sale_id=sale_id, till_id=till_id, number=number)
+        answer: sale_pb2.GetReceiptResponse = await self._do(request, timeout_s)
+        return answer.receipt
+
+    # How a call goes.
+
+    async def _do(self, request: Message, timeout_s: float | None) -> Any:
+        """Send a request the way that suits it; return its OK response or raise Refused."""
+        kind = _wire.kind_of(request)
+        if kind.is_command and self._batching:
+            response = await self.submit(request, timeout_s=timeout_s)
+        else:
+            response = await self.call(request, timeout_s=timeout_s)
+        if response.code != result_pb2.RESULT_CODE_OK:
+            raise Refused(kind.name, response)
+        return response
+
+    async def _unary(self, kind: _wire.Kind, body: bytes, timeout_s: float | None) -> bytes:
+        connection, _, loop = self._open_parts()
+        deadline_s = loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
+        backoff = _retry.Backoff()
+        call = connection.unary(kind.path)
+        unsure = False
+        found = "none within its deadline"
+        while (left_s := deadline_s - loop.time()) > 0:
+            not_ready = await connection.ready(left_s)
+            if not_ready:
+                found = not_ready
+                continue
+            try:
+                answer: bytes = await call(body, timeout=max(0.0, deadline_s - loop.time()))
+                return answer
+            except grpc.aio.AioRpcError as error:
+                status, found = error.code().name, f"{error.code().name}: {error.details()}"
+                started = status not in _retry.NEVER_STARTED_STATUSES
+                unsure = unsure or started
+                if status == "INVALID_ARGUMENT" and not unsure:
+                    raise RejectedCommand(error.details() or "") from None
+                if status not in _retry.RESENT_STATUSES or "larger than max" in found:
+                    break
+            await asyncio.sleep(max(0.0, min(backoff.next_s(), deadline_s - loop.time())))
+        raise _retry.no_answer(kind, body, unsure, found)
+
+    def _open_parts(self) -> tuple[Connection, SessionPump, asyncio.AbstractEventLoop]:
+        if self._opened is None:
+            raise RuntimeError("expected an open client, found one that is not; use `async with AsyncClient(...)`")
+        return self._opened
+
+
+def _sale_key(sale: sale_pb2.Receipt | bytes | tuple[str, int]) -> tuple[bytes, str, int]:
+    if isinstance(sale, sale_pb2.Receipt):
+        return sale.sale_id, "", 0
+    if isinstance(sale, bytes):
+        return sale, "", 0
+    till_id, number = sale
+    return b"", till_id, number

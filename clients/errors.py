@@ -1,0 +1,140 @@
+"""What can go wrong with a call, in three kinds that are never mixed.
+
+- `Refused`: the engine understood and said no.  Nothing was changed.
+- `NoAnswer`: the engine gave no answer in time.  `may_have_happened` says whether to resend.
+- `RejectedCommand`: the engine could not read the bytes.  Nothing was changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringup.v1 import result_pb2
+
+_PREFIX = "RESULT_CODE_"
+
+
+class RingUpError(Exception):
+    """The base of all that the clients raise about an answer, or the lack of one."""
+
+
+# code: (what was expected, what to do next).  What was found comes from the answer's `problem`.
+ADVICE: dict[str, tuple[str, str]] = {
+    "UNSPECIFIED": ("an outcome", "report a defect of the engine: every answer must carry a code"),
+    "OK": ("an outcome", "nothing: it is done, durably"),
+    "ID_CONFLICT": (
+        "the body that this command_id was first used with",
+        "read what was booked under the id, and take a new id for a new command",
+    ),
+    "FIELD_INVALID": ("every field present, within its length, and text in UTF-8", "correct the field and send again"),
+    "TOO_MANY": ("no more rows or lines than one command may carry", "split it into several commands"),
+    "LINES_EMPTY": ("at least one line", "add a line"),
+    "QTY_INVALID": (
+        "a quantity above zero, whole (a multiple of 1,000 milli) for an item sold by the piece",
+        "correct the quantity, or mark the item as measured",
+    ),
+    "QTY_TOO_LARGE": ("a quantity within the limit", "check the unit (qty_milli is thousandths) or split the line"),
+    "AMOUNT_INVALID": ("a price or amount that is possible, not below zero", "correct the amount"),
+    "AMOUNT_TOO_LARGE": (
+        "a price, amount and total within the limit",
+        "check the unit (minor units), or split the basket",
+    ),
+    "TIME_INVALID": ("a time, period or time to live within the limits", "check the unit (ns or ms) and the order"),
+    "REASON_MISSING": ("a reason for a price override or a discount by hand", "ask for the reason and send it along"),
+    "ITEM_UNKNOWN": ("the code or barcode of a known item", "put the item first, or check the barcode"),
+    "LOCATION_UNKNOWN": ("the code of a known location", "put the location first, or check its code"),
+    "TILL_UNKNOWN": ("the code of a known till", "put the till first, or check its code"),
+    "TAX_CLASS_UNKNOWN": ("the code of a known tax class", "put the tax class first, or check its code"),
+    "HOLD_UNKNOWN": ("the id of a known hold", "check the id, or hold the units again"),
+    "SALE_UNKNOWN": ("the id or receipt number of a booked sale", "check till and number on the receipt"),
+    "BARCODE_TAKEN": ("a barcode that belongs to no other item", "take it off the other item first"),
+    "LINE_UNKNOWN": ("the number of a line of the sale, from 0", "read the receipt and count its lines from 0"),
+    "LOCATION_DISABLED": ("a location that is open", "enable the location, or sell elsewhere"),
+    "HOLD_EXPIRED": ("a hold before its deadline", "hold the units again: they went back to free stock"),
+    "HOLD_COMMITTED": ("an open hold", "nothing: its units have left already"),
+    "HOLD_RELEASED": ("an open hold", "hold the units again: they were given back"),
+    "HOLD_EXCEEDED": ("holds that cover what the sale asks of them", "sell what was held, or hold the rest first"),
+    "HOLD_ELSEWHERE": ("a hold at the location of the sale", "sell at the hold's location, or hold here"),
+    "PRICE_MISSING": ("a price for this item, quantity, place and time", "put a price row, or override the price"),
+    "DISCOUNT_TOO_LARGE": ("a discount no larger than its line", "lower the discount"),
+    "TOTAL_DIFFERS": ("the total that the engine computes", "show the customer the new total and ask again"),
+    "STOCK_INSUFFICIENT": ("enough free units", "lower the quantity, receive stock, or take another location"),
+    "STOCK_BELOW_LIMIT": ("an adjustment that leaves the counter at its limit or above", "count again, adjust less"),
+    "TENDER_SHORT": ("tenders that cover what is due", "take the rest in another tender"),
+    "TENDER_EXCEEDED": ("tenders without change that do not exceed what is due", "lower the card, coupon or account"),
+    "RETURN_EXCEEDS": ("no more units than were sold and not yet returned", "lower the quantity that comes back"),
+}
+
+
+def code_name(code: int) -> str:
+    """Return a result code's name without its prefix: "TENDER_SHORT"."""
+    try:
+        return result_pb2.ResultCode.Name(code).removeprefix(_PREFIX)
+    except ValueError:
+        return f"CODE_{code}"
+
+
+class Refused(RingUpError):
+    """The engine said no: a business outcome.  Nothing was changed.
+
+    `code` is the ResultCode and `code_name` its name, `problem` where and by how much, `response` the
+    whole answer.
+    """
+
+    def __init__(self, call: str, response: Any) -> None:
+        self.call = call
+        self.code: int = response.code
+        self.code_name = code_name(self.code)
+        self.response = response
+        has_problem = "problem" in response.DESCRIPTOR.fields_by_name
+        self.problem: result_pb2.Problem = response.problem if has_problem else result_pb2.Problem()
+        expected, next_step = ADVICE.get(
+            self.code_name, ("an outcome that this client knows", "bring the client up to the engine's version")
+        )
+        super().__init__(f"{call}: expected {expected}, found {self._found()}; {next_step} [{self.code_name}]")
+
+    def _found(self) -> str:
+        problem = self.problem
+        parts = []
+        if problem.subject:
+            parts.append(repr(problem.subject))
+        if problem.found or problem.limit:
+            parts.append(f"{problem.found:,} (limit {problem.limit:,})")
+        if problem.field:
+            parts.append(f"at {problem.field}[{problem.index}]")
+        return " ".join(parts) or "otherwise"
+
+
+class RejectedCommand(RingUpError):
+    """The engine could not read the bytes of the request.  Nothing was changed or kept."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message or "expected a command of ringup.v1, found other bytes; check the client's version")
+
+
+class NoAnswer(RingUpError):
+    """The engine gave no answer in time.
+
+    `may_have_happened`: True when the command may have reached the engine; the only way to know, and
+    to have it done once, is to send the same bytes with the same id again: `client.resend(error)`, or
+    the same request with `command_id=error.command_id`.  False when it never left, or was turned away.
+
+    `command_id` is the id the command went out with (empty for a query), `command` its Command bytes.
+    """
+
+    def __init__(self, *, call: str, found: str, may_have_happened: bool, command_id: bytes, command: bytes) -> None:
+        self.call = call
+        self.found = found
+        self.may_have_happened = may_have_happened
+        self.command_id = command_id
+        self.command = command
+        if may_have_happened:
+            next_step = (
+                "it may have happened: send it again with the same id, which takes effect once "
+                f"(client.resend(error), or command_id {command_id.hex()})"
+            )
+        elif command:
+            next_step = "it did not happen: send it again when the engine is back"
+        else:
+            next_step = "nothing was changed: ask again when the engine is back"
+        super().__init__(f"{call}: expected an answer, found {found}; {next_step}")

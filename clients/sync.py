@@ -1,0 +1,166 @@
+"""The plain client: the asyncio one, on a loop of its own, behind blocking methods.
+
+    with Client("127.0.0.1:7420") as till:
+        receipt = till.sell(till_id="T1", lines=[line("MILK")], tenders=[cash(500)])
+
+It may be used from any number of threads, and their commands share batches.  All plain clients of a
+process share one thread with one event loop: gRPC wants one loop in a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from . import _retry
+from .aio import DEFAULT_TARGET, AsyncClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _LoopThread:
+    """An event loop in a thread, there while somebody uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._serve, args=(self._loop,), name="ringup", daemon=True)
+                self._thread.start()
+            self._users += 1
+            return self._loop
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._loop is not None and self._thread is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop = self._thread = None
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+_LOOP_THREAD = _LoopThread()
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """Make a blocking method of an asynchronous one, with its arguments and its documentation."""
+
+    @functools.wraps(method)
+    def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._result(method(self._async_client, *args, **kwargs))
+
+    return blocking
+
+
+class Client:
+    """A client whose methods block until the answer is there; safe to use from many threads.
+
+    The arguments are those of `AsyncClient`.  It is open from the start; close it, or use `with`.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = _retry.TIMEOUT_S,
+        batching: bool = True,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._async_client = AsyncClient(target, timeout_s=timeout_s, batching=batching, credentials=credentials)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = _LOOP_THREAD.acquire()
+        self._result(self._async_client.open())
+
+    def close(self, *, flush: bool = True) -> None:
+        """Close the connection; flush waits for unanswered commands, each until its deadline."""
+        with self._lock:
+            if self._loop is None:
+                return
+            try:
+                self._result(self._async_client.close(flush=flush))
+            finally:
+                self._loop = None
+                _LOOP_THREAD.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(flush=error is None)
+
+    def submit(self, request: Message, *, timeout_s: float | None = None) -> concurrent.futures.Future[Any]:
+        """Queue a command for the Session stream; the future gives its response message, whatever its code."""
+        return self._start(self._async_client.submit(request, timeout_s=timeout_s))
+
+    call = _blocking(AsyncClient.call)
+    call_bytes = _blocking(AsyncClient.call_bytes)
+    resend = _blocking(AsyncClient.resend)
+
+    put_settings = _blocking(AsyncClient.put_settings)
+    get_settings = _blocking(AsyncClient.get_settings)
+    get_stats = _blocking(AsyncClient.get_stats)
+
+    put_tax_classes = _blocking(AsyncClient.put_tax_classes)
+    put_locations = _blocking(AsyncClient.put_locations)
+    put_tills = _blocking(AsyncClient.put_tills)
+    put_items = _blocking(AsyncClient.put_items)
+    put_prices = _blocking(AsyncClient.put_prices)
+    get_item = _blocking(AsyncClient.get_item)
+    search_items = _blocking(AsyncClient.search_items)
+
+    price_basket = _blocking(AsyncClient.price_basket)
+
+    receive_stock = _blocking(AsyncClient.receive_stock)
+    adjust_stock = _blocking(AsyncClient.adjust_stock)
+    hold_stock = _blocking(AsyncClient.hold_stock)
+    extend_hold = _blocking(AsyncClient.extend_hold)
+    release_hold = _blocking(AsyncClient.release_hold)
+    commit_hold = _blocking(AsyncClient.commit_hold)
+    get_hold = _blocking(AsyncClient.get_hold)
+    get_availability = _blocking(AsyncClient.get_availability)
+
+    sell = _blocking(AsyncClient.sell)
+    return_lines = _blocking(AsyncClient.return_lines)
+    get_receipt = _blocking(AsyncClient.get_receipt)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("expected an open client, found a closed one; make a new client")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _result(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self._start(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # the caller was interrupted: nobody waits any more
+            raise

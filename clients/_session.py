@@ -118,13 +118,11 @@ class SessionPump:
             if unanswered:
                 await asyncio.wait(unanswered)
         self._wake_up()
-        if self._task is not None:
-            with suppress(TimeoutError):
-                # The engine ends the stream once it has read that nothing follows; do not insist.
-                async with asyncio.timeout(0.5 if flush else 0):
-                    await asyncio.shield(self._task)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if (task := self._task) is not None:
+            # The engine ends the stream once it has read that nothing follows; do not insist.
+            await asyncio.wait([task], timeout=0.5 if flush else 0)
+            task.cancel()
+            await asyncio.wait([task])
         self._fail_all("a closed client")
         if self._timer is not None:
             self._timer.cancel()

@@ -99,7 +99,7 @@ class Refused(RingUpError):
         if problem.subject:
             parts.append(repr(problem.subject))
         if problem.found or problem.limit:
-            parts.append(f"{problem.found:,} (limit {problem.limit:,})")
+            parts.append(f"{problem.found:,} against {problem.limit:,}")
         if problem.field:
             parts.append(f"at {problem.field}[{problem.index}]")
         return " ".join(parts) or "otherwise"

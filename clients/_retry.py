@@ -38,9 +38,12 @@ assert not RESENT_STATUSES & NEVER_STARTED_STATUSES
 assert TURNED_AWAY_STATUSES < NEVER_STARTED_STATUSES
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    # A peer that is silently gone shows after 2 + 1 s, not at the end of a deadline.
+    # A peer that is silently gone shows after 2 + 1.5 s at most, not at the end of a deadline.  The keepalive
+    # timeout alone sees a network that no longer acknowledges, but not a peer whose kernel goes on
+    # acknowledging (a hung proxy): that takes the ping's own timeout, which is a minute by default.
     ("grpc.keepalive_time_ms", 2_000),
     ("grpc.keepalive_timeout_ms", 1_000),
+    ("grpc.http2.ping_timeout_ms", 1_500),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_send_message_length", _wire.MESSAGE_BYTES_MAX),
     # Receipts are longer than the sales that they answer: one batch of 3 MiB may bring far more back.

@@ -310,9 +310,12 @@ class SessionPump:
         self._queue.extend(live)
         if self._in_flight and self._stream is not None:
             sent_at_s, batch = self._in_flight[0]
-            if now_s - sent_at_s >= self._stall_s and all(p.done() for p in batch):
-                # An engine that holds a batch this long would block all that comes after it.
-                self._stream.cancel()
+            if all(p.done() for p in batch):
+                # An engine that holds a batch for so long would block all that comes after it.
+                if sent_at_s + self._stall_s <= now_s:
+                    self._stream.cancel()
+                else:
+                    next_s = min(next_s, sent_at_s + self._stall_s)
         if next_s < float("inf"):
             self._arm(next_s)
 

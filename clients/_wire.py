@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+
 from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, sale_pb2, session_pb2, stock_pb2
 
 from .errors import RejectedCommand

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import grpc
 from google.protobuf.message import Message
+
 from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, result_pb2, sale_pb2, stock_pb2
 
 from . import _retry, _wire

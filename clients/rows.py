@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
+
 from ringup.v1 import catalog_pb2, pricing_pb2, sale_pb2, stock_pb2
 
 from .amounts import Written, qty

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ringup.engine.commands_demo import demo
+
 app = typer.Typer(
     name="ringup",
     help="RingUp: the transaction engine behind a retailer's tills and its online shop.",
@@ -35,6 +37,9 @@ def serve(
         typer.secho(f"ringup: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code)
+
+
+app.command()(demo)
 
 
 @app.callback()

@@ -192,8 +192,9 @@ def _check_device(name: str, entry: Any, folder: Path | None) -> DeviceConfig:
             if setting.default is _REQUIRED:
                 raise ConfigError(f"device {name}: expected a key {key!r} ({setting.help}), found none")
             options[key] = setting.default
-    if folder is not None and options.get("template"):
-        options["template"] = str(folder / options["template"])
+    for key in ("template", "journal"):
+        if folder is not None and options.get(key):
+            options[key] = str(folder / options[key])
     port = entry.get("port", "")
     if not kind.at_printer:
         if not isinstance(port, str) or not port:

@@ -336,13 +336,15 @@ class Device:
         Raises NotAnswering when it is not within `timeout_s` (default: the reply timeout).
         """
         deadline_ns = deadline_in(self.reply_timeout_s if timeout_s is None else timeout_s)
+        heard = False
         while not until():
             if time.monotonic_ns() >= deadline_ns:
+                found = "only bytes that mean something else" if heard else "silence"
                 raise NotAnswering(
-                    f"{self.name}: expected {what} in time, found silence; is it switched on, is this its port "
-                    f"({self.transport.name})?"
+                    f"{self.name}: expected {what} in time, found {found}; is it switched on, is this its port "
+                    f"({self.transport.name}) and its speed?"
                 )
-            self._read(deadline_ns)
+            heard |= self._read(deadline_ns)
 
     def drain(self) -> None:
         """Take in what has already arrived, without waiting."""
@@ -437,7 +439,8 @@ class Device:
                 self._queue.remove(job)
             next_ns = self._expiry_ns = min((job.deadline_ns for job in self._queue), default=NEVER_NS)
         for job in late:
-            reason = self.may_run() or self._detail or "busy with other jobs"
+            waiting_for = None if self._state is DeviceState.OFFLINE else self.may_run()
+            reason = waiting_for or self._detail or "busy with other jobs"
             self._end(job, JobState.FAILED, error=f"{self.name}: time is up before the job could run: {reason}")
         return next_ns
 

@@ -39,6 +39,7 @@ from ringup.drivers.transport.base import Transport, TransportError
 Result = TypeVar("Result")
 
 WRITE_STALL_S = 10.0  # a working printer takes a chunk within this
+STRANGER_WAIT_NS = 30_000_000  # what talks by itself has said something within this
 ATTEMPTS_MAX = 5  # a receipt that is always interrupted must not eat the roll
 SLOWEST_BYTES_PER_S = 400  # a dot-impact printer: bounds how long a receipt may take
 
@@ -90,6 +91,7 @@ class ReceiptPrinter(Device):
         self._parser = StatusParser()
         self._token = 0
         self._tokens_heard: set[bytes] = set()
+        self._garbage = b""
         self._transmitted_asked = 0
         self._transmitted_heard = 0
         self._realtime_heard = 0
@@ -200,8 +202,19 @@ class ReceiptPrinter(Device):
     def on_open(self) -> None:
         self._parser.reset()
         self._transmitted_asked = self._transmitted_heard = 0
+        self._garbage = b""
         self._ask_status()  # first, in real time: answered also off-line and with a full buffer
         self.send(escpos.enable_status_back())
+        self._read(time.monotonic_ns() + STRANGER_WAIT_NS)
+        self._refuse_garbage()
+
+    def _refuse_garbage(self) -> None:
+        """A status byte is easily found in any chatter: a scale's digit 2 reads as a printer's "paper out"."""
+        if self._garbage:
+            raise NotAnswering(
+                f"{self.name}: expected a printer's status, found bytes that no printer says "
+                f"({self._garbage[:16].hex(' ')}); is this its port ({self.transport.name}) and its speed?"
+            )
 
     def on_close(self) -> None:
         self._parser.reset()
@@ -225,6 +238,7 @@ class ReceiptPrinter(Device):
             elif isinstance(event, TextReported):
                 self._model_name = event.text
             elif isinstance(event, Garbage):
+                self._garbage += event.data
                 self.emit("garbage", event.data)
         if self._parser.status != before:
             self._follow_status()
@@ -315,6 +329,7 @@ class ReceiptPrinter(Device):
             return is_done() or self._parser.status.problem is not None
 
         asked: set[bytes] = set()
+        self._garbage = b""
         while not is_over():
             asked.add(self._ask_whether_printed())
             try:
@@ -327,6 +342,8 @@ class ReceiptPrinter(Device):
                         f"{self.name}: expected the print to end in time, found the printer still busy; "
                         "look at the paper before printing again"
                     ) from None
+        if not self.profile.has_process_id:
+            self._refuse_garbage()  # an answer of one byte is worth nothing among others that make no sense
         if not is_done():
             self._check_problem()
 

@@ -55,6 +55,15 @@ def select_international(number: int) -> bytes:
     return ESC + b"R" + bytes([_check("international set", number, 0, 255)])
 
 
+def cancel_kanji() -> bytes:
+    """FS .: bytes from 0x80 on are single letters.
+
+    Printers made for East Asia wake up reading them in pairs: "é" and its neighbour become one ideograph.
+    `cancel_kanji()` -> `b"\\x1c."`.
+    """
+    return FS + b"."
+
+
 def font(number: int) -> bytes:
     """ESC M: 0 is font A, 1 is font B.  `font(1)` -> `b"\\x1bM\\x01"`."""
     return ESC + b"M" + bytes([_check("font", number, 0, 4)])

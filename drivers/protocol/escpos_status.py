@@ -176,7 +176,8 @@ class StatusParser:
             self._transmitted.append(what)
 
     def reset(self) -> None:
-        """A new link: nothing asked, nothing half-received."""
+        """A new link: nothing asked, nothing half-received, nothing known."""
+        self.status = PrinterStatus()
         self._realtime.clear()
         self._transmitted.clear()
         self._frame.clear()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ringup.drivers.protocol import escpos
-from ringup.drivers.protocol.codepage import can_encode, encode_text, visible
+from ringup.drivers.protocol.codepage import can_encode, encode_text
 from ringup.drivers.receipt import graphics
 from ringup.drivers.receipt.profile import CHAR_HEIGHT_DOTS, PrinterProfile
 from ringup.drivers.receipt.rows import (
@@ -201,7 +201,7 @@ def render_escpos(
 
 
 def _chunks(rows: Iterable[Row], writer: _Writer, cut: bool) -> Iterator[bytes]:
-    chunk = bytearray(escpos.initialise() + escpos.select_international(0))
+    chunk = bytearray(escpos.initialise() + escpos.cancel_kanji() + escpos.select_international(0))
     for row in rows:
         chunk += writer.row(row)
         if len(chunk) >= CHUNK_SIZE:
@@ -213,8 +213,3 @@ def _chunks(rows: Iterable[Row], writer: _Writer, cut: bool) -> Iterator[bytes]:
     elif cut:
         chunk += escpos.feed(5)
     yield bytes(chunk)
-
-
-def printable(text: str) -> str:
-    """How a text from outside will look on paper: control characters made visible."""
-    return visible(text)

@@ -52,6 +52,10 @@ def render_pdf(
     return RenderedPdf(bytes(pdf.output()), tuple(writer.replaced))
 
 
+class _UnreadableFont(Exception):
+    """fpdf2 cannot use a font that Pillow can: the line is drawn as a picture."""
+
+
 class _Pdf:
     """Rows become (height, drawing) first, so that the page can be as long as they are."""
 
@@ -144,16 +148,27 @@ class _Pdf:
         if path is None:
             return "Courier", "".join(c if ord(c) < 0x7F else approximate(c) for c in text)
         if path not in self._families:
-            self._families[path] = f"f{len(self._families)}"
-            self._pdf.add_font(self._families[path], fname=path)
+            family = f"f{len(self._families)}"
+            try:
+                self._pdf.add_font(family, fname=path)
+            except Exception as error:
+                # Font files come in more kinds than fpdf2 reads (collections, CFF outlines, damaged ones).
+                raise _UnreadableFont(path) from error
+            self._families[path] = family
         return self._families[path], text
 
     def _draw_line(self, line: TextLine, top_mm: float, height_mm: float) -> None:
-        pdf, style = self._pdf, line.style
         if graphics.is_right_to_left(line.text) and self._draw_shaped(line, top_mm, height_mm):
             return
-        for at_columns, part in _parts(line.text):
-            family, text = self._family(part)
+        try:
+            self._draw_parts(line, top_mm, height_mm)
+        except _UnreadableFont:
+            self._draw_shaped(line, top_mm, height_mm)
+
+    def _draw_parts(self, line: TextLine, top_mm: float, height_mm: float) -> None:
+        pdf, style = self._pdf, line.style
+        families = [(at_columns, part, self._family(part)) for at_columns, part in _parts(line.text)]
+        for at_columns, part, (family, text) in families:
             pdf.set_font(family, size=self._size_pt * style.height)
             pdf.set_stretching(100 * style.width / style.height)
             natural_mm = pdf.get_string_width(text)

@@ -4,7 +4,7 @@
 |---|---|
 | `tcp://10.0.0.7:9100`, `tcp://[::1]:9100` | TcpTransport |
 | `serial:/dev/serial/by-id/usb-...`, or just the path below /dev, or `COM3` | SerialTransport |
-| `usb:/dev/usb/lp0` | DeviceFileTransport |
+| `usb:/dev/usb/lp0` | UsbPrinterTransport |
 | `hidraw:/dev/hidraw2` | HidrawTransport |
 | `evdev:/dev/input/by-id/...-event-kbd` | EvdevTransport |
 | `pty:/dev/pts/4` | SerialTransport (the far end of somebody's pty) |
@@ -64,9 +64,9 @@ def make_transport(port: str, options: Mapping[str, object] | None = None) -> Tr
 
         return named_wire(rest).host
     if scheme == "usb":
-        from ringup.drivers.transport.fd import DeviceFileTransport
+        from ringup.drivers.transport.fd import UsbPrinterTransport
 
-        return DeviceFileTransport(rest)
+        return UsbPrinterTransport(rest)
     from ringup.drivers.transport.hid import EvdevTransport, HidrawTransport
 
     return HidrawTransport(rest) if scheme == "hidraw" else EvdevTransport(rest)

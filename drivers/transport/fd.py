@@ -7,12 +7,16 @@ import errno
 import os
 import select
 import stat
+import time
 from abc import abstractmethod
 
 from ringup.drivers.transport.base import Transport, TransportClosed, TransportError, TransportTimeout, remaining_s
 
 # What the kernel says when a cable is pulled or the other end of a pty is gone.
 GONE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN})
+
+
+EMPTY_PAUSE_S = 0.02
 
 
 class WakePipe:
@@ -112,9 +116,11 @@ class FdTransport(Transport):
             if error.errno in GONE:
                 raise self._closed(error.strerror) from error
             raise
-        if not data:
-            raise self._closed("end of file")
-        return data
+        return data or self._end_of_file()
+
+    def _end_of_file(self) -> bytes:
+        """What a read of nothing means: for a socket or a tty, that the other end is gone."""
+        raise self._closed("end of file")
 
     def write(self, data: bytes, deadline_ns: int) -> None:
         view = memoryview(data)
@@ -138,7 +144,7 @@ class FdTransport(Transport):
 
 
 class DeviceFileTransport(FdTransport):
-    """A character device that is opened as it is: a USB printer (/dev/usb/lp0), hidraw, a pty's far end.
+    """A character device that is opened as it is: a USB printer (/dev/usb/lp0), hidraw, evdev.
 
     `path` may be a stable link (/dev/usb/..., /dev/serial/by-id/...).  Regular files are refused: a
     printer that is "a file" has swallowed more receipts than any cable.
@@ -159,6 +165,17 @@ class DeviceFileTransport(FdTransport):
             os.close(fd)
             raise TransportError(f"{self.path}: expected a character device, found a file; name the device's own node")
         return fd
+
+
+class UsbPrinterTransport(DeviceFileTransport):
+    """A printer's own device file (/dev/usb/lp0), which reads empty while the printer has nothing to say."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, scheme="usb")
+
+    def _end_of_file(self) -> bytes:
+        time.sleep(EMPTY_PAUSE_S)  # poll() keeps saying that there is something: do not spin on it
+        return b""
 
 
 def open_error(path: str, error: OSError) -> TransportError:

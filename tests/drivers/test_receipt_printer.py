@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import shutil
 import socket
 import subprocess
@@ -17,11 +19,12 @@ import pytest
 from ringup.drivers.device.base import DeviceState
 from ringup.drivers.device.job import JobFailed, JobState
 from ringup.drivers.device.printer import CashDrawer, ReceiptPrinter
+from ringup.drivers.protocol import escpos
 from ringup.drivers.receipt.document import Line
 from ringup.drivers.receipt.profile import printer_profile
 from ringup.drivers.receipt.rows import TextRow
 from ringup.drivers.receipt.sample import sample_receipt
-from ringup.drivers.simulator.base import Server
+from ringup.drivers.simulator.base import Server, Simulator
 from ringup.drivers.simulator.printer import PrinterSimulator
 from ringup.drivers.transport.base import Backoff, TransportClosed
 from ringup.drivers.transport.factory import make_transport
@@ -304,3 +307,43 @@ def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_question(simulato
             assert printer.print_rows([TextRow("two")]).wait(5) is JobState.CONFIRMED
             assert len(answers) == 4  # the third answer could have been a late one: not believed alone
     assert [text.split()[0] for text in simulator.texts] == ["one", "two"]
+
+
+class _Stranger(Simulator):
+    """Something else at the printer's port."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self._answer = answer
+        self._random = random.Random(1)
+
+    def on_bytes(self, data: bytes) -> None:
+        if self._answer == "echo":
+            self.reply(data)
+        elif self._answer == "scale":
+            self.reply(b"\x02  1.234\r")
+        else:
+            self.reply(self._random.randbytes(20))
+
+
+@pytest.mark.parametrize("has_process_id", [True, False])
+@pytest.mark.parametrize("answer", ["echo", "scale", "noise"])
+def test_a_port_that_is_no_printer_never_confirms_a_receipt(answer: str, has_process_id: bool) -> None:
+    """A scale at the printer's port: its digit 2 has the bits of a printer's "paper out"."""
+    wire = MemoryWire()
+    with Server(_Stranger(answer)) as server:
+        server.attach(wire.peer)
+        with _printer(wire.host, has_process_id=has_process_id) as printer:
+            job = printer.print_receipt(sample_receipt(), timeout_s=1.5)
+            assert job.wait(10) is JobState.FAILED
+            assert re.search("bytes that (mean something else|no printer says)", job.error or "")
+            assert printer.state is DeviceState.OFFLINE
+
+
+def test_bytes_above_ascii_are_letters_also_on_printers_made_for_east_asia(
+    printer: ReceiptPrinter, simulator: PrinterSimulator
+) -> None:
+    """Story: "Café crème" came out with ideographs, because the printer read its bytes in pairs."""
+    assert printer.print_receipt(sample_receipt()).wait(10) is JobState.CONFIRMED
+    sent = bytes(simulator.received)
+    assert sent.index(escpos.cancel_kanji()) < sent.index("é".encode("cp858"))

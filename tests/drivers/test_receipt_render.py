@@ -350,3 +350,15 @@ def test_any_name_and_amount_renders_on_every_medium(name: str, amount_minor: in
     assert format_money(amount_minor) in render_text(rows, 32)
     assert "</html>" in render_html(rows, title=name)
     assert render_pdf(rows).data.startswith(b"%PDF-")
+
+
+def test_a_font_that_the_pdf_library_cannot_read_makes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fpdf import FPDF
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("CFF outlines")
+
+    monkeypatch.setattr(FPDF, "add_font", refuse)
+    rendered = render_pdf([TextRow("Café")])
+    assert b"/Subtype /Image" in rendered.data
+    assert rendered.replaced == ()

@@ -18,7 +18,8 @@ from ringup.drivers.transport.base import (
     deadline_in,
 )
 from ringup.drivers.transport.factory import make_transport
-from ringup.drivers.transport.fd import DeviceFileTransport
+from ringup.drivers.transport.fd import DeviceFileTransport, UsbPrinterTransport
+from ringup.drivers.transport.hid import EvdevTransport
 from ringup.drivers.transport.memory import MemoryWire
 from ringup.drivers.transport.pty import PtyTransport
 from ringup.drivers.transport.serial import SerialTransport
@@ -207,3 +208,25 @@ def test_backoff_doubles_up_to_its_limit_and_starts_anew() -> None:
     assert [backoff.pause_s() for _ in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
     backoff.reset()
     assert backoff.pause_s() == 0.1
+
+
+def test_a_device_that_is_no_keyboard_is_not_grabbed_as_one() -> None:
+    near = PtyTransport()
+    near.open(deadline_in(1))
+    keyboard = EvdevTransport(near.path)
+    try:
+        with pytest.raises(TransportError, match="expected to take the keyboard"):
+            keyboard.open(deadline_in(1))
+        assert not keyboard.is_open
+    finally:
+        near.close()
+
+
+def test_a_usb_printer_that_reads_empty_is_silent_and_not_gone() -> None:
+    """/dev/null is a character device that always reads empty, as usblp does for a packet without data."""
+    printer = UsbPrinterTransport("/dev/null")
+    printer.open(deadline_in(1))
+    printer.write(b"receipt", deadline_in(1))
+    assert printer.read(10, deadline_in(0.1)) == b""
+    assert printer.is_open
+    printer.close()

@@ -81,6 +81,10 @@ def write_batch(journal: Journal, layout: str, batch: Batch, previous: bytes) ->
     return len(record)
 
 
+def _no_answer(reply: bytes | None) -> None:
+    pass
+
+
 class Sequencer:
     """Orders requests, executes them on the core and answers when they are durable."""
 
@@ -115,7 +119,8 @@ class Sequencer:
     def submit(self, request: bytes, answer: Answer) -> None:
         """Execute the commands of a SessionRequest; `answer` gets the SessionResponse when it is durable.
 
-        Raises MalformedRequest, Overloaded or Stopped, with nothing executed.
+        Raises MalformedRequest, Overloaded or Stopped, with nothing executed; and what `read_reply` raises
+        when the first answer to a resent command cannot be read: then it may have happened.
         """
         if self._refusing:
             raise Stopped("the engine is stopping; send the command again, with the same id, to its successor")
@@ -128,21 +133,44 @@ class Sequencer:
             )
         if batch is None:
             batch = self._begin()
-        replies, kept, replays = self._core.apply(request)
-        self.counters.requests += 1
-        if kept:
-            shown = self._fill_in(batch, replies, replays) if replays else replies
+        try:
+            replies, kept, replays = self._core.apply(request)
+            self.counters.requests += 1
+            if kept:
+                self._join(batch, request, replies, kept, replays, answer)
+            else:  # nothing but malformed commands: no trace of them, so nothing to wait for
+                answer(replies)
+        finally:
+            # Also a batch without commands is committed: its clock value has let holds expire, and left
+            # open it would lend that value to whatever comes next.
+            if self._committing is None and not self._commit_is_soon:
+                self._commit_is_soon = True
+                self._soon(self._close)
+
+    def _join(
+        self,
+        batch: Batch,
+        request: bytes,
+        replies: bytes,
+        kept: int,
+        replays: list[tuple[int, int, int]],
+        answer: Answer,
+    ) -> None:
+        """Make an executed request part of the open batch."""
+        shown = replies
+        try:
+            if replays:
+                shown = self._fill_in(batch, replies, replays)
+        except BaseException:
+            answer = _no_answer  # the caller gets the exception instead
+            raise
+        finally:
+            # The core has executed it, so the journal gets it whether or not its answer could be read.
             batch.commands.append(request)
             batch.replies.append(replies)
             batch.waiters.append((answer, shown))
             batch.size += len(request) + len(replies)
             batch.command_count += kept
-        else:  # nothing but malformed commands: no trace of them, so nothing to wait for
-            answer(replies)
-        # Also a batch without commands is committed: its clock value has let holds expire.
-        if self._committing is None and not self._commit_is_soon:
-            self._commit_is_soon = True
-            self._soon(self._close)
 
     def now_ns(self) -> int:
         """The clock, for queries."""

@@ -1,0 +1,86 @@
+"""The sequencer where a request goes wrong half-way: the journal must stay what the core did."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringup.engine.journal import JournalError
+from ringup.engine.sequencer import Batch, Sequencer
+from ringup.native.core import MalformedRequest
+from ringup.v1 import session_pb2, stock_pb2
+from support.core import CoreHarness, command_of, small_shop
+
+
+class Stage:
+    """A sequencer over the small shop; a commit ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.shop: CoreHarness = small_shop()
+        self.now_ns = self.shop.now_ns
+        self.waiting: list[Batch] = []
+        self.answers: list[bytes | None] = []
+        self.sequencer = Sequencer(
+            self.shop.core, self._unreadable, self.waiting.append, clock_ns=lambda: self.now_ns, soon=self._soon
+        )
+        self.later: list[object] = []
+
+    def _unreadable(self, sequence: int, index: int) -> bytes:
+        raise JournalError(f"batch {sequence} cannot be read")
+
+    def _soon(self, call: object) -> None:
+        self.later.append(call)
+
+    def settle(self) -> None:
+        """Let the event loop turn and every commit end."""
+        while self.later or self.waiting:
+            while self.later:
+                self.later.pop(0)()  # type: ignore[operator]
+            while self.waiting:
+                batch = self.waiting.pop(0)
+                self.shop.journal.append((batch.sequence, batch.now_ns, batch.commands, batch.replies))
+                self.sequencer.committed(batch, 0)
+
+    def submit(self, *requests: object) -> None:
+        commands = [command_of(request) for request in requests]  # type: ignore[arg-type]
+        self.sequencer.submit(session_pb2.SessionRequest(commands=commands).SerializeToString(), self.answers.append)
+
+
+def _hold(command_id: bytes, item_id: str = "milk") -> stock_pb2.HoldStockRequest:
+    return stock_pb2.HoldStockRequest(
+        command_id=command_id,
+        location_id="S1",
+        lines=[stock_pb2.StockLine(item_id=item_id, qty_milli=1000)],
+        ttl_ms=1000,
+    )
+
+
+def test_a_malformed_request_does_not_stop_the_clock_of_the_next() -> None:
+    """The bytes of a malformed request opened a batch that nobody closed: an hour later a command joined it,
+    with the clock of then, and a hold that had long ended was still open for it."""
+    stage = Stage()
+    stage.submit(_hold(b"h" * 16))
+    stage.settle()
+    with pytest.raises(MalformedRequest):
+        stage.sequencer.submit(b"\xff\xff", stage.answers.append)
+    stage.settle()
+    stage.now_ns += 3600 * 10**9
+    stage.submit(stock_pb2.CommitHoldRequest(command_id=b"c" * 16, hold_id=b"h" * 16))
+    stage.settle()
+    assert stage.answers[-1] is not None
+    reply = session_pb2.SessionResponse.FromString(stage.answers[-1]).replies[0]
+    assert reply.commit_hold.code == 46  # HOLD_EXPIRED
+    assert stage.shop.core.now_ns == stage.now_ns
+
+
+def test_a_first_answer_that_cannot_be_read_leaves_no_command_out_of_the_journal() -> None:
+    """A batch with a resend whose first answer could not be read was executed and never written: the state
+    was ahead of the journal for good."""
+    stage = Stage()
+    stage.submit(_hold(b"h" * 16))
+    stage.settle()
+    with pytest.raises(JournalError, match="cannot be read"):
+        stage.submit(_hold(b"i" * 16, "bread"), _hold(b"h" * 16))
+    stage.submit(_hold(b"j" * 16, "lamp"))
+    stage.settle()
+    assert len(stage.answers) == 2
+    assert stage.shop.refold().digest() == stage.shop.core.digest()

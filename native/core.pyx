@@ -43,7 +43,7 @@ from ringup.native.contract cimport (
     SessionRequest_commands,
     SessionResponse_replies,
 )
-from ringup.native.index cimport hash_bytes
+from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
 from ringup.native.pricing cimport Pricing
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
@@ -70,7 +70,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -214,7 +214,8 @@ cdef class Core:
             skip_field(&inner)
         command.now_ns, command.sequence, command.index = state.now_ns, state.sequence, self.index
         command.id = <const uint8_t*>id.data
-        body_hash = hash_bytes(command.body.data, command.body.size)
+        # The kind counts too: two kinds of command may have the same fields (release and commit of a hold).
+        body_hash = hash_bytes(command.body.data, command.body.size) ^ hash_int(<uint64_t>kind)
         self.index += 1
 
         if kind == 0 or reader.bad or inner.bad:

@@ -308,6 +308,18 @@ def test_a_sale_made_offline_has_the_prices_of_its_own_time() -> None:
 # Ids
 
 
+def test_another_kind_of_command_with_the_same_fields_is_a_conflict() -> None:
+    """Release and commit of a hold have the same fields, so the same bytes: the answer of the release was
+    given to a commit that had not happened."""
+    shop = small_shop()
+    lines = [stock_pb2.StockLine(item_id="milk", qty_milli=1000)]
+    hold = stock_pb2.HoldStockRequest(command_id=b"h" * 16, location_id="S1", lines=lines)
+    assert _code(shop.send(hold)) == "OK"
+    ids = {"command_id": b"c" * 16, "hold_id": b"h" * 16}
+    assert _code(shop.send(stock_pb2.ReleaseHoldRequest(**ids))) == "OK"
+    assert _code(shop.send(stock_pb2.CommitHoldRequest(**ids))) == "ID_CONFLICT"
+
+
 def test_the_same_id_books_once_and_another_body_is_a_conflict() -> None:
     shop = small_shop()
     request = _sell(command_id=b"i" * 16, lines=[line("milk")], tenders=[cash(119)])

@@ -17,6 +17,8 @@ from grpc_reflection.v1alpha import reflection
 
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.engine import Engine, EngineFailed
+from ringup.engine.journal import JournalError
+from ringup.engine.record import DamagedRecord
 from ringup.engine.sequencer import Overloaded, Stopped
 from ringup.native.core import MalformedRequest
 from ringup.native.envelope import rejected_message, unwrap_reply, wrap_command
@@ -45,6 +47,17 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
 ]
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+
+# What is no answer, and the status that says so.
+STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
+    MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Stopped: grpc.StatusCode.UNAVAILABLE,
+    EngineFailed: grpc.StatusCode.UNAVAILABLE,
+    JournalError: grpc.StatusCode.DATA_LOSS,  # an answer given before cannot be read any more
+    DamagedRecord: grpc.StatusCode.DATA_LOSS,
+}
+NO_ANSWER = tuple(STATUS_BY_ERROR)
 
 
 class Edge:
@@ -132,20 +145,16 @@ class Edge:
         async def answer(request: bytes, context: Context) -> bytes:
             try:
                 return query(name, request)
-            except MalformedRequest as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-                raise AssertionError("abort raises") from error
+            except NO_ANSWER as error:
+                return await _abort(context, error)
 
         return answer
 
     async def _get_receipt(self, request: bytes, context: Context) -> bytes:
         try:
             return await self._engine.receipt(request)
-        except MalformedRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except EngineFailed as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-        raise AssertionError("abort raises")
+        except NO_ANSWER as error:
+            return await _abort(context, error)
 
     async def _get_stats(self, request: bytes, context: Context) -> bytes:
         return admin_pb2.GetStatsResponse(
@@ -158,48 +167,56 @@ class Edge:
         """Submit for one call; what gives no answer becomes a gRPC status."""
         try:
             return await self._engine.submit(request)
-        except MalformedRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Overloaded as error:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-        except (Stopped, EngineFailed) as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-        raise AssertionError("abort raises")
+        except NO_ANSWER as error:
+            return await _abort(context, error)
 
     async def _session(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
-        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None] = asyncio.Queue(STREAM_BATCHES_MAX)
-        reader = asyncio.ensure_future(self._read_batches(context, taken))
-        drain = asyncio.ensure_future(self._send_draining(context))
+        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None] = asyncio.Queue()
+        room = asyncio.Semaphore(STREAM_BATCHES_MAX)
+        writing = asyncio.Lock()  # a stream carries one write at a time
+        reader = asyncio.ensure_future(self._read_batches(context, taken, room))
+        drain = asyncio.ensure_future(self._send_draining(context, writing))
         try:
             while (item := await taken.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
-                await context.write(await item)
-        except MalformedRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Overloaded as error:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-        except (Stopped, EngineFailed) as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+                reply = await item
+                async with writing:
+                    await context.write(reply)
+                room.release()
+        except NO_ANSWER as error:
+            await _abort(context, error)
         finally:
             reader.cancel()
             drain.cancel()
 
     async def _read_batches(
-        self, context: Context, taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None]
+        self,
+        context: Context,
+        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None],
+        room: asyncio.Semaphore,
     ) -> None:
         while True:
+            await room.acquire()
             request = await context.read()
             if not isinstance(request, bytes):  # grpc.aio.EOF
-                await taken.put(None)
+                taken.put_nowait(None)
                 return
             try:
-                await taken.put(self._engine.submit(request))
-            except (MalformedRequest, Overloaded, Stopped) as error:
-                await taken.put(error)
+                taken.put_nowait(self._engine.submit(request))
+            except NO_ANSWER as error:
+                taken.put_nowait(error)
                 return
 
-    async def _send_draining(self, context: Context) -> None:
+    async def _send_draining(self, context: Context, writing: asyncio.Lock) -> None:
         await self._draining.wait()
-        await context.write(DRAINING)
+        async with writing:
+            await context.write(DRAINING)
+
+
+async def _abort(context: Context, error: Exception) -> bytes:
+    """End a call without an answer, with the status of `error`."""
+    code = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
+    await context.abort(code, str(error))
+    raise AssertionError("abort raises") from error

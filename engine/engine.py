@@ -198,9 +198,14 @@ class Engine:
         if not self.is_failed and self.core.sequence > self.checkpoint_sequence:
             pages, counts = self.core.checkpoint(), self.core.row_counts()
             meta = self._describe(self.core.sequence, self._digest, counts)
-            self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
-            pages.done()
-            self.checkpoint_sequence = self.core.sequence
+            try:
+                self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
+            except Exception as error:  # the journal has everything
+                pages.failed()
+                log.error("the last checkpoint could not be written; the next start replays more", error=str(error))
+            else:
+                pages.done()
+                self.checkpoint_sequence = self.core.sequence
         self._checkpoints.close()
         self.journal.close()
         self._lock.close()

@@ -7,6 +7,7 @@ LMDB does not see flipped bits, so journal records carry digests (record.py) and
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -72,10 +73,22 @@ def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Envir
         raise JournalError(f"{path}: expected an LMDB environment, found: {error}; is it a data directory?") from error
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what a failed write of the opening means: the engine has not begun, so nothing is in doubt."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise JournalError(
+            f"{path}: expected to be able to write there, found: {error}; make room or mend the disk, then start again"
+        ) from error
+
+
 class LmdbJournal:
     """The `Journal` of one machine: one LMDB transaction, one sync, per append."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self._path = path
         self._env = _open(path, readonly=readonly)
         self._epoch = 0
         try:
@@ -93,7 +106,7 @@ class LmdbJournal:
                 "run that version"
             )
         if raw is None and not readonly:
-            with self._env.begin(db=self._meta, write=True) as txn:
+            with _writing(path), self._env.begin(db=self._meta, write=True) as txn:
                 self._engine_id = uuid.uuid4().hex.encode()
                 txn.put(b"format", str(FORMAT).encode())
                 txn.put(b"engine_id", self._engine_id)
@@ -104,7 +117,7 @@ class LmdbJournal:
         return (self._engine_id or b"").decode()
 
     def acquire(self) -> int:
-        with self._env.begin(db=self._meta, write=True) as txn:
+        with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:
             self._epoch = int(txn.get(b"epoch", b"0")) + 1
             txn.put(b"epoch", str(self._epoch).encode())
         return self._epoch
@@ -188,8 +201,9 @@ class CheckpointStore:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self._path = path
         self._env = _open(path, readonly=readonly, max_dbs=2)
-        self._meta = self._env.open_db(b"meta", create=not readonly)
-        self._pages = self._env.open_db(b"pages", create=not readonly)
+        with _writing(path):
+            self._meta = self._env.open_db(b"meta", create=not readonly)
+            self._pages = self._env.open_db(b"pages", create=not readonly)
 
     def meta(self) -> dict[str, Any] | None:
         """What `write` was given with the pages, or None before the first checkpoint."""

@@ -23,10 +23,11 @@ class EngineProcess:
         args: Sequence[str] = (),
         env: dict[str, str] | None = None,
         port: int = 0,
+        entry: Sequence[str] = ("-m", "ringup"),
     ) -> None:
-        """`prefix` is a command to run it under, such as strace."""
+        """`prefix` is a command to run it under, such as strace; `entry` is what Python runs."""
         self.directory = directory
-        serve = [sys.executable, "-m", "ringup", "serve", "--data-dir", str(directory), "--listen", f"127.0.0.1:{port}"]
+        serve = [sys.executable, *entry, "serve", "--data-dir", str(directory), "--listen", f"127.0.0.1:{port}"]
         self.process = subprocess.Popen(
             [*prefix, *serve, *args],
             stdout=subprocess.PIPE,

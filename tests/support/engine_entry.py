@@ -1,0 +1,44 @@
+"""`ringup serve` with what only a test may change; run as a script.
+
+--checkpoint-commands makes checkpoints frequent, so that faults meet them; --no-sync opens LMDB
+without its syncs, the control that shows what the syncs are for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+import lmdb
+
+from ringup.engine import lmdb_store
+from ringup.engine.journal import JournalError
+from ringup.engine.serve import serve
+
+ENTRY = (str(Path(__file__).resolve()),)
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["serve"])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--checkpoint-commands", type=int, default=100_000)
+    parser.add_argument("--no-sync", action="store_true")
+    args = parser.parse_args()
+    if args.no_sync:
+        lmdb_store.lmdb.open = functools.partial(lmdb.open, sync=False)  # type: ignore[assignment]
+    try:
+        return serve(
+            args.data_dir, args.listen, checkpoint_bytes=64 << 20, checkpoint_commands=args.checkpoint_commands
+        )
+    except JournalError as error:
+        print(f"ringup: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -160,10 +160,12 @@ class _Writer:
             if "function A" not in str(error) or not profile.has_pictures:
                 self.omitted.append(str(error))
                 return self._data_as_text(row.data)
-        modules = graphics.barcode_modules(row.symbology, row.data)
-        bits = graphics.modules_bits(
-            [[module == "1" for module in modules]], row.module_dots, quiet=10, repeat=row.height_dots
-        )
+        try:
+            dark = [[module == "1" for module in graphics.barcode_modules(row.symbology, row.data)]]
+            bits = graphics.modules_bits(dark, row.module_dots, quiet=10, repeat=row.height_dots)
+        except ValueError as error:
+            self.omitted.append(str(error))
+            return self._data_as_text(row.data)
         return self._aligned("center") + self._bits(bits) + (self._data_as_text(row.data) if row.show_text else b"")
 
     def _qr(self, row: QrRow) -> bytes:

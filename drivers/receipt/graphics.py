@@ -5,10 +5,11 @@ Pillow, fontTools, python-barcode and qrcode are imported at first use.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,15 @@ class Bits:
     pixels: bytes
     width: int
     height: int
+
+
+@contextlib.contextmanager
+def needed(package: str) -> Iterator[None]:
+    """Around an import of the extra `devices`: a missing package is a ValueError that says how to get it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(f"expected the package {package}, found none; pip install 'ringup[devices]'") from error
 
 
 @lru_cache(maxsize=32)
@@ -79,7 +89,8 @@ def _font(path: str, size: int) -> Any:
 
 def image_bits(image: Image) -> Bits:
     """A picture as bits; grey becomes black below half."""
-    from PIL import Image, ImageOps
+    with needed("pillow"):
+        from PIL import Image, ImageOps
 
     grey = image.convert("L")
     mono = ImageOps.invert(grey).point(lambda value: 255 if value >= 128 else 0).convert("1", dither=Image.Dither.NONE)
@@ -96,12 +107,14 @@ def text_bits(
     bold: bool = False,
     paths: Sequence[str] = (),
 ) -> Bits | None:
-    """One printed line as a picture of `columns` characters; None if no font has all its letters.
+    """One printed line as a picture of `columns` characters; None if no font (or no Pillow) has its letters.
 
     Parts that are two or more spaces apart keep their columns, so that prices stay below each other.
     """
-    from PIL import Image, ImageDraw
-
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError:
+        return None
     width = char_width * columns
     image = Image.new("L", (width, char_height + char_height // 4), 255)  # as tall as a line with its spacing
     draw = ImageDraw.Draw(image)
@@ -131,7 +144,8 @@ def text_bits(
 
 def logo_bits(png: bytes, width_max: int) -> Bits:
     """A logo as bits, made smaller if it is too wide, on white.  Raises ValueError if it is no picture."""
-    from PIL import Image, UnidentifiedImageError
+    with needed("pillow"):
+        from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(png)) as image:
@@ -154,8 +168,9 @@ def barcode_modules(symbology: str, data: str) -> str:
 
     Raises ValueError for data the symbology cannot carry.
     """
-    import barcode
-    from barcode.errors import BarcodeError
+    with needed("python-barcode"):
+        import barcode
+        from barcode.errors import BarcodeError
 
     name = {"upca": "upca", "itf": "itf"}.get(symbology, symbology)
     try:
@@ -170,9 +185,10 @@ def barcode_modules(symbology: str, data: str) -> str:
 
 def qr_modules(data: str | bytes, level: Literal["L", "M", "Q", "H"] = "M") -> list[list[bool]]:
     """A QR code without its quiet zone, True is dark, by qrcode.  Raises ValueError if it is too long."""
-    import qrcode
-    from qrcode.constants import ERROR_CORRECT_H, ERROR_CORRECT_L, ERROR_CORRECT_M, ERROR_CORRECT_Q
-    from qrcode.exceptions import DataOverflowError
+    with needed("qrcode"):
+        import qrcode
+        from qrcode.constants import ERROR_CORRECT_H, ERROR_CORRECT_L, ERROR_CORRECT_M, ERROR_CORRECT_Q
+        from qrcode.exceptions import DataOverflowError
 
     levels = {"L": ERROR_CORRECT_L, "M": ERROR_CORRECT_M, "Q": ERROR_CORRECT_Q, "H": ERROR_CORRECT_H}
     code: Any = qrcode.QRCode(error_correction=levels[level], border=0)
@@ -186,7 +202,8 @@ def qr_modules(data: str | bytes, level: Literal["L", "M", "Q", "H"] = "M") -> l
 
 def modules_bits(rows: Sequence[Sequence[bool]], module_dots: int, *, quiet: int = 4, repeat: int = 1) -> Bits:
     """Modules as a picture with a quiet zone; `repeat` draws a single row that many dots high."""
-    from PIL import Image
+    with needed("pillow"):
+        from PIL import Image
 
     height = repeat if len(rows) == 1 else len(rows) * module_dots
     width = (len(rows[0]) + 2 * quiet) * module_dots

@@ -37,7 +37,8 @@ def render_pdf(
     rows: Iterable[Row], *, columns: int = 42, width_mm: float = 80.0, title: str = "Receipt", fonts: Sequence[str] = ()
 ) -> RenderedPdf:
     """The receipt as a PDF.  `fonts` are TrueType files to look for letters in, before graphics.FONT_PATHS."""
-    from fpdf import FPDF
+    with graphics.needed("fpdf2"):
+        from fpdf import FPDF
 
     writer = _Pdf(FPDF(unit="mm", format=(width_mm, LENGTH_MM_MAX)), columns, width_mm, fonts)
     pieces = [writer.measure(row) for row in rows]

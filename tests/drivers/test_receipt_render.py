@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -362,3 +363,19 @@ def test_a_font_that_the_pdf_library_cannot_read_makes_a_picture(monkeypatch: py
     rendered = render_pdf([TextRow("Café")])
     assert b"/Subtype /Image" in rendered.data
     assert rendered.replaced == ()
+
+
+def test_without_the_extra_packages_a_receipt_is_printed_and_the_way_to_get_them_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profile = replace(printer_profile("generic-42"), has_qr=False)
+    for package in ("PIL", "qrcode", "fontTools", "fontTools.ttLib", "fpdf"):
+        monkeypatch.setitem(sys.modules, package, None)
+    graphics._font_characters.cache_clear()
+    rendered = render_escpos(lay_out(replace(SAMPLE, logo_png=b"x", cashier="茶")), profile)
+    assert len(rendered.omitted) == 2
+    assert all("pip install 'ringup[devices]'" in why for why in rendered.omitted)
+    assert [one.character for one in rendered.replaced] == ["茶"]
+    with pytest.raises(ValueError, match="package fpdf2"):
+        render_pdf(lay_out(SAMPLE))
+    graphics._font_characters.cache_clear()

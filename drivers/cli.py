@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="devices",
-    help="Printers, drawers, scanners, scales, displays and payment terminals of this till.",
+    help="Printers, drawers, scanners, scales, displays and terminals of this till.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -213,18 +215,24 @@ def simulate(
     pty: Annotated[str, typer.Option(help="Also serve a pty, under this name (a symbolic link).")] = "",
     fault: Annotated[list[str] | None, typer.Option(help="NAME, NAME:COUNT or NAME=VALUE; may be repeated.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write what was printed to this picture.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the simulated device.")] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Stop after this long; 0 runs until Ctrl-C.")] = 0.0,
 ) -> None:
     """Be a device, for training and tests; able to fail on command.
 
-    Example: ringup devices simulate printer --port 9100 --png receipt.png
+    Lines typed while it runs are obeyed: fault half_frame:1, clear, drop, paper out, put 1234, scan 4006381333931.
+
+    Example: ringup devices simulate scale --set protocol=mt_sics --port 4001
     """
     from ringup.drivers.config import nearest, resolve
     from ringup.drivers.simulator.base import Server
 
     if kind not in SIMULATORS:
         raise _fail(f"simulate: expected one of {', '.join(SIMULATORS)}, found {kind!r}{nearest(kind, SIMULATORS)}")
-    simulator: Simulator = resolve(SIMULATORS[kind])()
+    try:
+        simulator: Simulator = _configured(resolve(SIMULATORS[kind]), settings or [])
+    except ValueError as error:
+        raise _fail(f"simulate {kind}: {error}") from error
     if png is not None and not hasattr(simulator, "png"):
         raise _fail(f"--png: a simulated {kind} prints nothing; leave it out")
     try:
@@ -252,8 +260,42 @@ def simulate(
         except OSError as error:
             raise _fail(f"simulate {kind}: expected to serve, found: {error}; choose another port or name") from error
         sys.stdout.flush()
+        threading.Thread(target=_obey, args=(simulator,), daemon=True).start()
         _wait(seconds, report)
         report()
+
+
+def _configured(made: Callable[..., Simulator], settings: Sequence[str]) -> Simulator:
+    """The simulated device with its constructor's settings, each of the type of its default."""
+    from ringup.drivers.config import nearest
+
+    defaults = {name: one.default for name, one in inspect.signature(made).parameters.items()}
+    given: dict[str, Any] = {}
+    for text in settings:
+        key, mark, value = text.partition("=")
+        if not mark or key not in defaults:
+            known = ", ".join(f"{name}={value}" for name, value in defaults.items()) or "none"
+            raise ValueError(f"--set: expected one of {known}, found {text!r}{nearest(key, defaults)}")
+        kind = type(defaults[key])
+        if kind is bool:
+            given[key] = value.lower() in ("true", "yes", "1")
+        elif kind is bytes:
+            given[key] = value.encode().decode("unicode_escape").encode("latin-1")
+        else:
+            given[key] = value if defaults[key] is None else kind(value)
+    return made(**given)
+
+
+def _obey(simulator: Simulator) -> None:
+    """Obey lines of the standard input until it ends."""
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        try:
+            typer.echo(simulator.control(line))
+        except ValueError as error:
+            typer.echo(f"? {error}")
+        sys.stdout.flush()
 
 
 class _DecodeByDefault(TyperGroup):
@@ -268,7 +310,7 @@ class _DecodeByDefault(TyperGroup):
 scan_app = typer.Typer(
     name="scan",
     cls=_DecodeByDefault,
-    help="Say what a barcode string is: `ringup scan TEXT`.",
+    help="Say what a barcode string is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -276,7 +318,7 @@ scan_app = typer.Typer(
 
 @scan_app.callback()
 def _scan() -> None:
-    """Say what a barcode string is: `ringup scan TEXT`."""
+    """Say what a barcode string is."""
 
 
 @scan_app.command()

@@ -18,6 +18,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Literal
 
 from ringup.drivers.simulator.faults import FaultPlan
@@ -80,6 +81,33 @@ class Simulator(ABC):
             self.on_traffic("out", data)
         with contextlib.suppress(TransportError):  # the other side left: nobody hears it
             link.write(data, deadline_in(SEND_TIMEOUT_S))
+
+    def control(self, line: str) -> str:
+        """Obey a trainer's line: `fault paper_out`, `fault slow=2`, `clear`, `drop`, or the device's own.
+
+        A subclass adds a word by a method `control_WORD(argument)` that returns what it did.  Returns
+        what happened; raises ValueError with the known words.
+        """
+        word, _, argument = line.strip().partition(" ")
+        own = {name.removeprefix("control_") for name in dir(self) if name.startswith("control_")}
+        if word not in own:
+            near = get_close_matches(word, own, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"expected one of {', '.join(sorted(own))}, found {word!r}{hint}")
+        did: str = getattr(self, f"control_{word}")(argument.strip())
+        return did
+
+    def control_fault(self, argument: str) -> str:
+        self.faults.parse(argument)
+        return f"fault {argument} is on"
+
+    def control_clear(self, argument: str) -> str:
+        self.faults.clear(argument or None)
+        return f"fault {argument} is off" if argument else "all faults are off"
+
+    def control_drop(self, argument: str) -> str:
+        self.drop_link()
+        return "the link is dropped"
 
     def drop_link(self) -> None:
         """Drop the link now, as a pulled cable does."""

@@ -74,6 +74,22 @@ class PrinterSimulator(Simulator):
             self.drawer_open = False
             self._changed(0x01)
 
+    def control_paper(self, argument: str) -> str:
+        self.set_paper(argument)
+        return f"paper {argument}"
+
+    def control_cover(self, argument: str) -> str:
+        if argument not in ("open", "closed"):
+            raise ValueError(f"cover: expected open or closed, found {argument!r}")
+        self.set_cover(argument == "open")
+        return f"cover {argument}"
+
+    def control_drawer(self, argument: str) -> str:
+        if argument != "closed":
+            raise ValueError(f"drawer: expected closed (the till opens it), found {argument!r}")
+        self.close_drawer()
+        return "drawer closed"
+
     def png(self) -> bytes:
         """Everything printed so far, pieces below each other, as PNG."""
         from io import BytesIO

@@ -58,6 +58,11 @@ class ScaleSimulator(Simulator):
         with self.lock:
             self.load_grams, self.moving = grams, moving
 
+    def control_put(self, argument: str) -> str:
+        grams = int(argument)
+        self.put(grams)
+        return f"{grams} g on the scale"
+
     @property
     def net_grams(self) -> int:
         return self.load_grams - self.zero_grams - self.tare_grams

@@ -43,6 +43,10 @@ class ScannerSimulator(Simulator):
             self.scanned.append(text)
             self._send(self.frame(text))
 
+    def control_scan(self, argument: str) -> str:
+        self.scan(argument.replace("{GS}", "\x1d"))
+        return f"scanned {argument}"
+
     def burst(self, texts: list[str]) -> None:
         """Read many barcodes without a pause, in one write."""
         with self.lock:

@@ -148,6 +148,25 @@ def test_every_kind_can_be_simulated(kind: str) -> None:
     assert f"{kind}: tcp://127.0.0.1:" in run.stdout
 
 
+def test_a_simulated_device_obeys_what_a_trainer_types() -> None:
+    simulated = subprocess.run(
+        [sys.executable, "-m", "ringup.drivers.cli", "simulate", "printer", "--set", "columns=42", "--seconds", "1"],
+        input="paper out\nfault half_frame:1\ncover opn\npaer ok\nclear\ndrop\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    said = simulated.stdout.splitlines()[1:]
+    assert said[:2] == ["paper out", "fault half_frame:1 is on"]
+    assert said[2].startswith("? cover: expected open or closed")
+    assert "did you mean 'paper'" in said[3]
+    assert said[4:] == ["all faults are off", "the link is dropped"]
+    assert runner.invoke(app, ["simulate", "scale", "--set", "protocol=mt_sics", "--seconds", "0.1"]).exit_code == 0
+    run = runner.invoke(app, ["simulate", "printer", "--set", "colums=42"])
+    assert (run.exit_code, "did you mean 'columns'" in run.stderr) == (1, True)
+
+
 def test_scan_decodes_a_string_with_and_without_the_word() -> None:
     for arguments in (["]C10104006381333931{GS}10LOT7"], ["decode", "]C10104006381333931{GS}10LOT7"]):
         run = runner.invoke(scan_app, arguments)

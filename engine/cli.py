@@ -1,50 +1,86 @@
-"""The `ringup` command.  Commands load what they need when they run, so that `--help` is quick."""
+"""The `ringup` command: a table of what there is; a command's module is imported when it is used.
+
+So `ringup --help` is quick, and a till without the engine's extras can still use its devices.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from ringup.engine.commands_demo import demo
+# name: (module, function or Typer application, line in `ringup --help`).  A test holds the lines to the docstrings.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "serve": (
+        "ringup.engine.commands_serve", "serve", "Serve one data directory to tills and shops until SIGINT or SIGTERM.",
+    ),
+    "check": (
+        "ringup.engine.commands_check", "check", "Walk the journal and the checkpoint and name the first bad record.",
+    ),
+    "verify": (
+        "ringup.engine.commands_verify", "verify",
+        "Fold the journal into an empty core and compare it with the checkpoint and the batches since.",
+    ),
+    "replay": (
+        "ringup.engine.commands_replay", "replay",
+        "Fold the journal to a batch or a time and show the digest and the counters of the state there.",
+    ),
+    "stat": ("ringup.engine.commands_stat", "stat", "Show sizes, sequences, use of the map, readers and rows."),
+    "demo": (
+        "ringup.engine.commands_demo", "demo",
+        "Sell a real week of groceries through a fresh engine, kill it in mid-run, and prove the books.",
+    ),
+    "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
+    "devices": (
+        "ringup.drivers.cli", "app", "Printers, drawers, scanners, scales, displays and terminals of this till.",
+    ),
+    "scan": ("ringup.drivers.cli", "scan_app", "Say what a barcode string is."),
+}  # fmt: skip
+
+
+class LazyGroup(TyperGroup):
+    """Shows the table; loads a command's module when the command is chosen."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, (module, _, line) in COMMANDS.items():
+            if find_spec(module) is not None:
+                self.commands[name] = TyperCommand(name, help=line)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and name in COMMANDS:
+            command = load(name)
+        return name, command, rest
+
+
+def load(name: str) -> Any:
+    """The command of this name, from its module."""
+    module, attribute, _ = COMMANDS[name]
+    found = getattr(import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        one = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
+        one.command(name)(found)
+        found = one
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
-    name="ringup",
-    help="RingUp: the transaction engine behind a retailer's tills and its online shop.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    cls=LazyGroup, name="ringup", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich"
 )
-
-
-@app.command()
-def serve(
-    data_dir: Annotated[Path, typer.Option(help="Folder with the engine's journal and checkpoints.")] = Path("data"),
-    listen: Annotated[str, typer.Option(help="host:port to serve on; port 0 takes any free one.")] = "127.0.0.1:7420",
-) -> None:
-    """Serve one data directory to tills and shops until SIGINT or SIGTERM.
-
-    Example: [bold]ringup serve --data-dir /var/lib/ringup --listen 127.0.0.1:7420[/bold]
-    """
-    from ringup.engine.journal import JournalError
-    from ringup.engine.record import DamagedRecord
-    from ringup.engine.serve import serve as run
-
-    try:
-        code = run(data_dir, listen, checkpoint_bytes=64 << 20, checkpoint_commands=100_000)
-    except (JournalError, DamagedRecord, OSError) as error:
-        typer.secho(f"ringup: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    raise typer.Exit(code)
-
-
-app.command()(demo)
 
 
 @app.callback()
 def root() -> None:
-    """RingUp: the transaction engine behind a retailer's tills and its online shop."""
+    """RingUp: the transaction engine behind a retailer's tills and its online shop.
+
+    Every command has its own help with an example: [bold]ringup serve --help[/bold]
+    """
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ LMDB does not see flipped bits, so journal records carry digests (record.py) and
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -33,6 +34,29 @@ class DirectoryInUse(JournalError):
     """Another process owns the data directory."""
 
 
+class NotWritable(JournalError):
+    """The data directory cannot be made or written."""
+
+
+class NewerFormat(JournalError):
+    """A newer version wrote the data directory."""
+
+
+class StoreFailed(JournalError):
+    """A write or a sync failed: the disk is full or broken."""
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what a failed write of the opening means: the engine has not begun, so nothing is in doubt."""
+    try:
+        yield
+    except (lmdb.Error, OSError) as error:
+        raise StoreFailed(
+            f"{path}: expected to be able to write there, found: {error}; make room or mend the disk, then start again"
+        ) from error
+
+
 class DirectoryLock:
     """An exclusive lock on a data directory, held until `close` or the process ends."""
 
@@ -42,7 +66,10 @@ class DirectoryLock:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise JournalError(
+            if error.errno == errno.ENOSPC:
+                with _writing(directory):
+                    raise
+            raise NotWritable(
                 f"data directory {directory}: expected to be able to write there, found: {error.strerror}; "
                 "choose another with --data-dir or correct its permissions"
             ) from error
@@ -55,12 +82,32 @@ class DirectoryLock:
                 f"data directory {directory}: expected it to be free, found it in use by {holder}; "
                 "stop that engine or choose another directory with --data-dir"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        try:
+            with _writing(path):
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        except StoreFailed:
+            os.close(self._file)
+            raise
 
     def close(self) -> None:
         """Let the directory go."""
         os.close(self._file)
+
+
+def holder(directory: Path) -> str:
+    """Who owns the data directory now ("process 7 on till-server"), or "" when nobody does."""
+    try:
+        file = os.open(directory / "LOCK", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return ""
+    except OSError:
+        return os.read(file, 200).decode("utf-8", "replace").strip() or "an unknown process"
+    finally:
+        os.close(file)
 
 
 def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Environment:
@@ -70,18 +117,24 @@ def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Envir
             str(path), map_size=MAP_BYTES, max_dbs=max_dbs, readonly=readonly, subdir=True, max_spare_txns=2
         )
     except (lmdb.Error, OSError) as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            with _writing(path):
+                raise
+        if os.strerror(errno.EACCES) in str(error):
+            raise NotWritable(
+                f"{path}: expected to be able to write there, found: {error}; correct its permissions"
+            ) from error
         raise JournalError(f"{path}: expected an LMDB environment, found: {error}; is it a data directory?") from error
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say what a failed write of the opening means: the engine has not begun, so nothing is in doubt."""
-    try:
-        yield
-    except lmdb.Error as error:
-        raise JournalError(
-            f"{path}: expected to be able to write there, found: {error}; make room or mend the disk, then start again"
-        ) from error
+def _databases(env: lmdb.Environment, path: Path, names: tuple[str, str], *, readonly: bool) -> list[Any]:
+    with _writing(path) if not readonly else contextlib.nullcontext():
+        try:
+            return [env.open_db(name.encode(), create=not readonly) for name in names]
+        except lmdb.NotFoundError as error:
+            raise JournalError(
+                f"{path}: expected the tables {' and '.join(names)}, found: {error}; is this a data directory?"
+            ) from error
 
 
 class LmdbJournal:
@@ -91,17 +144,13 @@ class LmdbJournal:
         self._path = path
         self._env = _open(path, readonly=readonly)
         self._epoch = 0
-        try:
-            self._meta = self._env.open_db(b"meta", create=not readonly)
-            self._records = self._env.open_db(b"records", create=not readonly)
-        except lmdb.Error as error:
-            raise JournalError(f"{path}: expected a journal, found: {error}; is this a data directory?") from error
+        self._meta, self._records = _databases(self._env, path, ("meta", "records"), readonly=readonly)
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
         if raw is not None and int(raw) > FORMAT:
             self._env.close()
-            raise JournalError(
+            raise NewerFormat(
                 f"{path}: expected data format {FORMAT} or older, found {int(raw)}: a newer RingUp wrote it; "
                 "run that version"
             )
@@ -201,9 +250,7 @@ class CheckpointStore:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self._path = path
         self._env = _open(path, readonly=readonly, max_dbs=2)
-        with _writing(path):
-            self._meta = self._env.open_db(b"meta", create=not readonly)
-            self._pages = self._env.open_db(b"pages", create=not readonly)
+        self._meta, self._pages = _databases(self._env, path, ("meta", "pages"), readonly=readonly)
 
     def meta(self) -> dict[str, Any] | None:
         """What `write` was given with the pages, or None before the first checkpoint."""

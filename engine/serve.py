@@ -24,8 +24,6 @@ async def _serve(engine: Engine, listen: str) -> int:
     edge = Edge(engine)
     port = await edge.start(listen)
     host = listen.rpartition(":")[0]
-    # The first line on standard output is for whoever started this process.
-    print(f"ringup: serving on {host}:{port}, data in {engine.directory}", flush=True)
     stop, failed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -36,6 +34,8 @@ async def _serve(engine: Engine, listen: str) -> int:
         stop.set()
 
     engine.failed = fail
+    # The first line on standard output is for whoever started this process, who may stop it from now on.
+    print(f"ringup: serving on {host}:{port}, data in {engine.directory}", flush=True)
     await stop.wait()
     if failed.is_set():
         await edge.fail()

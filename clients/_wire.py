@@ -77,6 +77,14 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
+_VARINTS = tuple(varint(number) for number in range(2048))
+"""The lengths of nearly all commands, ready made."""
+
+
+def _length(size: int) -> bytes:
+    return _VARINTS[size] if size < 2048 else varint(size)
+
+
 def _kinds() -> Iterator[Kind]:
     numbers = {
         command.message_type.full_name: command.number
@@ -151,7 +159,7 @@ def as_command(kind: Kind, body: bytes) -> bytes:
     """Return the bytes of a Command whose body is this request."""
     if not kind.is_command:
         raise TypeError(f"expected a command, found {kind.name}, a query; use call() for it")
-    return b"".join((kind.tag, varint(len(body)), body))
+    return b"".join((kind.tag, _length(len(body)), body))
 
 
 def opened(command: bytes) -> tuple[Kind | None, bytes]:
@@ -168,7 +176,7 @@ def opened(command: bytes) -> tuple[Kind | None, bytes]:
 def framed(command: bytes) -> bytes:
     """Return a Command as it stands in a SessionRequest; a batch is these, one after the other."""
     _check_size(len(command), "the command")
-    return b"".join((_BATCH_ITEM_FIRST, varint(len(command)), command))
+    return b"".join((_BATCH_ITEM_FIRST, _length(len(command)), command))
 
 
 def unframed(frame: bytes) -> bytes:

@@ -90,6 +90,22 @@ def test_at_most_two_batches_are_in_flight(engine: FakeEngine) -> None:
     assert engine.batch_sizes == [1, 1, 4]
 
 
+def test_many_callers_go_in_two_halves(engine: FakeEngine) -> None:
+    """So that the engine works on one half while the other half is answered."""
+
+    async def work(client: AsyncClient) -> None:
+        async def caller(name: int) -> None:
+            for turn in range(3):
+                await client.submit(sale(f"{name}/{turn}"))
+
+        await asyncio.gather(*[caller(name) for name in range(300)])
+
+    run(engine.target, work)
+    assert engine.batch_sizes[:2] == [150, 150]
+    assert sum(engine.batch_sizes) == 900
+    assert max(engine.batch_sizes) == 150
+
+
 def test_a_batch_stays_below_its_bytes(engine: FakeEngine) -> None:
     async def work(client: AsyncClient) -> None:
         big = sale("big")
@@ -146,6 +162,21 @@ def test_replies_lost_after_booking_are_fetched_with_the_same_ids(engine: FakeEn
     assert len(engine.booked) == 30
     assert engine.booked_twice == []
     assert len(engine.received) == 50, "the fault did not strike"
+
+
+def test_a_broken_stream_keeps_the_order(engine: FakeEngine) -> None:
+    engine.before = [abort(UNAVAILABLE)] * 2
+
+    async def work(client: AsyncClient) -> None:
+        calls = []
+        for n in range(30):
+            calls.append(asyncio.ensure_future(client.submit(sale(str(n)))))
+            await asyncio.sleep(0.005 if n % 5 == 0 else 0)
+        await asyncio.gather(*calls)
+
+    run(engine.target, work)
+    assert list(engine.booked) == [str(n).encode() for n in range(30)]
+    assert engine.streams == 3
 
 
 def test_control_new_ids_on_a_resend_book_twice(engine: FakeEngine, careless: None) -> None:

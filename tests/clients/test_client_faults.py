@@ -231,6 +231,19 @@ def test_a_unary_command_is_sent_again_with_the_same_id(engine: FakeEngine) -> N
     assert len(engine.received) == 3
 
 
+def test_a_refused_resend_does_not_undo_the_doubt_of_the_first_try(engine: FakeEngine) -> None:
+    engine.before = [None, abort(grpc.StatusCode.UNAUTHENTICATED)]
+    engine.after = [abort(UNAVAILABLE)]
+
+    async def work(client: AsyncClient) -> None:
+        with pytest.raises(NoAnswer, match="UNAUTHENTICATED") as caught:
+            await client.call(sale("Ann"))
+        assert caught.value.may_have_happened
+
+    run(engine.target, work)
+    assert engine.booked == {b"Ann": 1}
+
+
 def test_control_a_caller_that_takes_a_new_id_books_twice(engine: FakeEngine) -> None:
     engine.after = [abort(UNAVAILABLE), None]
     with grpc.insecure_channel(engine.target) as channel:
@@ -409,6 +422,18 @@ def test_draining_moves_the_rest_to_the_next_engine(engine: FakeEngine) -> None:
         both = engine.booked + following.booked
         assert following.booked
         assert set(both.values()) == {1}, "booked twice over the two engines"
+
+
+def test_nothing_is_sent_on_a_stream_that_drains(engine: FakeEngine) -> None:
+    engine.drain.set()  # each stream is told after its first batch
+
+    async def work(client: AsyncClient) -> None:
+        for n in range(3):
+            assert (await client.submit(sale(str(n)))).receipt.number == n + 1
+
+    run(engine.target, work)
+    assert engine.batch_sizes == [1, 1, 1]
+    assert engine.streams == 3
 
 
 def test_close_waits_for_what_was_submitted(engine: FakeEngine) -> None:

@@ -172,6 +172,7 @@ class ZvtTerminal(Device, PaymentTerminal):
 
     def end_of_day(self, *, timeout_s: float = 180.0) -> DayResult:
         def run(job: Job[DayResult]) -> DayResult:
+            self._last = None  # the terminal empties its memory
             said = self._command(zvt.encode_end_of_day(self.password))
             self._must_complete(said, "an end of day")
             status = said.status
@@ -512,7 +513,9 @@ class ZvtTerminal(Device, PaymentTerminal):
         )
 
     def _finish(self, result: PaymentResult) -> PaymentResult:
-        self._last = None if not result.outcome.is_final or result.trace is None else _key_of(result)
+        # Only what was booked is surely what an enquiry will show: some terminals repeat declined ones, some do not.
+        is_booked = result.outcome is Outcome.APPROVED and result.trace is not None
+        self._last = _key_of(result) if is_booked else None
         try:
             self.journal.finish(result)
         except JournalError as error:

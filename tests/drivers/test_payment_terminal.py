@@ -231,6 +231,18 @@ def test_what_cannot_be_looked_up_stays_unknown_and_blocks_the_next_payment(jour
         assert simulator.balance_minor == 2349
 
 
+def test_a_declined_payment_is_no_baseline(journal):
+    """Found by the soak: the terminal repeats the payment before the declined one, and the next stayed unknown."""
+    simulator = TerminalSimulator()
+    with till(simulator, journal) as terminal:
+        terminal.pay("before", 500, timeout_s=10)
+        simulator.faults.set("decline", count=1)
+        assert terminal.pay("declined", 500, timeout_s=10).outcome is Outcome.DECLINED
+        simulator.faults.set("drop_before_authorisation", count=1)
+        result = terminal.pay("sale", 1999, timeout_s=10)
+        assert (result.outcome, result.detail) == (Outcome.DECLINED, "the terminal has booked nothing since")
+
+
 def test_another_tills_payment_is_not_taken_for_ours(journal):
     simulator = TerminalSimulator()
     with till(simulator, journal) as terminal:

@@ -4,29 +4,34 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/*.pxd protos/ringup/v1/*.proto)
 
 help:            ## list what make can do
-	@grep -E '^[a-z-]+: *.*##' Makefile | sed -E 's/: *[^#]*##/\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/: *[^#]*##/\t/' | expand -t 18
 $(READY): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0 "protobuf<7"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation "protobuf<7" -e ".[import,bench,test,lint,types,devices]"
+	$(PIP) --upgrade pip
+	$(PIP) "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0 "protobuf<7"
+	$(PIP) --no-build-isolation "protobuf<7" -e ".[demo]"
+	touch $@
+$(DEV): $(READY)
+	$(PIP) --no-build-isolation "protobuf<7" -e ".[import,bench,test,lint,types,devices]"
 	touch $@
 build: $(READY)  ## make the environment, compile the core, generate the protobuf modules
 demo: $(READY)   ## sell a real week of groceries through a fresh engine and prove the books
 	$(BIN)/ringup demo $(ARGS)
-test: $(READY)   ## run the whole test suite
+test: $(DEV)     ## run the whole test suite
 	$(BIN)/python -m pytest -q $(ARGS)
-lint: $(READY)   ## style of Python, Cython and the wire contract
+lint: $(DEV)     ## style of Python, Cython and the wire contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(BIN):$$PATH" cython-lint native
 	$(BIN)/buf lint protos
-types: $(READY)  ## strict static types
+types: $(DEV)    ## strict static types
 	$(BIN)/mypy
-bench: $(READY)  ## measure beside peers and floors; results in build/bench
+bench: $(DEV)    ## measure beside peers and floors; results in build/bench
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 clean:           ## forget everything built
 	rm -rf build $(VENV) native/*.so native/*.c native/contract.pxd

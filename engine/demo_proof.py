@@ -141,10 +141,10 @@ def _expected_stock(ledger: Ledger, stocked: set[str], opening: Stock, delivered
     """Opening + receipts - sales + returns, from what was asked and told, not from the engine's counters."""
     expected: Stock = Counter(opening)
     expected.update(delivered)
-    for sold in ledger.sold.values():
-        for line in sold.basket.lines:
+    for basket in [*(sold.basket for sold in ledger.sold.values()), *ledger.taken]:
+        for line in basket.lines:
             if str(line.item_id) in stocked:
-                expected[str(line.item_id), str(sold.basket.location_id)] -= line.qty_milli
+                expected[str(line.item_id), str(basket.location_id)] -= line.qty_milli
     for receipt in ledger.returns.values():
         for priced in receipt.basket.lines:
             if priced.item_id in stocked:

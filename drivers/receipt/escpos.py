@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ringup.drivers.protocol import escpos
-from ringup.drivers.protocol.codepage import can_encode, encode_text
+from ringup.drivers.protocol.codepage import approximate, can_encode, encode_text, visible
 from ringup.drivers.receipt import graphics
 from ringup.drivers.receipt.profile import CHAR_HEIGHT_DOTS, PrinterProfile
 from ringup.drivers.receipt.rows import (
     PLAIN,
     BarcodeRow,
+    ColumnsRow,
     FeedRow,
     ImageRow,
     QrRow,
     Row,
+    RuleRow,
     Style,
     TextLine,
+    TextRow,
     text_lines,
 )
 
@@ -75,7 +78,36 @@ class _Writer:
             return self._barcode(row)
         if isinstance(row, QrRow):
             return self._qr(row)
-        return b"".join(self._line(line) for line in text_lines(row, self.profile.columns))
+        return self._text(row)
+
+    def _text(self, row: TextRow | ColumnsRow | RuleRow) -> bytes:
+        """A row of text: letters where the printer has them, else a picture, else the nearest letters."""
+        before = (self.page, self.style, self.align, self.pictured)
+        printed = [self._line(line) for line in text_lines(row, self.profile.columns)]
+        if any(line is None for line in printed):
+            self.page, self.style, self.align, self.pictured = before
+            # Replaced before the row is broken into lines: "EUR" is wider than "€", and a price must not be pushed off.
+            printed = [self._letters(line) for line in text_lines(self._approximated(row), self.profile.columns)]
+        return b"".join(filter(None, printed))
+
+    def _approximated(self, row: TextRow | ColumnsRow | RuleRow) -> TextRow | ColumnsRow | RuleRow:
+        if isinstance(row, RuleRow):
+            return RuleRow(self._nearest(row.character, row.character))
+        if isinstance(row, TextRow):
+            return replace(row, text=self._nearest(row.text, row.text))
+        line = " ".join(row.cells)
+        return replace(row, cells=tuple(self._nearest(cell, line) for cell in row.cells))
+
+    def _nearest(self, text: str, line: str) -> str:
+        out = []
+        for character in visible(text):
+            if can_encode(character, self.profile.pages):
+                out.append(character)
+                continue
+            instead = approximate(character)
+            self.replaced.append(Replaced(character, instead, visible(line).strip()))
+            out.append(instead)
+        return "".join(out)
 
     def _aligned(self, align: str) -> bytes:
         if align == self.align:
@@ -96,16 +128,21 @@ class _Writer:
             out += escpos.size(style.width, style.height)
         return out
 
-    def _line(self, line: TextLine) -> bytes:
-        profile = self.profile
-        needs_picture = not line.text.isascii() and (
-            graphics.is_right_to_left(line.text) or not can_encode(line.text, profile.pages)
-        )
-        if needs_picture and profile.has_pictures and (picture := self._pictured(line)) is not None:
-            return picture
-        encoded = encode_text(line.text.rstrip() or " ", profile.pages, self.page)
+    def _line(self, line: TextLine) -> bytes | None:
+        """One line; None if the printer has neither the letters nor a way to draw them."""
+        encodable = line.text.isascii() or can_encode(line.text, self.profile.pages)
+        if encodable and not graphics.is_right_to_left(line.text):
+            return self._letters(line)
+        picture = self._pictured(line) if self.profile.has_pictures else None
+        if picture is None and encodable:
+            self.omitted.append(f"the direction of {line.text.strip()!r}: this printer prints no pictures")
+            return self._letters(line)
+        return picture
+
+    def _letters(self, line: TextLine) -> bytes:
+        encoded = encode_text(line.text.rstrip() or " ", self.profile.pages, self.page)
+        assert not encoded.replaced, "what the printer does not have was to be replaced before"
         self.page = encoded.page
-        self.replaced += [Replaced(character, instead, line.text.strip()) for character, instead in encoded.replaced]
         return self._aligned(line.align) + self._styled(line.style) + encoded.data + escpos.LF
 
     def _pictured(self, line: TextLine) -> bytes | None:
@@ -183,9 +220,7 @@ class _Writer:
         return self._data_as_text(row.data)
 
     def _data_as_text(self, data: str) -> bytes:
-        from ringup.drivers.receipt.rows import TextRow
-
-        return b"".join(self._line(line) for line in text_lines(TextRow(data, "center"), self.profile.columns))
+        return self._text(TextRow(data, "center"))
 
 
 def render_escpos(

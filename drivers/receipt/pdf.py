@@ -136,18 +136,12 @@ class _Pdf:
     def _family(self, text: str) -> tuple[str, str]:
         """A font with all letters of the text, and the text as that font can show it."""
         path = graphics.find_font(text, self._fonts)
+        if path is None and not _is_latin1(text):
+            text = "".join(map(self._shown, text))
+            path = graphics.find_font(text, self._fonts)
         if path is None:
-            shown = ""
-            for character in text:
-                if ord(character) < 0x7F or graphics.find_font(character, self._fonts):
-                    shown += character
-                else:
-                    instead = approximate(character)
-                    self.replaced.append((character, instead))
-                    shown += instead
-            path, text = graphics.find_font(shown, self._fonts), shown
-        if path is None:
-            return "Courier", "".join(c if ord(c) < 0x7F else approximate(c) for c in text)
+            # Courier is in every reader, with the letters of Latin-1.
+            return "Courier", "".join(c if _is_latin1(c) else self._instead(c) for c in text)
         if path not in self._families:
             family = f"f{len(self._families)}"
             try:
@@ -157,6 +151,17 @@ class _Pdf:
                 raise _UnreadableFont(path) from error
             self._families[path] = family
         return self._families[path], text
+
+    def _shown(self, character: str) -> str:
+        """The character if anything at hand can show it, else what stands in its place."""
+        if _is_latin1(character) or graphics.find_font(character, self._fonts):
+            return character
+        return self._instead(character)
+
+    def _instead(self, character: str) -> str:
+        instead = approximate(character)
+        self.replaced.append((character, instead))
+        return instead
 
     def _draw_line(self, line: TextLine, top_mm: float, height_mm: float) -> None:
         if graphics.is_right_to_left(line.text) and self._draw_shaped(line, top_mm, height_mm):
@@ -220,6 +225,10 @@ class _Pdf:
         width_mm = columns * self._cell_mm * line.style.width
         self._pdf.image(stream, MARGIN_MM, top_mm, width_mm, height_mm, alt_text=line.text.strip())
         return True
+
+
+def _is_latin1(text: str) -> bool:
+    return all(character < "\u0100" for character in text)
 
 
 def _parts(text: str) -> list[tuple[int, str]]:

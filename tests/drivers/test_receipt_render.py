@@ -23,7 +23,17 @@ from ringup.drivers.receipt.layout import lay_out
 from ringup.drivers.receipt.money import format_money, format_qty
 from ringup.drivers.receipt.pdf import render_pdf
 from ringup.drivers.receipt.profile import UnknownModel, printer_profile
-from ringup.drivers.receipt.rows import BarcodeRow, ColumnsRow, ImageRow, QrRow, TextRow, text_lines, text_width, wrap
+from ringup.drivers.receipt.rows import (
+    BarcodeRow,
+    ColumnsRow,
+    ImageRow,
+    QrRow,
+    Style,
+    TextRow,
+    text_lines,
+    text_width,
+    wrap,
+)
 from ringup.drivers.receipt.sample import sample_receipt
 from ringup.drivers.receipt.template import TemplateError, default_template, parse_template
 from ringup.drivers.receipt.text import render_text
@@ -312,15 +322,48 @@ def test_html_codes_are_read_back(tmp_path: Path) -> None:
     assert found == {"QR-Code:https://ringup.example/r/1", "EAN-13:4006381333931"}
 
 
+def test_a_letter_that_becomes_three_pushes_no_price_off_the_paper() -> None:
+    """ "€" on a printer that has none is printed as "EUR", and the line is broken anew."""
+    profile = replace(printer_profile("generic-32"), pages={0: "cp437"}, has_raster=False, has_column_image=False)
+    row = ColumnsRow(("Voucher € € € summer", "€ 10.00", "A"))
+    rendered = render_escpos([row], profile)
+    text = _printed(rendered, 32, 384).texts[0]
+    assert max(map(len, text.splitlines())) <= 32
+    assert "EUR 10.00 A" in text
+    assert [one.instead for one in rendered.replaced] == ["EUR"] * 4
+
+
+def test_a_row_that_is_laid_out_anew_leaves_the_printers_modes_as_they_were() -> None:
+    profile = replace(printer_profile("generic-32"), pages={0: "cp437", 18: "cp852"}, has_raster=False)
+    profile = replace(profile, has_column_image=False)
+    rows = [TextRow("ł " * 20 + "茶", "center", Style(bold=True)), TextRow("after ł")]
+    rendered = render_escpos(rows, profile)
+    simulator = _printed(rendered, 32, 384)
+    assert simulator.texts[0].count("ł") == 21
+    (after,) = [line for line in simulator.receipts[0].lines if "".join(text for text, _ in line.runs) == "after ł"]
+    assert after.align == "left"
+    assert not after.runs[0][1].bold
+    before = next(line for line in simulator.receipts[0].lines if line.runs)
+    assert (before.align, before.runs[0][1].bold) == ("center", True)
+
+
+def test_hebrew_without_pictures_is_reported_as_printed_the_wrong_way_round() -> None:
+    profile = replace(printer_profile("generic-32"), pages={36: "cp862"}, has_raster=False, has_column_image=False)
+    rendered = render_escpos([TextRow("שלום")], profile)
+    assert rendered.replaced == ()
+    assert "the direction of 'שלום'" in rendered.omitted[0]
+
+
 def test_pdf_is_as_long_as_the_receipt_and_reports_what_it_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    _needs_font("€é")
     short, long = (render_pdf(lay_out(replace(SAMPLE, lines=SAMPLE.lines * times))) for times in (1, 10))
     assert short.data.startswith(b"%PDF-")
     assert short.replaced == ()
     heights = [float(re.search(rb"/MediaBox \[0 0 [\d.]+ ([\d.]+)\]", one.data)[1]) for one in (short, long)]  # type: ignore[index]  # a PDF has one
     assert heights[1] > heights[0] * 2
     monkeypatch.setattr(graphics, "FONT_PATHS", ())
-    rendered = render_pdf([TextRow("茶 é")])
-    assert rendered.replaced == (("茶", "?"), ("é", "e"))
+    rendered = render_pdf([TextRow("茶 é ł")])
+    assert rendered.replaced == (("茶", "?"), ("ł", "?"))
 
 
 def test_a_pdf_of_ten_thousand_lines_goes_on_over_pages() -> None:
@@ -355,6 +398,8 @@ def test_any_name_and_amount_renders_on_every_medium(name: str, amount_minor: in
 
 def test_a_font_that_the_pdf_library_cannot_read_makes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     from fpdf import FPDF
+
+    _needs_font("é")
 
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("CFF outlines")

@@ -1,0 +1,1 @@
+"""How fast the engine is, beside floors and peers measured in the same run: `make bench`."""

@@ -1,0 +1,57 @@
+"""An empty echo: grpc.aio on uvloop with the engine's own options, and nothing behind it.
+
+It is the floor of every figure that goes through gRPC.  It answers with bytes that an engine gave
+before, so that requests and answers have the sizes of real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+
+from bench.shop import field, varint
+from ringup.engine.edge import RPCS_MAX, SERVER_OPTIONS
+
+
+async def serve(command_bytes: int, reply: bytes, unary_reply: bytes) -> None:
+    """Serve until SIGTERM."""
+    framed_bytes = len(varint(command_bytes)) + 1 + command_bytes
+    framed_reply = field(1, reply)
+
+    async def unary(request: bytes, context: Any) -> bytes:
+        return unary_reply
+
+    async def stream(requests: Any, context: Any) -> None:
+        while isinstance(request := await context.read(), bytes):
+            count, rest = divmod(len(request), framed_bytes)
+            assert rest == 0, "a batch of other commands than the echo was made for"
+            await context.write(framed_reply * count)
+
+    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=RPCS_MAX)
+    handlers: dict[str, dict[str, Any]] = {
+        "ringup.v1.SaleService": {"Sell": grpc.unary_unary_rpc_method_handler(unary)},
+        "ringup.v1.SessionService": {"Session": grpc.stream_stream_rpc_method_handler(stream)},
+    }
+    server.add_generic_rpc_handlers(
+        tuple(grpc.method_handlers_generic_handler(service, methods) for service, methods in handlers.items())
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"echo: serving on 127.0.0.1:{port}", flush=True)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await server.stop(None)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[2])
+    replies = (folder / "echo.reply").read_bytes(), (folder / "echo.unary").read_bytes()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1]), *replies))

@@ -1,0 +1,75 @@
+"""session_sales_per_s: durable, priced 10-line sales through the client library's Session stream.
+
+Each caller waits for its own answer; the client batches by itself.  Client and engine share this machine's
+cores, so the figure includes the client.  The same load on an empty echo is the floor beside it.
+Also reservations of one piece, which `reserve_client` compares with peers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+from bench import session_load
+from bench.measure import Bench, Chart, interleaved, latency_ms
+from bench.samples import sale_sample
+from bench.servers import echo
+from bench.shop import Ids, holds, is_ok, sales
+from bench.shop_server import counters, shop_engine
+from bench.unary_load import Load
+
+TITLE = "Session: durable 10-line sales and reservations through the client library"
+CALLERS = 512
+
+
+def run(bench: Bench) -> None:
+    """Measure sales, reservations and the echo in turn, then the curve over callers."""
+    sample, ids, items = sale_sample(), Ids(20), bench.size(100_000, 500)
+    choose = random.Random(5)
+    selling, holding = sales(items, ids), holds(lambda: choose.randrange(items), ids)
+    with (
+        shop_engine(bench.work / "data", items, ids) as engine,
+        echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as empty,
+    ):
+        loads: dict[str, list[Load]] = {"session_sales": [], "session_holds": [], "session_echo": []}
+        targets: dict[str, tuple[str, Callable[[], bytes]]] = {
+            "session_sales": (engine.target, selling.command),
+            "session_holds": (engine.target, holding.command),
+            "session_echo": (empty.target, selling.command),
+        }
+        batches = {"session_sales": [0, 0], "session_holds": [0, 0]}
+
+        def measure(name: str, callers: int = CALLERS, seconds: float = bench.seconds(2)) -> float:
+            target, next_command = targets[name]
+            counted = name in batches
+            before = counters(engine.target) if counted else {}
+            load = session_load.closed_loop(target, next_command, is_ok, callers=callers, seconds=seconds)
+            if counted:
+                after = counters(engine.target)
+                commands, commits = (after[key] - before[key] for key in ("commands", "commits"))
+                assert commands >= load.ok, f"{load.ok} commands were answered, {commands} were booked"
+                if callers == CALLERS:
+                    batches[name][0] += commands
+                    batches[name][1] += commits
+            loads[name].append(load)
+            return load.per_s
+
+        rates = interleaved(bench.rounds(5), {name: partial(measure, name) for name in targets})
+        for name, per_s in rates.items():
+            bench.put(f"{name}_per_s", per_s)
+            bench.put_all(name, latency_ms(s for load in loads[name] for s in load.latencies_s))
+        for name, (commands, commits) in batches.items():
+            bench.put(f"{name}_per_commit", commands / commits)
+        bench.put("session_sales_vs_echo", rates["session_sales"] / rates["session_echo"])
+        curve: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}
+        p99: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}
+        for callers in [1, 8, 64, 256, 1024] if not bench.quick else [1, 8]:
+            for name in targets:
+                per_s = measure(name, callers, bench.seconds(1))
+                curve[name].append((callers, per_s))
+                p99[name].append((callers, latency_ms(loads[name][-1].latencies_s)["p99_ms"]))
+                bench.put(f"{name}_{callers}_callers_per_s", per_s)
+                bench.put(f"{name}_{callers}_callers_p99_ms", p99[name][-1][1])
+    bench.chart(Chart("session_rate", "Session", "callers", "answers a second", curve, log_x=True, log_y=True))
+    bench.chart(Chart("session_p99", "Session: p99", "callers", "ms", p99, log_x=True, log_y=True))

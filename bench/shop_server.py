@@ -1,0 +1,44 @@
+"""An engine with the benchmark's shop in it, and what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from bench.servers import Server, engine
+from bench.shop import STATS_PATH, Ids, setup_batches
+from ringup.v1 import admin_pb2, session_pb2
+
+
+def load_shop(target: str, items: int, ids: Ids) -> None:
+    """Put the shop into a running engine; every command must be answered OK."""
+    with grpc.insecure_channel(target) as channel:
+        session: Any = channel.stream_stream("/ringup.v1.SessionService/Session")
+        answered = 0
+        batches = list(setup_batches(items, ids))
+        for answer in session(iter(batches), timeout=120):
+            for reply in session_pb2.SessionResponse.FromString(answer).replies:
+                body = getattr(reply, str(reply.WhichOneof("body")))
+                assert body.code == 1, f"the shop could not be made: {body.problem}"
+                answered += 1
+        assert answered == len(batches)
+
+
+def counters(target: str) -> dict[str, int]:
+    """The engine's counters since its start."""
+    with grpc.insecure_channel(target) as channel:
+        get_stats: Any = channel.unary_unary(STATS_PATH)
+        answer = get_stats(b"", timeout=30)
+    return dict(admin_pb2.GetStatsResponse.FromString(answer).counters)
+
+
+@contextmanager
+def shop_engine(directory: Path, items: int, ids: Ids) -> Iterator[Server]:
+    """A served engine with `items` items in stock."""
+    with engine(directory) as server:
+        load_shop(server.target, items, ids)
+        yield server

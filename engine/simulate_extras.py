@@ -1,0 +1,249 @@
+"""What a case can ask beside the price of its basket: price books, barcodes, tenders, points, other currencies.
+
+All arithmetic is on integers and fractions; a number that came as a JSON float is read as its author
+wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from ringup.engine.simulate_request import Case, Clock, Unfit
+
+# ISO 4217: currencies whose minor unit is not a hundredth.
+EXPONENTS = (
+    dict.fromkeys(
+        (
+            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"),
+            *("UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+        ),
+        0,
+    )
+    | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+    | dict.fromkeys(("CLF", "UYW"), 4)
+)
+HUNDREDTHS = frozenset(
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF "
+    "CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK "
+    "HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR "
+    "MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP "
+    "SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD YER ZAR "
+    "ZMW ZWL ZWG".split()
+)
+
+
+def exponent(currency: str) -> int:
+    """Digits after the point of a currency's minor unit (ISO 4217)."""
+    if currency in EXPONENTS:
+        return EXPONENTS[currency]
+    if currency in HUNDREDTHS:
+        return 2
+    raise Unfit(f"currency: {currency!r} has no known exponent; expected a code of ISO 4217")
+
+
+def exact(number: Any) -> Fraction:
+    return Fraction(number) if isinstance(number, int) else Fraction(str(number))
+
+
+def rounded(value: Fraction, mode: str = "half_up") -> int:
+    """To a whole number; symmetric around zero but for ceiling and floor."""
+    whole, rest = divmod(abs(value), 1)
+    sign = -1 if value < 0 else 1
+    half = Fraction(1, 2)
+    up = {
+        "half_up": rest >= half,
+        "half_down": rest > half,
+        "half_even": rest > half or (rest == half and whole % 2 == 1),
+        "up": rest > 0,
+        "down": False,
+        "ceiling": rest > 0 and sign > 0,
+        "floor": rest > 0 and sign < 0,
+    }[mode]
+    return sign * (int(whole) + up)
+
+
+def decimal_text(number: Fraction) -> str:
+    text = f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def points_text(points: Fraction) -> int | str:
+    return int(points) if points.denominator == 1 else decimal_text(points)
+
+
+# ---- price books
+
+
+def _row_price(row: dict[str, Any], item: dict[str, Any], case: Case, clock: Clock) -> int | None:
+    """The price of one of the item's units by a row, or None when the row does not match.
+
+    A row in the item's own unit counts and prices that unit, a row without a unit the base unit.
+    """
+    if row.get("sku", item["sku"]) != item["sku"] or row.get("currency", case["currency"]) != case["currency"]:
+        return None
+    factor, qty = exact(item.get("uom_factor", 1)), abs(exact(item["qty"]))
+    if "uom" in row and row["uom"] == item.get("uom"):
+        price = int(row["price_minor"])
+    elif "uom" in row and "uom_factor" not in item:
+        return None
+    else:
+        qty *= factor
+        price = rounded(row["price_minor"] * factor)
+    low, high = row.get("min_qty"), row.get("max_qty")
+    if (low is not None and qty < exact(low)) or (high is not None and qty > exact(high)):
+        return None
+    if clock.at is not None:
+        now = clock.at_ns()
+        if row.get("from") is not None and now < clock.ns_of(row["from"]):
+            return None
+        if row.get("to") is not None and now >= clock.ns_of(row["to"]):
+            return None
+    asked = case.get("context", {}).get("pricing", {})
+    for key, wanted in row.get("rules", {}).items():
+        if asked.get(key) not in (wanted if isinstance(wanted, list) else [wanted]):
+            return None
+    return price
+
+
+def book_prices(item: dict[str, Any], case: Case, clock: Clock) -> tuple[int | None, int | None]:
+    """(unit price, list price) by the price book; (None, None) when no row matches.
+
+    Most rules win, then a row in the item's own unit, then the lowest price.  A row that overrides
+    the base stands before all others and is the list price too.
+    """
+    rows = [(row, _row_price(row, item, case, clock)) for row in case.get("price_book", ())]
+    found = [(row, price) for row, price in rows if price is not None]
+    if not found:
+        return None, None
+
+    def best(rows: list[tuple[dict[str, Any], int]]) -> int:
+        return min(rows, key=lambda p: (-len(p[0].get("rules", {})), p[0].get("uom") != item.get("uom"), p[1]))[1]
+
+    over = [pair for pair in found if pair[0].get("overrides_base")]
+    if over:
+        return best(over), best(over)
+    base = [pair for pair in found if pair[0].get("list", "base") == "base"]
+    if case.get("rules", {}).get("price_selection", "").startswith(("lowest", "cheapest", "best")):
+        price = min(price for _, price in found)
+    else:
+        price = best(found)
+    return price, best(base) if base else price
+
+
+# ---- barcodes
+
+LENGTHS = {"ean13": 13, "ean8": 8, "upca": 12, "upc": 12, "itf14": 14} | {f"gtin{n}": n for n in (8, 12, 13, 14)}
+
+
+def check_digit(body: str) -> str:
+    """GS1 General Specifications 7.9: weights 3, 1, 3, ... from the right."""
+    return str(-sum(int(d) * (3, 1)[i % 2] for i, d in enumerate(reversed(body))) % 10)
+
+
+def read_barcode(barcode: dict[str, Any]) -> dict[str, str]:
+    """{value, base_code} of a code under a pattern, or {error: invalid} for a code that does not scan."""
+    code, pattern = barcode["code"], barcode["pattern"]
+    length = LENGTHS.get(re.sub("[^a-z0-9]", "", barcode.get("symbology", "").lower()))
+    invalid = {"error": "invalid"}
+    if not re.fullmatch("[0-9]+", code):
+        return invalid
+    if length is not None and (len(code) != length or check_digit(code[:-1]) != code[-1]):
+        return invalid
+    group = re.search(r"\{(N*)(D*)\}", pattern)
+    flat = pattern if group is None else pattern[: group.start()] + group[0][1:-1] + pattern[group.end() :]
+    extra = len(code) - len(flat)
+    if not 0 <= extra <= (1 if length is not None else 0):
+        return invalid
+    if any(want.isdigit() and want != digit for want, digit in zip(flat, code, strict=False)):
+        return invalid
+    if group is None:
+        return {"value": "0", "base_code": code}
+    start, whole = group.start(), len(group[1])
+    digits = code[start : start + whole + len(group[2])]
+    value = str(int(digits[:whole] or "0")) + ("." + digits[whole:] if group[2] else "")
+    base = code[:start] + "0" * len(digits) + code[start + len(digits) :]
+    if length is not None:
+        base = base[:-1] + check_digit(base[:-1])
+    return {"value": value, "base_code": base}
+
+
+# ---- tenders
+
+
+def settle(total: int, tender: dict[str, Any]) -> dict[str, Any]:
+    """Gift cards in order, then payments; one without an amount takes what the others leave.
+
+    Only what is paid in cash is rounded.  due_minor is what the payments bring in all.
+    """
+    left, used, rest = total, [], []
+    for card in tender.get("gift_cards", ()):
+        taken = max(0, min(card["balance_minor"], left))
+        used.append(taken)
+        rest.append(card["balance_minor"] - taken)
+        left -= taken
+    payments = tender.get("payments") or ([{"method": "cash"}] if "cash_rounding" in tender else [])
+    open_ = left - sum(p["amount_minor"] for p in payments if p.get("amount_minor") is not None)
+    rounding = change = 0
+    for payment in payments:
+        amount = payment.get("amount_minor")
+        if amount is None:
+            amount, open_ = open_, 0
+        pay = amount
+        if payment["method"] == "cash" and "cash_rounding" in tender:
+            step = tender["cash_rounding"]["increment_minor"]
+            pay = rounded(Fraction(amount, step), tender["cash_rounding"]["mode"]) * step
+            rounding += pay - amount
+        if payment.get("tendered_minor") is not None:
+            change += max(0, payment["tendered_minor"] - pay)
+    return {
+        "due_minor": left + rounding,
+        "cash_rounding_minor": rounding,
+        "change_minor": change,
+        "gift_card_used_minor": used,
+        "gift_card_left_minor": rest,
+    }
+
+
+# ---- points
+
+
+def redemption(loyalty: dict[str, Any], value_minor: int) -> tuple[int, int, dict[str, Any] | None]:
+    """(points burned, discount, free item): nothing when the points do not suffice."""
+    burn, opening = loyalty.get("burn"), loyalty.get("opening_points")
+    if not loyalty.get("redeem") or burn is None or opening is None or opening < burn["points"]:
+        return 0, 0, None
+    if "free_item" in burn:
+        return burn["points"], 0, burn["free_item"]
+    each = burn.get("value_minor_per_point", 0)
+    discount = max(0, min(burn["points"] * each, value_minor))
+    return (-(-discount // each) if each else 0), discount, None
+
+
+def matches(item: dict[str, Any], target: dict[str, Any] | None) -> bool:
+    if target is None or not (target.get("skus") or target.get("categories")):
+        return True
+    category = item.get("category", [])
+    of = [category] if isinstance(category, str) else category
+    return item["sku"] in target.get("skus", ()) or any(c in target.get("categories", ()) for c in of)
+
+
+def earned(case: Case, line_totals: list[int], redeemed: int) -> Fraction:
+    """Points for units or for what was paid for goods; free items earn nothing."""
+    earn = case["loyalty"]["earn"]
+    chosen = [i for i, item in enumerate(case["items"]) if matches(item, earn.get("target"))]
+    points = exact(earn["points"])
+    if earn["per"] == "unit":
+        return points * sum((exact(case["items"][i]["qty"]) for i in chosen), Fraction(0))
+    amount = sum(line_totals[i] for i in chosen) + (redeemed if earn.get("base") == "before_redemption" else 0)
+    return max(Fraction(0), points * Fraction(amount, 10 ** exponent(case["currency"])))
+
+
+# ---- other currencies
+
+
+def converted(amount: int, rate: Any, ours: str, theirs: str) -> int:
+    """An amount shown in another currency, at `rate` units of it for one of ours."""
+    return rounded(amount * exact(rate) * Fraction(10) ** (exponent(theirs) - exponent(ours)))

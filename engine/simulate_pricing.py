@@ -1,0 +1,321 @@
+"""Prices a case of pricing's case format through the engine's pricing kernel.
+
+`price_case` answers the keys that the case's `expect` asks for; `differences` says which do not
+agree.  Readings of the format that a case can rest on are listed in docs and in the tests.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+from ringup.engine import simulate_extras as extras
+from ringup.engine.simulate_request import Case, Clock, Unfit, request_of
+from ringup.native.money import allocate_shares
+from ringup.native.pricing_simulate import Pricer
+from ringup.v1 import promotion_pb2 as pb
+from ringup.v1 import result_pb2
+
+REASONS = {
+    pb.PROMOTION_OUTCOME_UNKNOWN: "unknown",
+    pb.PROMOTION_OUTCOME_EXPIRED: "expired",
+    pb.PROMOTION_OUTCOME_NOT_STARTED: "not_started",
+    pb.PROMOTION_OUTCOME_SCHEDULE: "schedule",
+    pb.PROMOTION_OUTCOME_WRONG_CHANNEL: "wrong_channel",
+    pb.PROMOTION_OUTCOME_USAGE_LIMIT: "usage_limit",
+    pb.PROMOTION_OUTCOME_CUSTOMER_LIMIT: "customer_limit",
+    pb.PROMOTION_OUTCOME_BUDGET: "budget",
+}
+
+
+def reason_of(outcome: int) -> str:
+    """The format's word for an outcome: what is neither time, place nor limit is not_eligible."""
+    return REASONS.get(outcome, "not_eligible")  # type: ignore[call-overload, no-any-return]  # enums are numbers
+
+
+class Answer:
+    """A priced case: the kernel's response and what follows from it."""
+
+    def __init__(self, case: Case, zone: str | None = None, pricer: Pricer | None = None) -> None:
+        self.case, self.zone = case, zone
+        self.clock = Clock(case.get("at"), zone)
+        self.pricer = pricer or Pricer()
+        self.prices = [self.price_of(item) for item in case["items"]]
+        self.redeemed_minor = self.points_burned = 0
+        self.reward: dict[str, Any] | None = None
+        self.response = pb.SimulateResponse()
+        if all(price is not None for price, _ in self.prices):
+            self.response = self.ask(0)
+            if case.get("loyalty"):
+                value = self.response.subtotal_minor - self.response.discount_minor
+                self.points_burned, redeem, self.reward = extras.redemption(case["loyalty"], max(0, value))
+                if redeem:
+                    self.response = self.ask(redeem)
+                    self.redeemed_minor = self.response.redeemed_minor
+
+    def price_of(self, item: dict[str, Any]) -> tuple[int | None, int | None]:
+        """(unit price, list price): the item's own, or the price book's."""
+        if item.get("unit_price_minor") is not None:
+            return item["unit_price_minor"], item["unit_price_minor"]
+        return extras.book_prices(item, self.case, self.clock)
+
+    def ask(self, redeem_minor: int) -> pb.SimulateResponse:
+        prices = [price for price, _ in self.prices if price is not None]
+        request = request_of(self.case, prices, self.clock, redeem_minor)
+        response = pb.SimulateResponse.FromString(self.pricer.simulate(request.SerializeToString()))
+        if response.code != result_pb2.RESULT_CODE_OK:
+            problem = response.problem
+            raise Unfit(
+                f"{problem.field}: {result_pb2.ResultCode.Name(response.code)} at {problem.index}"
+                f" ({problem.subject or 'no name'}): found {problem.found:,}, limit {problem.limit:,}"
+            )
+        return response
+
+    # ---- the keys of expect
+
+    def get(self, key: str) -> Any:
+        method = getattr(self, f"key_{key}", None)
+        if method is not None:
+            return method()
+        if key in self.PLAIN:
+            return None if any(p is None for p, _ in self.prices) else getattr(self.response, self.PLAIN[key])
+        if key in ("due_minor", "cash_rounding_minor", "change_minor", "gift_card_used_minor", "gift_card_left_minor"):
+            return extras.settle(self.response.total_minor, self.case.get("tender", {}))[key]
+        return None
+
+    PLAIN = {
+        "total_minor": "total_minor",
+        "subtotal_minor": "subtotal_minor",
+        "discount_minor": "discount_minor",
+        "charges_minor": "charges_minor",
+        "tax_minor": "tax_minor",
+        "deposit_total_minor": "deposit_minor",
+    }
+
+    def expected(self, key: str) -> Any:
+        return self.case.get("expect", {}).get(key)
+
+    def key_net_minor(self) -> int:
+        r = self.response
+        return r.total_minor - r.tax_minor - r.deposit_minor
+
+    def key_line_totals_minor(self) -> list[int]:
+        return [line.total_minor for line in self.response.lines]
+
+    def key_line_discounts_minor(self) -> list[int]:
+        return [line.gross_minor - line.total_minor for line in self.response.lines]
+
+    def key_unit_discounts_minor(self) -> list[list[int]]:
+        return [
+            [run.discount_minor for run in line.units for _ in range(run.count)] if line.gross_minor >= 0 else []
+            for line in self.response.lines
+        ]
+
+    def key_tax_by_name_minor(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for tax in self.response.taxes:
+            found[tax.name] = found.get(tax.name, 0) + tax.tax_minor
+        return asked_only(found, self.expected("tax_by_name_minor"))
+
+    def applied(self) -> list[pb.ExplainedPromotion]:
+        gave = [p for p in self.response.promotions if p.outcome == pb.PROMOTION_OUTCOME_APPLIED]
+        return sorted(gave, key=lambda p: p.turn)
+
+    def key_applied(self) -> list[str]:
+        return [p.promotion_id for p in self.applied()]
+
+    def key_discount_by_promotion_minor(self) -> dict[str, int]:
+        found = {p.promotion_id: p.discount_minor for p in self.applied()}
+        return asked_only(found, self.expected("discount_by_promotion_minor"))
+
+    def key_not_applied(self) -> list[dict[str, str]]:
+        """Reasons of those that `expect` names, or of all when it names none."""
+        reasons = {
+            p.promotion_id: reason_of(p.outcome)
+            for p in self.response.promotions
+            if p.outcome not in (pb.PROMOTION_OUTCOME_APPLIED, pb.PROMOTION_OUTCOME_UNSPECIFIED)
+        }
+        asked = [entry["id"] for entry in self.expected("not_applied") or ()]
+        names = [name for name in asked if name in reasons] if asked else list(reasons)
+        return [{"id": name, "reason": reasons[name]} for name in names]
+
+    def coupons(self) -> list[pb.CouponOutcome]:
+        """Each code once, however often it was presented."""
+        seen: set[str] = set()
+        once = []
+        for coupon in self.response.coupons:
+            folded = coupon.code.strip().casefold()
+            if folded not in seen:
+                seen.add(folded)
+                once.append(coupon)
+        return once
+
+    def key_accepted_coupons(self) -> list[str]:
+        return [c.code for c in self.coupons() if c.outcome == pb.PROMOTION_OUTCOME_APPLIED]
+
+    def key_rejected_coupons(self) -> list[dict[str, str]]:
+        return [
+            {"code": c.code, "reason": reason_of(c.outcome)}
+            for c in self.coupons()
+            if c.outcome != pb.PROMOTION_OUTCOME_APPLIED
+        ]
+
+    def key_free_items(self) -> list[dict[str, Any]]:
+        found = [{"sku": free.item_id, "qty": free.qty} for free in self.response.free_items]
+        return found + ([{"sku": self.reward["sku"], "qty": self.reward["qty"]}] if self.reward else [])
+
+    def key_unit_price_minor(self) -> int | None:
+        if not self.prices:
+            return extras.book_prices({"sku": "", "qty": 1}, self.case, self.clock)[0]
+        if self.prices[0][0] is None or not self.response.lines:
+            return self.prices[0][0]
+        if "price_book" in self.case and not self.response.lines[0].units:
+            return self.prices[0][0]
+        return self.response.lines[0].units[0].price_minor
+
+    def key_list_price_minor(self) -> int | None:
+        if not self.prices:
+            return extras.book_prices({"sku": "", "qty": 1}, self.case, self.clock)[1]
+        return self.prices[0][1]
+
+    def key_points_earned(self) -> int | str:
+        return extras.points_text(extras.earned(self.case, self.key_line_totals_minor(), self.redeemed_minor))
+
+    def key_points_burned(self) -> int:
+        return self.points_burned
+
+    def key_points_balance(self) -> int | str | None:
+        opening = self.case["loyalty"].get("opening_points")
+        if opening is None:
+            return None
+        gained = extras.earned(self.case, self.key_line_totals_minor(), self.redeemed_minor)
+        return extras.points_text(opening + gained - self.points_burned)
+
+    def key_refund_minor(self) -> int:
+        if self.case["refund"].get("policy", "paid_price") == "reprice_kept":
+            return max(0, self.response.total_minor - kept_total(self.case, self.zone, self.pricer))
+        return refund_paid(self.case, self.response)
+
+    def key_parts(self) -> list[int]:
+        asked = self.case["allocate"]
+        weights = [extras.exact(w) for w in asked["weights"]]
+        scale = max((w.denominator for w in weights), default=1)
+        return [int(part) for part in allocate_shares(asked["amount_minor"], [int(w * scale) for w in weights])]
+
+    def key_converted(self) -> dict[str, Any]:
+        wanted = self.expected("converted")
+        ours, theirs, rate = self.case["currency"], wanted["currency"], wanted["rate"]
+        unit = self.prices[0][0] if self.prices else None
+        return {
+            "currency": theirs,
+            "rate": rate,
+            "unit_minor": extras.converted(unit or 0, rate, ours, theirs),
+            "total_minor": extras.converted(self.response.total_minor, rate, ours, theirs),
+        }
+
+    def barcode(self) -> dict[str, str]:
+        return extras.read_barcode(self.case["barcode"]) if "barcode" in self.case else {}
+
+    def key_value(self) -> str | None:
+        return self.barcode().get("value")
+
+    def key_base_code(self) -> str | None:
+        return self.barcode().get("base_code")
+
+    def key_error(self) -> str | None:
+        return self.barcode().get("error")
+
+
+def asked_only(found: dict[str, int], asked: dict[str, Any] | None) -> dict[str, int]:
+    """Only what is given is asserted: the names that `expect` has; all of them when it has none."""
+    if not asked:
+        return found
+    return {name: found.get(name, 0) for name in asked}
+
+
+def refund_paid(case: Case, response: pb.SimulateResponse) -> int:
+    """What was paid for the units that come back: each line's payment in equal shares, the first units first."""
+    left = {i: int(extras.exact(item["qty"])) for i, item in enumerate(case["items"]) if extras.exact(item["qty"]) > 0}
+    amount = 0
+    for back in case["refund"]["lines"]:
+        wanted = back["qty"]
+        for index, available in left.items():
+            if case["items"][index]["sku"] != back["sku"] or wanted == 0:
+                continue
+            taken = min(wanted, available)
+            line = response.lines[index]
+            paid = line.total_minor + line.tax_added_minor + line.deposit_minor
+            bought = int(extras.exact(case["items"][index]["qty"]))
+            gone = bought - available
+            amount += sum(allocate_shares(paid, [1] * bought)[gone : gone + taken])
+            left[index] = available - taken
+            wanted -= taken
+    return amount
+
+
+def kept_total(case: Case, zone: str | None, pricer: Pricer) -> int:
+    """What the basket costs without the units that come back; charges and coupons stay."""
+    back: dict[str, Fraction] = {}
+    for line in case["refund"]["lines"]:
+        back[line["sku"]] = back.get(line["sku"], Fraction(0)) + line["qty"]
+    kept = []
+    for item in case["items"]:
+        qty = extras.exact(item["qty"])
+        gone = min(qty, back.get(item["sku"], Fraction(0))) if qty > 0 else Fraction(0)
+        if gone:
+            back[item["sku"]] -= gone
+        if qty != gone:
+            kept.append({**item, "qty": extras.decimal_text(qty - gone)})
+    if not kept:
+        return int(sum(charge["amount_minor"] for charge in case.get("charges", ())))
+    again = {key: value for key, value in case.items() if key != "refund"} | {"items": kept}
+    return Answer(again, zone, pricer).response.total_minor
+
+
+# ---- got against expect
+
+
+def price_case(case: Case, zone: str | None = None) -> dict[str, Any]:
+    """The answer to every key of the case's `expect`, numbers in the form in which it asks for them."""
+    expect = case.get("expect", {})
+    answer = Answer(case, zone)
+    got: dict[str, Any] = {}
+    for key, wanted in expect.items():
+        if key == "lines_tolerance_minor":
+            got[key] = wanted
+            continue
+        got[key] = in_form_of(wanted, answer.get(key))
+    return got
+
+
+def in_form_of(wanted: Any, found: Any) -> Any:
+    """Equal numbers are shown as `expect` writes them ("1.50" for "1.5"); null in a list is not asserted."""
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        return [None if w is None else in_form_of(w, f) for w, f in zip(wanted, found, strict=True)]
+    if isinstance(wanted, int | str | float) and isinstance(found, int | str) and wanted != found:
+        try:
+            return wanted if Decimal(str(wanted)) == Decimal(str(found)) else found
+        except InvalidOperation:
+            return found
+    return found
+
+
+def differences(expect: dict[str, Any], got: dict[str, Any]) -> list[str]:
+    """One text a key that does not agree: key, expected, found."""
+    tolerance = expect.get("lines_tolerance_minor", 0)
+    return [
+        f"{key}: expected {wanted!r}, found {got.get(key)!r}"
+        for key, wanted in expect.items()
+        if key != "lines_tolerance_minor" and not agree(key, wanted, got.get(key), tolerance)
+    ]
+
+
+def agree(key: str, wanted: Any, found: Any, tolerance: int) -> bool:
+    if key in ("line_totals_minor", "line_discounts_minor") and isinstance(found, list):
+        if len(wanted) != len(found):
+            return False
+        pairs = [(w, f) for w, f in zip(wanted, found, strict=True) if w is not None]
+        exact_sum = len(pairs) < len(wanted) or sum(wanted) == sum(found)
+        return exact_sum and all(abs(w - f) <= tolerance for w, f in pairs)
+    return bool(wanted == found)

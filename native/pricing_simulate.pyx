@@ -1,0 +1,448 @@
+"""Simulate: price a basket whose items, promotions and taxes come with the request, or with an earlier one.
+
+The request is a SimulateRequest and the answer a SimulateResponse, both as bytes.  The promotions,
+rules and taxes of a published request stay compiled for the requests that follow it.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from ringup.native.command cimport refuse
+from ringup.native.contract cimport (
+    Charge_amount_minor,
+    Charge_charge_id,
+    Charge_tax_class_id,
+    PromotionUsage_budget_spent_minor,
+    PromotionUsage_cancelled_uses,
+    PromotionUsage_customer_used,
+    PromotionUsage_used,
+    RESULT_CODE_AMOUNT_INVALID,
+    RESULT_CODE_AMOUNT_TOO_LARGE,
+    RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_OK,
+    RESULT_CODE_QTY_TOO_LARGE,
+    RESULT_CODE_TAX_CLASS_UNKNOWN,
+    RESULT_CODE_TOO_MANY,
+    SimulatedLine_base_units_ppm,
+    SimulatedLine_categories,
+    SimulatedLine_deposit_minor,
+    SimulatedLine_floor_minor,
+    SimulatedLine_item_id,
+    SimulatedLine_not_discountable,
+    SimulatedLine_price_minor,
+    SimulatedLine_qty_milli,
+    SimulatedLine_tax_class_id,
+    SimulatedLinePrice_deposit_minor,
+    SimulatedLinePrice_gross_minor,
+    SimulatedLinePrice_tax_added_minor,
+    SimulatedLinePrice_tax_included_minor,
+    SimulatedLinePrice_total_minor,
+    SimulatedLinePrice_units,
+    SimulateRequest_at_ns,
+    SimulateRequest_channel_id,
+    SimulateRequest_charges,
+    SimulateRequest_completed_orders,
+    SimulateRequest_coupons,
+    SimulateRequest_customer_groups,
+    SimulateRequest_customer_id,
+    SimulateRequest_explain_all,
+    SimulateRequest_lines,
+    SimulateRequest_promotions,
+    SimulateRequest_redeem_minor,
+    SimulateRequest_rules,
+    SimulateRequest_taxes,
+    SimulateRequest_usage,
+    SimulateRequest_utc_offset_s,
+    SimulateResponse_charges,
+    SimulateResponse_charges_minor,
+    SimulateResponse_code,
+    SimulateResponse_coupons,
+    SimulateResponse_deposit_minor,
+    SimulateResponse_discount_minor,
+    SimulateResponse_free_items,
+    SimulateResponse_lines,
+    SimulateResponse_promotions,
+    SimulateResponse_redeemed_minor,
+    SimulateResponse_search,
+    SimulateResponse_subtotal_minor,
+    SimulateResponse_tax_added_minor,
+    SimulateResponse_tax_minor,
+    SimulateResponse_taxes,
+    SimulateResponse_total_minor,
+    UnitPrice_count,
+    UnitPrice_discount_minor,
+    UnitPrice_price_minor,
+)
+from ringup.native.limits cimport LINES_MAX, PRICE_MINOR_MAX, QTY_MILLI_MAX, TIME_NS_MAX, TOTAL_MINOR_MAX
+from ringup.native.money cimport int128
+from ringup.native.pricing_explain cimport write_charges, write_coupons, write_explained, write_free, write_search, \
+    write_taxes
+from ringup.native.pricing_kernel cimport price_basket
+from ringup.native.pricing_state cimport (
+    Basket,
+    InputCharge,
+    InputCoupon,
+    InputLine,
+    Segment,
+    add_charge,
+    add_coupon,
+    add_line,
+    add_text,
+    basket_clear,
+    basket_free,
+    line_value,
+    room_for,
+)
+from ringup.native.pricing_tax cimport Taxes, tax_class_row, taxes_clear, taxes_free, taxes_read
+from ringup.native.promotion cimport NO_SYMBOL, Snapshot, Usage
+from ringup.native.wire cimport (
+    Reader,
+    Span,
+    Writer,
+    begin_message,
+    end_message,
+    next_field,
+    read_int,
+    read_span,
+    reader_of,
+    skip_field,
+    span_at,
+    write_int,
+    writer_free,
+)
+
+
+cdef class Pricer:
+    """Prices baskets under promotions that it was given; holds no other state.  Not for two threads at once."""
+
+    cdef Snapshot snapshot
+    cdef Basket basket
+    cdef Taxes taxes
+    cdef Usage* usage
+    cdef int64_t usage_capacity
+    cdef Writer out
+    cdef bytes published
+
+    def __cinit__(self):
+        memset(&self.basket, 0, sizeof(Basket))
+        memset(&self.taxes, 0, sizeof(Taxes))
+        memset(&self.out, 0, sizeof(Writer))
+
+    def __dealloc__(self):
+        basket_free(&self.basket)
+        taxes_free(&self.taxes)
+        writer_free(&self.out)
+        free(self.usage)
+
+    def publish(self, request: bytes) -> bytes:
+        """Compile the promotions, rules and taxes of a SimulateRequest for the requests to `price`.
+
+        The answer is a SimulateResponse with code and problem only; after a refusal the earlier set stays.
+        """
+        cdef Snapshot snapshot = Snapshot()
+        cdef Span body = span_at(<const char*>request, len(request))
+        self.out.size = 0
+        snapshot.definition = request
+        if not snapshot.compile(body, SimulateRequest_promotions, SimulateRequest_rules):
+            refuse(
+                &self.out, snapshot.defect.code, snapshot.defect.field, snapshot.defect.index, snapshot.defect.subject,
+                snapshot.defect.found, snapshot.defect.limit,
+            )
+            return self.answer()
+        if not self.read_taxes(body):
+            refuse(&self.out, RESULT_CODE_FIELD_INVALID, "taxes", 0, span_at(NULL, 0), 0, 0)
+            return self.answer()
+        self.snapshot = snapshot
+        self.published = request
+        self.read_usage(body)
+        write_int(&self.out, SimulateResponse_code, RESULT_CODE_OK)
+        return self.answer()
+
+    def price(self, request: bytes) -> bytes:
+        """Price the basket of a SimulateRequest under what was published; its promotions and taxes are not read."""
+        cdef Span body = span_at(<const char*>request, len(request))
+        if self.snapshot is None:
+            self.publish(b"")
+        self.out.size = 0
+        with nogil:
+            self.run(body)
+        return self.answer()
+
+    def simulate(self, request: bytes) -> bytes:
+        """`publish` and `price` in one."""
+        cdef bytes refused = self.publish(request)
+        if self.snapshot is None or self.published is not request:
+            return refused
+        return self.price(request)
+
+    def repeat(self, request: bytes, int64_t times) -> int:
+        """Price the same basket `times` times and return the last total; for measurements."""
+        cdef Span body = span_at(<const char*>request, len(request))
+        cdef int64_t i
+        for i in range(times):
+            self.out.size = 0
+            with nogil:
+                self.run(body)
+        return self.total()
+
+    cdef bytes answer(self):
+        return (<char*>self.out.data)[:self.out.size] if self.out.size else b""
+
+    cdef bint read_taxes(self, Span body) noexcept nogil:
+        cdef Reader reader = reader_of(body)
+        taxes_clear(&self.taxes)
+        while next_field(&reader):
+            if reader.field == SimulateRequest_taxes:
+                if not taxes_read(&self.taxes, read_span(&reader)):
+                    return False
+            else:
+                skip_field(&reader)
+        return not reader.bad
+
+    cdef void read_usage(self, Span body) noexcept nogil:
+        """The usages stand in the order of the request; the snapshot has its own order."""
+        cdef Reader reader = reader_of(body), inner
+        cdef int64_t at = 0
+        cdef Usage* usage
+        self.usage = <Usage*>room_for(
+            self.usage, &self.usage_capacity, self.snapshot.promotion_count + 1, sizeof(Usage)
+        )
+        memset(self.usage, 0, self.usage_capacity * sizeof(Usage))
+        while next_field(&reader):
+            if reader.field != SimulateRequest_usage:
+                skip_field(&reader)
+                continue
+            inner = reader_of(read_span(&reader))
+            if at >= self.snapshot.promotion_count:
+                continue
+            usage = &self.usage[self.snapshot.order[at]]
+            at += 1
+            while next_field(&inner):
+                if inner.field == PromotionUsage_used:
+                    usage.used = read_int(&inner)
+                elif inner.field == PromotionUsage_cancelled_uses:
+                    usage.cancelled = read_int(&inner)
+                elif inner.field == PromotionUsage_customer_used:
+                    usage.customer_used = read_int(&inner)
+                elif inner.field == PromotionUsage_budget_spent_minor:
+                    usage.spent = read_int(&inner)
+                else:
+                    skip_field(&inner)
+
+    cdef int refused(self, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit) noexcept nogil:
+        return refuse(&self.out, code, field, index, subject, found, limit)
+
+    cdef int read_line(self, Span body, int64_t index) noexcept nogil:
+        cdef Reader reader = reader_of(body)
+        cdef InputLine* line = add_line(&self.basket)
+        cdef Span tax_class
+        tax_class.data = NULL
+        tax_class.size = 0
+        while next_field(&reader):
+            if reader.field == SimulatedLine_item_id:
+                line.item_id = read_span(&reader)
+            elif reader.field == SimulatedLine_categories:
+                add_text(&self.basket, read_span(&reader))
+                line.category_count += 1
+            elif reader.field == SimulatedLine_qty_milli:
+                line.qty_milli = read_int(&reader)
+            elif reader.field == SimulatedLine_price_minor:
+                line.price = read_int(&reader)
+            elif reader.field == SimulatedLine_tax_class_id:
+                tax_class = read_span(&reader)
+            elif reader.field == SimulatedLine_floor_minor:
+                line.floor = read_int(&reader)
+            elif reader.field == SimulatedLine_not_discountable:
+                line.not_discountable = read_int(&reader) != 0
+            elif reader.field == SimulatedLine_deposit_minor:
+                line.deposit = read_int(&reader)
+            elif reader.field == SimulatedLine_base_units_ppm:
+                line.base_units_ppm = read_int(&reader)
+            else:
+                skip_field(&reader)
+        if line.base_units_ppm == 0:
+            line.base_units_ppm = 1000000
+        if reader.bad or line.item_id.size == 0:
+            return self.refused(RESULT_CODE_FIELD_INVALID, "lines.item_id", index, line.item_id, 0, 1)
+        if not -QTY_MILLI_MAX <= line.qty_milli <= QTY_MILLI_MAX:
+            return self.refused(
+                RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", index, line.item_id, line.qty_milli, QTY_MILLI_MAX
+            )
+        if not 0 < line.base_units_ppm <= QTY_MILLI_MAX:
+            return self.refused(
+                RESULT_CODE_FIELD_INVALID, "lines.base_units_ppm", index, line.item_id, line.base_units_ppm,
+                QTY_MILLI_MAX,
+            )
+        if not -PRICE_MINOR_MAX <= line.price <= PRICE_MINOR_MAX:
+            return self.refused(
+                RESULT_CODE_AMOUNT_TOO_LARGE, "lines.price_minor", index, line.item_id, line.price, PRICE_MINOR_MAX
+            )
+        if not 0 <= line.floor <= PRICE_MINOR_MAX or not 0 <= line.deposit <= PRICE_MINOR_MAX:
+            return self.refused(
+                RESULT_CODE_AMOUNT_INVALID, "lines.floor_minor", index, line.item_id, line.floor, PRICE_MINOR_MAX
+            )
+        if tax_class.size > 0:
+            line.tax_class = tax_class_row(&self.taxes, tax_class)
+            if line.tax_class == NO_SYMBOL:
+                return self.refused(RESULT_CODE_TAX_CLASS_UNKNOWN, "lines.tax_class_id", index, tax_class, 0, 0)
+        return 0
+
+    cdef int read_charge(self, Span body, int64_t index) noexcept nogil:
+        cdef Reader reader = reader_of(body)
+        cdef InputCharge* charge = add_charge(&self.basket)
+        cdef Span tax_class
+        tax_class.data = NULL
+        tax_class.size = 0
+        while next_field(&reader):
+            if reader.field == Charge_charge_id:
+                charge.id = read_span(&reader)
+            elif reader.field == Charge_amount_minor:
+                charge.amount = read_int(&reader)
+            elif reader.field == Charge_tax_class_id:
+                tax_class = read_span(&reader)
+            else:
+                skip_field(&reader)
+        if reader.bad or not -PRICE_MINOR_MAX <= charge.amount <= PRICE_MINOR_MAX:
+            return self.refused(
+                RESULT_CODE_AMOUNT_TOO_LARGE, "charges.amount_minor", index, charge.id, charge.amount, PRICE_MINOR_MAX
+            )
+        if tax_class.size > 0:
+            charge.tax_class = tax_class_row(&self.taxes, tax_class)
+            if charge.tax_class == NO_SYMBOL:
+                return self.refused(RESULT_CODE_TAX_CLASS_UNKNOWN, "charges.tax_class_id", index, tax_class, 0, 0)
+        return 0
+
+    cdef int read_basket(self, Span body) noexcept nogil:
+        cdef Reader reader = reader_of(body)
+        cdef Basket* basket = &self.basket
+        cdef InputCoupon* coupon
+        cdef Span text
+        cdef int code
+        basket_clear(basket)
+        while next_field(&reader):
+            if reader.field == SimulateRequest_lines:
+                if basket.input_line_count == LINES_MAX:
+                    return self.refused(
+                        RESULT_CODE_TOO_MANY, "lines", LINES_MAX, span_at(NULL, 0), LINES_MAX + 1, LINES_MAX
+                    )
+                code = self.read_line(read_span(&reader), basket.input_line_count)
+                if code != 0:
+                    return code
+            elif reader.field == SimulateRequest_charges:
+                code = self.read_charge(read_span(&reader), basket.charge_count)
+                if code != 0:
+                    return code
+                if basket.charge_count > 64:
+                    return self.refused(RESULT_CODE_TOO_MANY, "charges", 64, span_at(NULL, 0), 65, 64)
+            elif reader.field == SimulateRequest_coupons:
+                text = read_span(&reader)
+                if basket.coupon_count == 64:
+                    return self.refused(RESULT_CODE_TOO_MANY, "coupons", 64, span_at(NULL, 0), 65, 64)
+                if text.size > 200:
+                    return self.refused(
+                        RESULT_CODE_FIELD_INVALID, "coupons", basket.coupon_count, span_at(NULL, 0), text.size, 200
+                    )
+                coupon = add_coupon(basket)
+                coupon.code = text
+            elif reader.field == SimulateRequest_channel_id:
+                basket.channel = read_span(&reader)
+            elif reader.field == SimulateRequest_customer_id:
+                basket.has_customer = read_span(&reader).size > 0
+            elif reader.field == SimulateRequest_completed_orders:
+                basket.completed_orders = read_int(&reader)
+            elif reader.field == SimulateRequest_at_ns:
+                basket.at_ns = read_int(&reader)
+            elif reader.field == SimulateRequest_utc_offset_s:
+                basket.utc_offset_s = read_int(&reader)
+            elif reader.field == SimulateRequest_explain_all:
+                basket.explain_all = read_int(&reader) != 0
+            elif reader.field == SimulateRequest_redeem_minor:
+                basket.redeem = read_int(&reader)
+            else:
+                skip_field(&reader)
+        basket.groups = <int32_t>basket.text_count
+        reader = reader_of(body)
+        while next_field(&reader):
+            if reader.field == SimulateRequest_customer_groups:
+                add_text(basket, read_span(&reader))
+                basket.group_count += 1
+            else:
+                skip_field(&reader)
+        if reader.bad or not -TIME_NS_MAX <= basket.at_ns <= TIME_NS_MAX:
+            return self.refused(RESULT_CODE_FIELD_INVALID, "lines", 0, span_at(NULL, 0), 0, 0)
+        return 0
+
+    cdef void run(self, Span body) noexcept nogil:
+        cdef int64_t bad
+        if self.read_basket(body) != 0:
+            return
+        self.basket.usage = self.usage
+        bad = price_basket(&self.basket, self.snapshot, &self.taxes)
+        if bad >= 0:
+            self.refused(
+                RESULT_CODE_AMOUNT_TOO_LARGE, "lines.price_minor", bad, self.basket.input_lines[bad].item_id,
+                self.basket.input_lines[bad].price, TOTAL_MINOR_MAX,
+            )
+            return
+        self.write()
+
+    cdef int64_t deposit(self, int64_t line) noexcept nogil:
+        return <int64_t>(
+            <int128>self.basket.input_lines[line].deposit * self.basket.input_lines[line].qty_milli / 1000
+        )
+
+    cdef int64_t total(self) noexcept nogil:
+        cdef int64_t i, total = self.taxes.tax_added
+        for i in range(self.basket.input_line_count):
+            total += line_value(&self.basket, i) + self.deposit(i)
+        for i in range(self.basket.charge_count):
+            total += self.basket.charges[i].amount
+        return total
+
+    cdef void write(self) noexcept nogil:
+        cdef Writer* out = &self.out
+        cdef Basket* basket = &self.basket
+        cdef int64_t i, mark, inner, subtotal = 0, value = 0, charges = 0, deposits = 0, redeemed = 0
+        cdef int32_t at
+        cdef Segment* segment
+        write_int(out, SimulateResponse_code, RESULT_CODE_OK)
+        for i in range(basket.input_line_count):
+            mark = begin_message(out, SimulateResponse_lines)
+            write_int(out, SimulatedLinePrice_gross_minor, basket.input_lines[i].gross)
+            write_int(out, SimulatedLinePrice_total_minor, line_value(basket, i))
+            write_int(out, SimulatedLinePrice_tax_added_minor, self.taxes.added[i])
+            write_int(out, SimulatedLinePrice_tax_included_minor, self.taxes.included[i])
+            write_int(out, SimulatedLinePrice_deposit_minor, self.deposit(i))
+            at = <int32_t>i
+            while at != NO_SYMBOL:
+                segment = &basket.segments[at]
+                inner = begin_message(out, SimulatedLinePrice_units)
+                write_int(out, UnitPrice_count, segment.count)
+                write_int(out, UnitPrice_price_minor, segment.price)
+                write_int(out, UnitPrice_discount_minor, segment.listed - segment.price)
+                end_message(out, inner)
+                at = segment.next
+            end_message(out, mark)
+            subtotal += basket.input_lines[i].gross
+            value += line_value(basket, i)
+            deposits += self.deposit(i)
+        write_charges(out, SimulateResponse_charges, basket, &self.taxes)
+        for i in range(basket.charge_count):
+            charges += basket.charges[i].amount
+        write_taxes(out, SimulateResponse_taxes, &self.taxes)
+        write_explained(out, SimulateResponse_promotions, basket, self.snapshot)
+        write_coupons(out, SimulateResponse_coupons, basket, self.snapshot)
+        write_free(out, SimulateResponse_free_items, basket, self.snapshot)
+        for i in range(basket.log_count):
+            if basket.log[i].promotion == NO_SYMBOL:
+                redeemed += basket.log[i].amount * basket.log[i].count
+        write_int(out, SimulateResponse_subtotal_minor, subtotal)
+        write_int(out, SimulateResponse_discount_minor, subtotal - value)
+        write_int(out, SimulateResponse_charges_minor, charges)
+        write_int(out, SimulateResponse_tax_minor, self.taxes.tax_included + self.taxes.tax_added)
+        write_int(out, SimulateResponse_tax_added_minor, self.taxes.tax_added)
+        write_int(out, SimulateResponse_deposit_minor, deposits)
+        write_int(out, SimulateResponse_total_minor, value + charges + self.taxes.tax_added + deposits)
+        write_search(out, SimulateResponse_search, basket)
+        write_int(out, SimulateResponse_redeemed_minor, redeemed)

@@ -175,9 +175,9 @@ def _target(value: Any, path: str) -> None:
             "pick": PICK,
         }
     )(value, path)
-    if not value.get("all") and not value.get("skus") and not value.get("categories"):
-        if {"skus", "categories"} & set(value) or not set(value) - {"all"}:
-            raise CaseError(f"{path}: an empty target; give all, skus or categories")
+    named = value.get("all") or value.get("skus") or value.get("categories")
+    if not named and ({"skus", "categories"} & set(value) or not set(value) - {"all"}):
+        raise CaseError(f"{path}: an empty target; give all, skus or categories")
     if value.get("unit_price_min", 0) > value.get("unit_price_max", 10**18):
         raise CaseError(f"{path}: unit_price_min is above unit_price_max, so nothing can match")
 
@@ -463,7 +463,9 @@ CASE = record(
             "lines",
         ),
         "price_book": list_of(BOOK_ROW),
-        "allocate": record({"amount_minor": whole, "weights": list_of(number), "method": text}, "amount_minor", "weights"),
+        "allocate": record(
+            {"amount_minor": whole, "weights": list_of(number), "method": text}, "amount_minor", "weights"
+        ),
         "barcode": record({"code": text, "pattern": text, "symbology": text}, "code", "pattern"),
         "expect": EXPECT,
     },

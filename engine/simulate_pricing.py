@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from ringup.engine import simulate_extras as extras
 from ringup.engine.simulate_request import Case, Clock, Unfit, request_of
@@ -84,7 +84,7 @@ class Answer:
             return extras.settle(self.response.total_minor, self.case.get("tender", {}))[key]
         return None
 
-    PLAIN = {
+    PLAIN: ClassVar = {
         "total_minor": "total_minor",
         "subtotal_minor": "subtotal_minor",
         "discount_minor": "discount_minor",

@@ -22,7 +22,9 @@ BASES = {"order_subtotal": 1, "line_subtotal": 2, "eligible_qty": 3}
 CONDITION_TYPES = {
     name.removeprefix("CONDITION_TYPE_").lower(): number for name, number in pb.ConditionType.items() if number
 }
-BENEFIT_TYPES = {name.removeprefix("BENEFIT_TYPE_").lower(): number for name, number in pb.BenefitType.items() if number}
+BENEFIT_TYPES = {
+    name.removeprefix("BENEFIT_TYPE_").lower(): number for name, number in pb.BenefitType.items() if number
+}
 
 
 class Unfit(ValueError):

@@ -41,17 +41,20 @@ from ringup.native.promotion cimport (
     BUNDLE_FIXED_PRICE,
     BUNDLE_PERCENT_OFF,
     BUY_GET,
-    CHARGE_FIXED_PRICE,
     CHARGE_PERCENT_OFF,
     CHEAPEST_PERCENT_OFF,
+    FIRST_THEN_AMOUNT,
     FREE_ITEM,
     GROUP_BEST,
     GROUP_FIRST,
     ITEM_AMOUNT_OFF,
     ITEM_FIXED_PRICE,
+    ITEM_MARKUP_PERCENT,
     ITEM_PERCENT_OFF,
     MULTIBUY_CHEAPEST_FREE,
     NO_SYMBOL,
+    ORDER_FIXED_TOTAL,
+    ORDER_PERCENT_OFF,
     OUT_APPLIED,
     OUT_BEATEN,
     OUT_BUDGET,
@@ -63,6 +66,7 @@ from ringup.native.promotion cimport (
     QUANTITY_BREAK,
     QUANTITY_GROUP,
     SELECT_BEST_ALLOCATION,
+    TIERED_AMOUNT,
     UNLIMITED,
     Benefit,
     Promotion,
@@ -76,6 +80,7 @@ cdef enum:
     PARTS_MAX = 8
     NODES_DEFAULT = 100000
     BLOCKS_MAX = 16
+    LINES_MAX = 12  # more lines than this are not told apart by limits per line
 
 cdef struct Offer:
     int32_t verdict
@@ -95,6 +100,7 @@ cdef struct UnitClass:
     int64_t floor
     bint lump
     int64_t qty_milli  # of a lump
+    int64_t base_units_ppm
     int64_t count
     int64_t alone  # the best single offer that nothing limits
     int32_t alone_offer
@@ -147,6 +153,8 @@ cdef int64_t _single_gain(Basket* basket, Snapshot snapshot, Benefit* benefit, U
         each = percent_of(unit.price, benefit.rate_ppb, &snapshot.rules)
     else:
         each = tier_price if benefit.type == QUANTITY_BREAK else benefit.amount
+        if benefit.type == QUANTITY_BREAK:
+            each = multiply_divide(each, unit.base_units_ppm, 1000000, HALF_UP)
         if unit.lump:
             each = multiply_divide(each, unit.qty_milli, 1000, HALF_UP)
         if benefit.type == ITEM_FIXED_PRICE or benefit.type == QUANTITY_BREAK:
@@ -157,7 +165,7 @@ cdef int64_t _single_gain(Basket* basket, Snapshot snapshot, Benefit* benefit, U
 cdef int64_t _tier_price(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept nogil:
     # The unit price of the tier that all units of the target reach; -1 when they reach none.
     cdef int64_t i, milli = 0, best = -1, price = -1
-    choose(basket, snapshot, benefit.target, PICK_LISTED, True, True)
+    choose(basket, snapshot, benefit.target, PICK_LISTED, False, False)
     for i in range(basket.pick_count):
         if basket.segments[basket.picks[i].segment].lump:
             milli += basket.lines[basket.picks[i].line].base_qty_milli
@@ -177,7 +185,7 @@ cdef bint _narrowed(Snapshot snapshot, int32_t target) noexcept nogil:
     return snapshot.targets[target].max_units > 0 or snapshot.targets[target].max_units_per_line > 0
 
 
-cdef bint _is_offer(Snapshot snapshot, Promotion* promotion, Benefit* benefit) noexcept nogil:
+cdef bint _is_offer(Snapshot snapshot, Promotion* promotion, Benefit* benefit, int64_t lines) noexcept nogil:
     """Whether the search can lay the benefit unit by unit; others are given to whole sets."""
     cdef int64_t i
     cdef int kind = benefit.type
@@ -186,7 +194,9 @@ cdef bint _is_offer(Snapshot snapshot, Promotion* promotion, Benefit* benefit) n
     ):
         if benefit.has_cap or promotion.budget != UNLIMITED:
             return False
-        return snapshot.targets[benefit.target].max_units_per_line == 0
+        if snapshot.targets[benefit.target].max_units_per_line == 0:
+            return True
+        return lines <= LINES_MAX and kind != CHEAPEST_PERCENT_OFF and snapshot.targets[benefit.target].max_units == 0
     if kind == QUANTITY_BREAK:
         return promotion.budget == UNLIMITED and not _narrowed(snapshot, benefit.target)
     if kind == BUY_GET:
@@ -201,17 +211,24 @@ cdef bint _is_offer(Snapshot snapshot, Promotion* promotion, Benefit* benefit) n
     return False
 
 
-cdef bint _is_block(Snapshot snapshot, Promotion* promotion, Benefit* benefit) noexcept nogil:
-    return not _is_offer(snapshot, promotion, benefit) and not _is_free(benefit)
+cdef bint _is_block(Snapshot snapshot, Promotion* promotion, Benefit* benefit, int64_t lines) noexcept nogil:
+    """Whether the benefit wants units of its own, and yet only as a whole: a cap or a budget ties them together."""
+    return not _is_offer(snapshot, promotion, benefit, lines) and not _follows(benefit)
 
 
-cdef bint _is_free(Benefit* benefit) noexcept nogil:
-    # Needs no unit for itself.
-    return benefit.type == FREE_ITEM or CHARGE_PERCENT_OFF <= benefit.type <= CHARGE_FIXED_PRICE
+cdef bint _follows(Benefit* benefit) noexcept nogil:
+    # Benefits on the order, on charges and free items want no unit for themselves: they follow the mix.
+    cdef int kind = benefit.type
+    return (
+        ORDER_PERCENT_OFF <= kind <= ORDER_FIXED_TOTAL
+        or kind == ITEM_MARKUP_PERCENT
+        or TIERED_AMOUNT <= kind <= FIRST_THEN_AMOUNT
+        or CHARGE_PERCENT_OFF <= kind <= FREE_ITEM
+    )
 
 
 cdef uint64_t _mark_role(
-    Search* search, Snapshot snapshot, int32_t target, bint for_benefit, int64_t price_below, bint exactly
+    Search* search, Snapshot snapshot, int32_t target, bint for_benefit, int64_t price_below, bint exactly, int32_t line
 ) noexcept nogil:
     """Give the units of a target a new role; with `price_below` >= 0 only those below (or exactly at) that price."""
     cdef Basket* basket = search.basket
@@ -221,11 +238,15 @@ cdef uint64_t _mark_role(
         return 0
     role = <uint64_t>1 << search.roles_used
     search.roles_used += 1
+    basket.whole_targets = True
     choose(basket, snapshot, target, PICK_LISTED, True, for_benefit)
+    basket.whole_targets = False
     for i in range(basket.pick_count):
         if price_below >= 0 and (
             basket.picks[i].price != price_below if exactly else basket.picks[i].price >= price_below
         ):
+            continue
+        if line != NO_SYMBOL and basket.picks[i].line != line:
             continue
         search.roles[basket.picks[i].segment] |= role
     return role
@@ -255,7 +276,8 @@ cdef bint _add_offer(Search* search, Snapshot snapshot, int32_t number, int32_t 
     cdef Offer* offer
     cdef int64_t i, left, price
     if benefit.type == CHEAPEST_PERCENT_OFF:
-        choose(basket, snapshot, benefit.target, PICK_CHEAPEST, True, True)
+        # Which units are the cheapest is settled before any of them is taken.
+        choose(basket, snapshot, benefit.target, PICK_CHEAPEST, False, True)
         left = benefit.qty
         price = -1
         for i in range(basket.pick_count):
@@ -272,13 +294,25 @@ cdef bint _add_offer(Search* search, Snapshot snapshot, int32_t number, int32_t 
         offer = _new_offer(search, number, row)
         if offer == NULL:
             return False
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, False)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, False, NO_SYMBOL)
         offer = _new_offer(search, number, row)
         if offer == NULL:
             return False
         offer.limit = left
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, True)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, True, NO_SYMBOL)
         return offer.roles[0] != 0
+    if not (BUNDLE_FIXED_PRICE <= benefit.type <= BUY_GET) and (
+        snapshot.targets[benefit.target].max_units_per_line > 0
+    ):
+        for i in range(basket.input_line_count):  # a limit of its own for each line
+            offer = _new_offer(search, number, row)
+            if offer == NULL:
+                return False
+            offer.limit = snapshot.targets[benefit.target].max_units_per_line
+            offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, -1, False, <int32_t>i)
+            if offer.roles[0] == 0:
+                return False
+        return True
     offer = _new_offer(search, number, row)
     if offer == NULL:
         return False
@@ -287,18 +321,18 @@ cdef bint _add_offer(Search* search, Snapshot snapshot, int32_t number, int32_t 
         offer.parts = 2
         offer.qty[0] = benefit.buy.qty
         offer.qty[1] = benefit.get.qty
-        offer.roles[0] = _mark_role(search, snapshot, benefit.buy.target, False, -1, False)
-        offer.roles[1] = _mark_role(search, snapshot, benefit.get.target, True, -1, False)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.buy.target, False, -1, False, NO_SYMBOL)
+        offer.roles[1] = _mark_role(search, snapshot, benefit.get.target, True, -1, False, NO_SYMBOL)
     elif benefit.type == BUNDLE_FIXED_PRICE and benefit.component_count > 0:
         offer.is_set = True
         offer.parts = benefit.component_count
         for i in range(benefit.component_count):
             offer.qty[i] = snapshot.components[benefit.components + i].qty
             offer.roles[i] = _mark_role(
-                search, snapshot, snapshot.components[benefit.components + i].target, True, -1, False
+                search, snapshot, snapshot.components[benefit.components + i].target, True, -1, False, NO_SYMBOL
             )
     else:
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, -1, False)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, -1, False, NO_SYMBOL)
         if BUNDLE_FIXED_PRICE <= benefit.type <= MULTIBUY_CHEAPEST_FREE or benefit.type == QUANTITY_GROUP:
             offer.is_set = True
             offer.qty[0] = benefit.qty
@@ -333,6 +367,7 @@ cdef void _make_classes(Search* search) noexcept nogil:
                 and unit.price == segment.price
                 and unit.original == segment.original
                 and unit.floor == segment.floor
+                and unit.base_units_ppm == basket.input_lines[segment.line].base_units_ppm
                 and not unit.lump
                 and not segment.lump
             ):
@@ -351,6 +386,7 @@ cdef void _make_classes(Search* search) noexcept nogil:
             unit.floor = segment.floor
             unit.lump = segment.lump
             unit.qty_milli = basket.lines[segment.line].qty_milli
+            unit.base_units_ppm = basket.input_lines[segment.line].base_units_ppm
             unit.count = segment.count
             unit.alone_offer = NO_SYMBOL
             search.class_of[i] = <int32_t>search.class_count
@@ -849,7 +885,7 @@ cdef void _search_units(Search* search, Snapshot snapshot, int64_t first, int64_
             continue
         promotion = &snapshot.promotions[basket.verdicts[i].promotion]
         for j in range(promotion.benefit_count):
-            if _is_offer(snapshot, promotion, &snapshot.benefits[promotion.benefits + j]):
+            if _is_offer(snapshot, promotion, &snapshot.benefits[promotion.benefits + j], basket.input_line_count):
                 if not _add_offer(search, snapshot, <int32_t>i, <int32_t>(promotion.benefits + j)):
                     search.exhausted = True
     # Cutting adds segments while the mix is laid; there can be no more of them than twice the units touched.
@@ -930,59 +966,84 @@ cdef void _mark_used(Basket* basket, int64_t mark) noexcept nogil:
             at = basket.segments[at].next
 
 
-cdef void _give_sets(
-    Basket* basket, Snapshot snapshot, int64_t first, int64_t end, const char* playing, int64_t only, int64_t skip,
-    bint free_ones
+cdef void _give_blocks(
+    Basket* basket, Snapshot snapshot, int64_t first, int64_t end, const char* playing, int64_t only, int64_t skip
 ) noexcept nogil:
-    """Give the benefits on whole sets (or those that need no units) on units that are free, by priority.
-
-    `only` is the one block to give, -1 for all but number `skip`.
-    """
-    cdef int64_t i, j, mark, left, block = 0
+    """Give benefits that take units as a whole on the units that are free: number `only`, or all but `skip`."""
+    cdef int64_t i, j, block = 0
     cdef Promotion* promotion
-    cdef Benefit* benefit
+    basket.best_units = True
     for i in range(first, end):
-        if not playing[i - first]:
-            continue
         promotion = &snapshot.promotions[basket.verdicts[i].promotion]
-        for j in range(promotion.benefit_count):
-            benefit = &snapshot.benefits[promotion.benefits + j]
-            if (_is_free(benefit) if not free_ones else _is_block(snapshot, promotion, benefit)) or _is_offer(
-                snapshot, promotion, benefit
-            ):
+        for j in range(promotion.benefit_count if playing[i - first] else 0):
+            if not _is_block(snapshot, promotion, &snapshot.benefits[promotion.benefits + j], basket.input_line_count):
                 continue
             block += 1
-            if not free_ones and ((only >= 0 and block - 1 != only) or block - 1 == skip):
-                continue
-            mark = basket.log_count
-            basket.log_floor = mark
-            basket.promotion = basket.verdicts[i].promotion
-            basket.vendor = promotion.vendor
-            basket.verdicts[i].applications += apply_benefit(basket, snapshot, benefit, promotion.max_applications)
-            if promotion.budget != UNLIMITED:
-                left = promotion.budget - (basket.usage[basket.promotion].spent if basket.usage != NULL else 0)
-                if given_since(basket, mark) > left:
-                    shrink(basket, mark, 0 if promotion.budget_skips else left)
-            _mark_used(basket, mark)
+            if (only < 0 or block - 1 == only) and block - 1 != skip:
+                _give_benefit(basket, snapshot, promotion, &snapshot.benefits[promotion.benefits + j], i)
+    basket.best_units = False
+
+
+cdef void _give_benefit(
+    Basket* basket, Snapshot snapshot, Promotion* promotion, Benefit* benefit, int64_t number
+) noexcept nogil:
+    cdef int64_t mark = basket.log_count, left, i
+    basket.log_floor = mark
+    basket.promotion = basket.verdicts[number].promotion
+    basket.vendor = promotion.vendor
+    basket.verdicts[number].applications += apply_benefit(basket, snapshot, benefit, promotion.max_applications)
+    if promotion.budget != UNLIMITED:
+        left = promotion.budget - (basket.usage[basket.promotion].spent if basket.usage != NULL else 0)
+        for i in range(mark):
+            if basket.log[i].promotion == basket.promotion:
+                left -= basket.log[i].amount * basket.log[i].count
+        if given_since(basket, mark) > left:
+            shrink(basket, mark, 0 if promotion.budget_skips else max(left, 0))
     basket.vendor = False
+    if basket.best_units:
+        _mark_used(basket, mark)
+
+
+cdef void _give_rest(
+    Basket* basket, Snapshot snapshot, int64_t first, int64_t end, const char* playing
+) noexcept nogil:
+    """What follows the mix, by priority, on running prices; conditions are looked at when the turn comes."""
+    cdef int64_t i, j
+    cdef Promotion* promotion
+    cdef bint held
+    for i in range(first, end):
+        promotion = &snapshot.promotions[basket.verdicts[i].promotion]
+        held = True
+        for j in range(promotion.benefit_count if playing[i - first] else 0):
+            if not _follows(&snapshot.benefits[promotion.benefits + j]):
+                continue
+            if j == 0 or held:
+                held = conditions_hold(basket, snapshot, promotion, &basket.verdicts[i])
+            if held:
+                _give_benefit(basket, snapshot, promotion, &snapshot.benefits[promotion.benefits + j], i)
 
 
 cdef int64_t _play(
     Search* search, Snapshot snapshot, int64_t first, int64_t end, const char* playing, int64_t ahead
 ) noexcept nogil:
-    """One way to combine: block number `ahead` first (-1 for none), then the search, then the other blocks."""
+    """One way to combine: block number `ahead` first (-1 for none), the search, the other blocks, the rest.
+
+    With `ahead` below -1 only the rest is given: a threshold may be worth more than any mix below it.
+    """
     cdef Basket* basket = search.basket
     cdef int64_t mark = basket.log_count, i
     for i in range(first, end):
         basket.verdicts[i].applications = 0
-    basket.best_units = True
+        if playing[i - first]:
+            basket.verdicts[i].outcome = OUT_NONE
+            basket.verdicts[i].condition = 0
     basket.bound = 0
     if ahead >= 0:
-        _give_sets(basket, snapshot, first, end, playing, ahead, -1, False)
-    _search_units(search, snapshot, first, end, playing)
-    _give_sets(basket, snapshot, first, end, playing, -1, ahead, False)
-    basket.best_units = False
-    _give_sets(basket, snapshot, first, end, playing, -1, -1, True)
+        _give_blocks(basket, snapshot, first, end, playing, ahead, -1)
+    if ahead >= -1:
+        _search_units(search, snapshot, first, end, playing)
+        _give_blocks(basket, snapshot, first, end, playing, -1, ahead)
+    _give_rest(basket, snapshot, first, end, playing)
     return given_since(basket, mark)
 
 
@@ -997,6 +1058,7 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     cdef Verdict* verdict
     cdef char* open_ = <char*>calloc(2 * (end - first) + 2, 1)
     cdef char* playing
+    cdef bint wants_units, follows = False
     cdef Search search
     memset(&search, 0, sizeof(Search))
     if open_ == NULL:
@@ -1014,11 +1076,17 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
         promotion = &snapshot.promotions[verdict.promotion]
         if verdict.outcome != OUT_NONE or promotion.exclusive:
             continue
-        if not conditions_hold(basket, snapshot, promotion, verdict):
+        wants_units = False
+        for j in range(promotion.benefit_count):
+            if _follows(&snapshot.benefits[promotion.benefits + j]):
+                follows = True
+            else:
+                wants_units = True
+        if wants_units and not conditions_hold(basket, snapshot, promotion, verdict):
             continue
         open_[i - first] = 1
         for j in range(promotion.benefit_count):
-            blocks += _is_block(snapshot, promotion, &snapshot.benefits[promotion.benefits + j])
+            blocks += _is_block(snapshot, promotion, &snapshot.benefits[promotion.benefits + j], basket.input_line_count)
         if promotion.group_mode != 0:
             for j in range(group_count):
                 if groups[j] == promotion.group:
@@ -1039,7 +1107,9 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     save_state(basket, 2)
     for choice in range(choices):
         _set_playing(basket, snapshot, first, end, open_, playing, groups, group_sizes, group_count, choice)
-        for ahead in range(-1, blocks if blocks > 0 else 0):
+        for ahead in range(-1, blocks + (1 if follows else 0)):
+            if ahead == blocks:
+                ahead = -2
             total = _play(&search, snapshot, first, end, playing, ahead)
             if total > best or (best < 0 and basket.free_count > free_mark):
                 best = total
@@ -1053,7 +1123,7 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     basket.searched = True
     basket.nodes = search.visited
     basket.found = given_since(basket, mark)
-    basket.proven = not search.exhausted
+    basket.proven = not search.exhausted and blocks == 0
     basket.bound = basket.found if basket.proven else max(basket.bound, basket.found)
     for i in range(first, end):
         if not open_[i - first]:
@@ -1066,6 +1136,8 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
                 verdict.discount += worth
                 if basket.log[j].line < 0:
                     verdict.charge_discount += worth
+        if verdict.outcome != OUT_NONE:
+            continue  # a condition failed when its turn came
         worth = verdict.discount != 0
         for j in range(free_mark, basket.free_count):
             worth = worth or basket.free_units[j].promotion == verdict.promotion

@@ -71,6 +71,10 @@ from ringup.native.promotion cimport (
 )
 
 
+cdef enum:
+    BATCH_MIN = 64  # from so many equal sets on they are given at once; fewer interleave as they are filled
+
+
 cdef int64_t percent_of(int64_t value, int64_t rate_ppb, Rules* rules) noexcept nogil:
     """The discount of a rate on a value: rounded itself, or as what the rounded new price leaves."""
     if rules.round_new_price:
@@ -207,7 +211,15 @@ cdef int64_t give_bundle(
     Basket* basket, Snapshot snapshot, Benefit* benefit, Pick* pieces, int64_t count
 ) noexcept nogil:
     """Discount one set of whole segments; they count as used.  Returns 0 and changes nothing when it saves nothing."""
-    cdef int64_t i, value = 0, room = 0, worth
+    cdef int64_t i, value = 0, room = 0, worth, mark = basket.log_count
+    cdef int place = _place(snapshot, PLACE_SET)
+    if benefit.type == BUNDLE_PERCENT_OFF and place != PLACE_SET:
+        sort_listed(basket, pieces, count)
+        _percent_off(basket, snapshot, pieces, count, benefit.rate_ppb, place, False, False, 0, 0)
+        worth = _given(basket, mark)
+        for i in range(count if worth > 0 else 0):
+            basket.segments[pieces[i].segment].used = 1
+        return worth
     for i in range(count):
         value += basket.segments[pieces[i].segment].price * pieces[i].count
         room += room_of(basket, &pieces[i])
@@ -230,10 +242,14 @@ cdef int64_t _bundles(Basket* basket, Snapshot snapshot, Benefit* benefit, int64
         if basket.picks[i].count == 0:
             i += 1
             continue
-        if basket.picks[i].count >= qty:
+        if basket.picks[i].count >= qty and (
+            benefit.type != BUNDLE_PERCENT_OFF or _place(snapshot, PLACE_SET) == PLACE_SET
+        ):
             sets = basket.picks[i].count // qty
             if limit != UNLIMITED:
                 sets = min(sets, limit - done)
+            if sets < BATCH_MIN:
+                sets = 1
             value = basket.segments[basket.picks[i].segment].price * qty
             room = _room_each(basket, basket.picks[i].segment) * qty
             worth = bundle_worth(basket, snapshot, benefit, value, room)
@@ -370,6 +386,7 @@ cdef int64_t _components(Basket* basket, Snapshot snapshot, Benefit* benefit, in
         for i in range(count):
             pick = &basket.picks2[i]
             sets = min(sets, basket.segments[pick.segment].count // pick.count)
+            sets = sets if sets >= BATCH_MIN else 1
             value += pick.price * pick.count
             room += room_of(basket, pick)
             for j in range(i):
@@ -453,14 +470,30 @@ cdef int64_t _take_side(
     return total
 
 
+cdef void _use(
+    Basket* basket, Pick* picks, int64_t count, Pick* others, int64_t other_count, int64_t sets
+) noexcept nogil:
+    # Cut the chosen units out; where the other side wants the same segment, it goes on behind them.
+    cdef int64_t i, j
+    cdef int32_t rest
+    for i in range(count):
+        if picks[i].count == 0:
+            continue
+        rest = cut(basket, picks[i].segment, picks[i].count * sets)
+        basket.segments[picks[i].segment].used = 1
+        for j in range(other_count):
+            if others[j].segment == picks[i].segment:
+                others[j].segment = rest
+
+
 cdef int64_t _buy_get(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
     """Sets of buy and get units.
 
     The get units are chosen first by their pick, then the first listed buy units; with `consume` the
     buy units first, by that.  A unit is passed over where taking it would leave the set incomplete.
     """
-    cdef int64_t done = 0, i, j, count, sets, need, each, both, only_buy, only_get
-    cdef int32_t segment, rest
+    cdef int64_t done = 0, i, count, sets, both, only_buy, only_get
+    cdef int place = _place(snapshot, PLACE_UNIT)
     cdef Target* buy_target = &snapshot.targets[benefit.buy.target]
     cdef Target* get_target = &snapshot.targets[benefit.get.target]
     cdef bint narrowed = (
@@ -513,25 +546,23 @@ cdef int64_t _buy_get(Basket* basket, Snapshot snapshot, Benefit* benefit, int64
         for i in range(basket.segment_count):
             if basket.segments[i].taken > 0:
                 sets = min(sets, basket.segments[i].count // basket.segments[i].taken)
-        if narrowed:
+        if narrowed or sets < BATCH_MIN or place != PLACE_UNIT:
             sets = 1
-        # Buy units stand before get units of the same segment: what is bought first is paid for.
-        for j in range(basket.pick2_count):
-            need = basket.picks2[j].count * sets
-            if need > 0:
-                segment = basket.picks2[j].segment
-                rest = cut(basket, segment, need)
-                basket.segments[segment].used = 1
-                for i in range(basket.pick_count):
-                    if basket.picks[i].segment == segment:
-                        basket.picks[i].segment = rest
+        # Of one segment the units chosen first stand first.
+        if benefit.buy_first:
+            _use(basket, basket.picks2, basket.pick2_count, basket.picks, basket.pick_count, sets)
+            _use(basket, basket.picks, basket.pick_count, basket.picks2, 0, sets)
+        else:
+            _use(basket, basket.picks, basket.pick_count, basket.picks2, basket.pick2_count, sets)
+            _use(basket, basket.picks2, basket.pick2_count, basket.picks, 0, sets)
+        count = 0
         for i in range(basket.pick_count):
             if basket.picks[i].count > 0:
-                segment = basket.picks[i].segment
-                cut(basket, segment, basket.picks[i].count * sets)
-                basket.segments[segment].used = 1
-                each = percent_of(basket.segments[segment].price, benefit.get.rate_ppb, &snapshot.rules)
-                discount(basket, segment, min(each, _room_each(basket, segment)))
+                basket.picks[count] = basket.picks[i]
+                basket.picks[count].count *= sets
+                count += 1
+        sort_listed(basket, basket.picks, count)
+        _percent_off(basket, snapshot, basket.picks, count, benefit.get.rate_ppb, place, False, False, 0, 0)
         done += sets
     return done
 
@@ -551,10 +582,11 @@ cdef Tier _tier(Snapshot snapshot, Benefit* benefit, int64_t reached) noexcept n
     return best
 
 
-cdef int64_t _base_units(Basket* basket, int64_t total) noexcept nogil:
-    # Whole units picked; of measured lines the quantity in base units, rounded down.
+cdef int64_t _base_units(Basket* basket, Snapshot snapshot, int32_t target) noexcept nogil:
+    # Whole base units of the target, goods that may not be discounted counted too.
     cdef int64_t i, milli = 0
     cdef Segment* segment
+    choose(basket, snapshot, target, PICK_LISTED, False, False)
     for i in range(basket.pick_count):
         segment = &basket.segments[basket.picks[i].segment]
         if segment.lump:
@@ -568,10 +600,10 @@ cdef int64_t _base_units(Basket* basket, int64_t total) noexcept nogil:
 
 
 cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept nogil:
-    cdef int64_t total = choose(basket, snapshot, benefit.target, PICK_LISTED, False, True)
     cdef int64_t i = 0, end, value
     cdef Tier tier
     if benefit.basis == BASIS_LINE:
+        choose(basket, snapshot, benefit.target, PICK_LISTED, False, True)
         while i < basket.pick_count:
             value = 0
             end = i
@@ -590,8 +622,9 @@ cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept 
         return
     tier = _tier(
         snapshot, benefit,
-        _base_units(basket, total) if benefit.basis == BASIS_QTY else basket_value(basket, False)
+        _base_units(basket, snapshot, benefit.target) if benefit.basis == BASIS_QTY else basket_value(basket, False)
     )
+    choose(basket, snapshot, benefit.target, PICK_LISTED, False, True)
     if benefit.type == TIERED_AMOUNT:
         spread(basket, basket.picks, basket.pick_count, tier.amount, False, NULL, 0)
         return
@@ -603,7 +636,7 @@ cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept 
 
 
 cdef int64_t _order_amount(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept nogil:
-    cdef int64_t amount = benefit.amount, value = basket_value(basket, False), i, j
+    cdef int64_t amount = benefit.amount, value = basket_value(basket, False), set_value, charged = 0, i, j
     cdef int32_t[64] charges
     cdef int64_t charge_count = 0
     choose(basket, snapshot, benefit.target, PICK_LISTED, basket.best_units, True)
@@ -617,12 +650,18 @@ cdef int64_t _order_amount(Basket* basket, Snapshot snapshot, Benefit* benefit) 
                 charges[charge_count] = <int32_t>j
                 charge_count += 1
                 value += basket.charges[j].amount
+                charged += basket.charges[j].amount
+    # Returns and reductions in the set leave less of it to discount.
+    set_value = _negative_value(basket, snapshot, benefit.target)
+    for i in range(basket.pick_count):
+        set_value += basket.picks[i].price * basket.picks[i].count
     if benefit.type == ORDER_FIXED_TOTAL:
-        amount = value - benefit.amount
+        amount = set_value - benefit.amount
     elif benefit.tax_view == VIEW_INCLUDED:
         amount = net_for_saving(basket, snapshot, amount, charges, charge_count)
     return spread(
-        basket, basket.picks, basket.pick_count, min(amount, max(value, 0)), charge_count > 0, charges, charge_count
+        basket, basket.picks, basket.pick_count, min(amount, max(min(value, set_value + charged), 0)),
+        charge_count > 0, charges, charge_count,
     )
 
 
@@ -767,17 +806,22 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
         for i in range(basket.pick_count):
             _off_each(basket, &basket.picks[i], _by_quantity(basket, basket.picks[i].segment, benefit.amount))
     elif kind == ITEM_FIXED_PRICE or kind == QUANTITY_BREAK:
-        total = choose(basket, snapshot, benefit.target, PICK_LISTED, unused, True)
         each = benefit.amount
         if kind == QUANTITY_BREAK:
-            tier = _tier(snapshot, benefit, _base_units(basket, total))
+            tier = _tier(snapshot, benefit, _base_units(basket, snapshot, benefit.target))
             if tier.min < 0:
                 return 0
             each = tier.amount
+        choose(basket, snapshot, benefit.target, PICK_LISTED, unused, True)
         for i in range(basket.pick_count):
+            left = each
+            if kind == QUANTITY_BREAK:  # a tier's price is of a base unit
+                left = multiply_divide(
+                    each, basket.input_lines[basket.picks[i].line].base_units_ppm, 1000000, HALF_UP
+                )
             _off_each(
                 basket, &basket.picks[i],
-                basket.segments[basket.picks[i].segment].price - _by_quantity(basket, basket.picks[i].segment, each)
+                basket.segments[basket.picks[i].segment].price - _by_quantity(basket, basket.picks[i].segment, left)
             )
     elif kind == ITEM_MARKUP_PERCENT:
         choose(basket, snapshot, benefit.target, PICK_LISTED, unused, True)
@@ -795,14 +839,10 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
             if i == 0:
                 left = basket.picks[i].segment
                 each = take(basket, &basket.picks[i], 1)
-                discount(basket, <int32_t>each, min(
-                    _by_quantity(basket, <int32_t>each, benefit.amount), _room_each(basket, <int32_t>each)
-                ))
+                discount(basket, <int32_t>each, min(benefit.amount, _room_each(basket, <int32_t>each)))
                 count -= 1
             if count > 0:
-                _off_each(
-                    basket, &basket.picks[i], _by_quantity(basket, basket.picks[i].segment, benefit.additional)
-                )
+                _off_each(basket, &basket.picks[i], benefit.additional)
     elif kind == QUANTITY_GROUP:
         total = choose(basket, snapshot, benefit.target, benefit.pick, unused, True)
         left = total // benefit.qty
@@ -810,14 +850,20 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
             left = min(left, limit)
         total = left
         left *= benefit.qty
+        count = 0
         for i in range(basket.pick_count):
             if left == 0:
                 break
             basket.picks[i].count = min(basket.picks[i].count, left)
             left -= basket.picks[i].count
-            each = _by_quantity(basket, basket.picks[i].segment, benefit.amount)
-            if benefit.rate_ppb > 0:
-                each = percent_of(basket.segments[basket.picks[i].segment].price, benefit.rate_ppb, &snapshot.rules)
-            _off_each(basket, &basket.picks[i], each)
+            count += 1
+        if benefit.rate_ppb > 0:
+            sort_listed(basket, basket.picks, count)
+            _percent_off(
+                basket, snapshot, basket.picks, count, benefit.rate_ppb, _place(snapshot, PLACE_UNIT), False, False, 0, 0
+            )
+            return total
+        for i in range(count):
+            _off_each(basket, &basket.picks[i], _by_quantity(basket, basket.picks[i].segment, benefit.amount))
         return total
     return 1 if basket.log_count > mark else 0

@@ -169,7 +169,6 @@ cdef void find_candidates(Basket* basket, Snapshot snapshot) noexcept nogil:
     if basket.explain_all:
         for i in range(snapshot.promotion_count):
             _add_candidate(basket, snapshot, <int32_t>i)
-        return
     for i in range(snapshot.always_count):
         _add_candidate(basket, snapshot, snapshot.always[i])
     _add_anchored(basket, snapshot, basket.channel_symbol)

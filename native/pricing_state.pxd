@@ -186,6 +186,7 @@ cdef struct Basket:
     bint vendor
     bint in_catalog
     bint best_units  # units are chosen for the greatest discount, each in one application
+    bint whole_targets  # max_units is looked after elsewhere
     int64_t turns
     # of the last search
     bint searched

@@ -299,33 +299,78 @@ cdef int64_t _divide_within(
 
 
 cdef int64_t _spread_line(Basket* basket, Pick* picks, int64_t count, int64_t amount, int64_t at) noexcept nogil:
-    # On picks of one line; `at` is where this may write in basket.numbers (5 * count).
-    cdef int64_t i, each, extra, placed
-    cdef int64_t* weights = basket.numbers + at
+    """Lay an amount on picks of one line, unit by unit: largest remainder, ties to the first unit.
+
+    All units of a pick have the same share and remainder, so the work is per pick.  A unit at its
+    floor passes the rest on.  `at` is where this may write in basket.numbers (5 * count).
+    """
+    cdef int64_t i, best, left, placed = 0, room
+    cdef int64_t* shares = basket.numbers + at  # of each unit
+    cdef int64_t* extras = shares + count  # this many units get one more
+    cdef int64_t* rests = extras + count
+    cdef int64_t* full = rests + count
+    cdef int128 total
     cdef int32_t rest
-    if count == 1:
-        weights[0] = room_of(basket, picks)
-        placed = weights[2] = min(amount, weights[0])
-    else:
-        for i in range(count):
-            weights[i] = picks[i].price * picks[i].count
-            weights[count + i] = room_of(basket, &picks[i]) if weights[i] > 0 else 0
-        placed = _divide_within(amount, weights, weights + count, weights + 2 * count, weights + 3 * count, count)
+    cdef bint again = True
     for i in range(count):
-        amount = weights[2 * count + i]
-        if amount == 0:
+        full[i] = picks[i].price <= 0 or room_of(basket, &picks[i]) == 0
+        shares[i] = extras[i] = 0
+    while again:
+        again = False
+        total = 0
+        for i in range(count):
+            if not full[i]:
+                total += <int128>picks[i].price * picks[i].count
+        if total == 0:
+            break
+        left = amount
+        for i in range(count):
+            if not full[i]:
+                shares[i] = <int64_t>(<int128>amount * picks[i].price / total)
+                # Only the order of the remainders counts; narrowed to 62 bits where they are wider.
+                rests[i] = _narrow(<int128>amount * picks[i].price - <int128>shares[i] * total, total)
+                extras[i] = 0
+                left -= shares[i] * picks[i].count
+        while left > 0:
+            best = -1
+            for i in range(count):
+                if not full[i] and rests[i] >= 0 and (best < 0 or rests[i] > rests[best]):
+                    best = i
+            if best < 0:
+                break
+            extras[best] = min(left, picks[best].count)
+            left -= extras[best]
+            rests[best] = -1
+        for i in range(count):
+            if full[i]:
+                continue
+            room = room_of(basket, &picks[i]) // picks[i].count
+            if shares[i] + (extras[i] > 0) > room:
+                full[i] = True
+                shares[i] = room
+                extras[i] = 0
+                amount -= room * picks[i].count
+                again = True
+    for i in range(count):
+        if shares[i] == 0 and extras[i] == 0:
             continue
-        each = amount // picks[i].count
-        extra = amount % picks[i].count
+        placed += shares[i] * picks[i].count + extras[i]
         cut(basket, picks[i].segment, picks[i].count)
-        if extra > 0:  # the first units get the extra
-            rest = cut(basket, picks[i].segment, extra)
-            discount(basket, picks[i].segment, each + 1)
-            if rest != NO_SYMBOL and each > 0:
-                discount(basket, rest, each)
+        if extras[i] > 0:  # the first units get the extra
+            rest = cut(basket, picks[i].segment, extras[i])
+            discount(basket, picks[i].segment, shares[i] + 1)
+            if rest != NO_SYMBOL and shares[i] > 0:
+                discount(basket, rest, shares[i])
         else:
-            discount(basket, picks[i].segment, each)
+            discount(basket, picks[i].segment, shares[i])
     return placed
+
+
+cdef int64_t _narrow(int128 rest, int128 total) noexcept nogil:
+    while total >> 62 > 0:
+        rest >>= 1
+        total >>= 1
+    return <int64_t>rest
 
 
 cdef int64_t spread_line(Basket* basket, Pick* picks, int64_t count, int64_t amount) noexcept nogil:
@@ -593,7 +638,9 @@ cdef int64_t choose(
                 break
             at = basket.touched_lines[link].line
             link = basket.touched_lines[link].next
-        left = wanted.max_units_per_line if wanted.max_units_per_line > 0 else <int64_t>1 << 62
+        left = <int64_t>1 << 62
+        if wanted.max_units_per_line > 0 and not basket.whole_targets:
+            left = wanted.max_units_per_line
         while at != NO_SYMBOL and left > 0:
             segment = &basket.segments[at]
             shelf = segment.listed if basket.in_catalog else segment.original
@@ -618,7 +665,7 @@ cdef int64_t choose(
                 left -= chosen.count
                 total += chosen.count
             at = segment.next
-    if wanted.max_units > 0 and total > wanted.max_units:
+    if wanted.max_units > 0 and total > wanted.max_units and not basket.whole_targets:
         sort_picks(basket, basket.picks, basket.pick_count, wanted.pick)
         total = 0
         for i in range(basket.pick_count):

@@ -1,0 +1,140 @@
+"""The `ringup simulate` command: price every case of a file and say what differs from `expect`.
+
+A file is `{"cases": [case, ...]}`.  A case with `steps` is about stock and goes to `simulate_stock`;
+every other one is about price.  The whole file is checked before the first case is priced.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ringup.engine.simulate_case import CaseError, check_case
+from ringup.engine.simulate_request import Unfit
+
+EXIT_DIFFERS = 1
+EXIT_INVALID = 2
+FILE_BYTES_MAX = 256 * 1024 * 1024
+STOCK_MODULE = "ringup.engine.simulate_stock"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One case: its id, the answer with the keys of its `expect`, and a line for each key that differs."""
+
+    id: str
+    got: Any
+    differs: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.differs
+
+    def as_json(self) -> str:
+        return json.dumps({"id": self.id, "ok": self.ok, "got": self.got, "differs": self.differs}, ensure_ascii=False)
+
+
+def load_cases(text: str) -> list[dict[str, Any]]:
+    """The checked cases of a file; CaseError names the case and the key that are wrong."""
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CaseError(f"not a JSON document: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("cases"), list):
+        raise CaseError('expected {"cases": [case, ...]}, found something else')
+    extra = sorted(set(document) - {"cases", "note", "$schema"})
+    if extra:
+        raise CaseError(f"{extra[0]}: unknown key beside 'cases'")
+    seen: set[str] = set()
+    for index, case in enumerate(document["cases"]):
+        place = f"case number {index + 1}"
+        if not isinstance(case, dict):
+            raise CaseError(f"{place}: expected an object, found {type(case).__name__}")
+        if "steps" in case:
+            stock_module().check_case(case, place)
+        else:
+            check_case(case, place)
+        if case["id"] in seen:
+            raise CaseError(f"{place}: the id {case['id']!r} stands twice in the file")
+        seen.add(case["id"])
+    return document["cases"]
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def stock_module() -> Any:
+    if find_spec(STOCK_MODULE) is None:
+        raise CaseError("steps: stock cases need the stock simulator, which this installation does not have")
+    return import_module(STOCK_MODULE)
+
+
+def run_cases(cases: list[dict[str, Any]], zone: str | None = None) -> Iterator[Outcome]:
+    """Price the cases one after the other."""
+    from ringup.engine.simulate_pricing import differences, price_case
+
+    for case in cases:
+        if "steps" in case:
+            got, differs = stock_module().run_case(case)
+            yield Outcome(case["id"], got, differs)
+            continue
+        try:
+            got = price_case(case, zone)
+        except Unfit as error:
+            yield Outcome(case["id"], {}, [str(error)])
+            continue
+        yield Outcome(case["id"], got, differences(case["expect"], got))
+
+
+def read_file(path: Path) -> str:
+    if str(path) == "-":
+        return sys.stdin.read(FILE_BYTES_MAX)
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise CaseError(f"{path}: expected at most {FILE_BYTES_MAX:,} bytes, found {path.stat().st_size:,}")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: cannot be read: {error}") from None
+
+
+def simulate(
+    file: Annotated[Path, typer.Argument(help='A file {"cases": [...]}, or - for standard input.')],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a case, then a summary.")] = False,
+    zone: Annotated[str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")] = None,
+) -> None:
+    """Price every case of a file and show what differs from what it expects.
+
+    Exit code 0: all agree; 1: some differ; 2: the file is not valid (the message names case and key).
+
+    Examples: [bold]ringup simulate offers.json[/bold], [bold]ringup simulate offers.json --json[/bold]
+    """
+    try:
+        cases = load_cases(read_file(file))
+    except CaseError as error:
+        if as_json:
+            typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+        typer.secho(f"ringup simulate: {error}", fg="red", err=True)
+        raise typer.Exit(EXIT_INVALID) from error
+    differing = 0
+    for outcome in run_cases(cases, zone):
+        differing += not outcome.ok
+        if as_json:
+            typer.echo(outcome.as_json())
+        elif not outcome.ok:
+            typer.secho(f"{outcome.id}", fg="red")
+            for line in outcome.differs:
+                typer.echo(f"    {line}")
+    if as_json:
+        typer.echo(json.dumps({"cases": len(cases), "ok": len(cases) - differing, "differ": differing}))
+    else:
+        typer.echo(f"{len(cases):,} cases: {len(cases) - differing:,} agree, {differing:,} differ")
+    raise typer.Exit(EXIT_DIFFERS if differing else 0)

@@ -33,6 +33,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "ringup.engine.commands_demo", "demo",
         "Sell a real week of groceries through a fresh engine, kill it in mid-run, and prove the books.",
     ),
+    "simulate": (
+        "ringup.engine.simulate", "simulate", "Price every case of a file and show what differs from what it expects.",
+    ),
     "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
     "devices": (
         "ringup.drivers.cli", "app", "Printers, drawers, scanners, scales, displays and terminals of this till.",

@@ -54,7 +54,8 @@ def load_cases(text: str) -> list[dict[str, Any]]:
     if extra:
         raise CaseError(f"{extra[0]}: unknown key beside 'cases'")
     seen: set[str] = set()
-    for index, case in enumerate(document["cases"]):
+    cases = [without_nulls(case) for case in document["cases"]]
+    for index, case in enumerate(cases):
         place = f"case number {index + 1}"
         if not isinstance(case, dict):
             raise CaseError(f"{place}: expected an object, found {type(case).__name__}")
@@ -65,7 +66,14 @@ def load_cases(text: str) -> list[dict[str, Any]]:
         if case["id"] in seen:
             raise CaseError(f"{place}: the id {case['id']!r} stands twice in the file")
         seen.add(case["id"])
-    return document["cases"]
+    return cases
+
+
+def without_nulls(value: Any) -> Any:
+    """A key that is null is a key that was not given, but for what `expect` asserts."""
+    if isinstance(value, dict):
+        return {k: v if k == "expect" else without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _no_constant(name: str) -> None:
@@ -109,7 +117,9 @@ def read_file(path: Path) -> str:
 def simulate(
     file: Annotated[Path, typer.Argument(help='A file {"cases": [...]}, or - for standard input.')],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a case, then a summary.")] = False,
-    zone: Annotated[str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")
+    ] = None,
 ) -> None:
     """Price every case of a file and show what differs from what it expects.
 

@@ -57,7 +57,6 @@ from ringup.native.promotion cimport (
     ORDER_PERCENT_OFF,
     OUT_APPLIED,
     OUT_BEATEN,
-    OUT_BUDGET,
     OUT_NONE,
     OUT_NOTHING,
     PICK_CHEAPEST,
@@ -71,7 +70,6 @@ from ringup.native.promotion cimport (
     Benefit,
     Promotion,
     Snapshot,
-    Target,
 )
 
 cdef enum:
@@ -143,7 +141,9 @@ cdef struct Search:
     int64_t budget
     bint exhausted
 
-cdef int64_t _single_gain(Basket* basket, Snapshot snapshot, Benefit* benefit, UnitClass* unit, int64_t tier_price) noexcept nogil:
+cdef int64_t _single_gain(
+    Basket* basket, Snapshot snapshot, Benefit* benefit, UnitClass* unit, int64_t tier_price
+) noexcept nogil:
     # What a single-unit offer gives for one unit of the class.
     cdef int64_t room = max(unit.price - max(unit.floor, 0), 0)
     cdef int64_t each
@@ -718,7 +718,6 @@ cdef bint _load_component(Search* search, int64_t component) noexcept nogil:
     """Bring a component's classes, dearest first, and offers into the working set; False when there is no search."""
     cdef int64_t i, j
     cdef Offer* offer
-    cdef int32_t held
     cdef uint64_t roles = 0
     search.size = search.purse_count = search.near_count = 0
     for i in range(search.class_count):
@@ -799,15 +798,16 @@ cdef int64_t _search_component(
     return value
 
 
-cdef int64_t _collect(Search* search, Basket* basket, int32_t number, int64_t count, Pick* pieces, int64_t have) noexcept nogil:
+cdef int64_t _collect(
+    Search* search, Basket* basket, int32_t number, int64_t count, Pick* pieces, int64_t have
+) noexcept nogil:
     # Cut `count` unused units of a class out of the basket, as listed; returns the pieces now held.
-    cdef int64_t i, before
+    cdef int64_t i
     cdef int32_t at, rest
     for i in range(basket.input_line_count):
         at = <int32_t>i
         while at != NO_SYMBOL and count > 0:
             if search.class_of[at] == number and not basket.segments[at].used:
-                before = basket.segment_count
                 rest = cut(basket, at, count)
                 if rest != NO_SYMBOL:
                     search.class_of[rest] = number
@@ -866,10 +866,12 @@ cdef void _give(Search* search, Snapshot snapshot, Chosen* entry) noexcept nogil
         discount(basket, pieces[i].segment, each)
 
 
-cdef void _search_units(Search* search, Snapshot snapshot, int64_t first, int64_t end, const char* playing) noexcept nogil:
+cdef void _search_units(
+    Search* search, Snapshot snapshot, int64_t first, int64_t end, const char* playing
+) noexcept nogil:
     """Search the mix of unit offers and lay it on the basket, promotion by promotion."""
     cdef Basket* basket = search.basket
-    cdef int64_t i, j, k, count = 0, capacity = 0, bound = 0, mark, left, tiers
+    cdef int64_t i, j, k, count = 0, capacity = 0, bound = 0, mark, left
     cdef Chosen* chosen = NULL
     cdef Promotion* promotion
     cdef UnitClass* unit
@@ -1053,7 +1055,7 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     cdef int64_t choices = 1, best_choice = 0, free_mark = basket.free_count, worth
     cdef int64_t[8] group_sizes
     cdef int32_t[8] groups
-    cdef int64_t group_count = 0, rest, place
+    cdef int64_t group_count = 0
     cdef Promotion* promotion
     cdef Verdict* verdict
     cdef char* open_ = <char*>calloc(2 * (end - first) + 2, 1)

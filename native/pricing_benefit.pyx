@@ -25,7 +25,6 @@ from ringup.native.pricing_state cimport (
     sort_picks,
     spread,
     spread_line,
-    touches,
 )
 from ringup.native.pricing_tax cimport net_for_saving
 from ringup.native.promotion cimport (
@@ -741,7 +740,7 @@ cdef void set_shortfall(
 
 cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
     """Give one benefit; returns how often it was applied.  `limit` is the most sets, UNLIMITED for none."""
-    cdef int64_t i, total, count, each, left, mark = basket.log_count, qty
+    cdef int64_t i, total, count, each, left, mark = basket.log_count
     cdef int kind = benefit.type
     cdef bint unused = basket.best_units
     cdef Tier tier

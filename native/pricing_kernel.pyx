@@ -68,15 +68,12 @@ from ringup.native.promotion cimport (
     SPACE_GROUP,
     SPACE_ITEM,
     UNLIMITED,
-    VIEW_EXCLUDED,
     VIEW_INCLUDED,
-    Benefit,
     Condition,
     Promotion,
     Snapshot,
-    Target,
 )
-from ringup.native.wire cimport Span, span_equal
+from ringup.native.wire cimport span_equal
 
 cdef enum:
     DAY_MINUTES = 1440

@@ -76,8 +76,14 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport LINES_MAX, PRICE_MINOR_MAX, QTY_MILLI_MAX, TIME_NS_MAX, TOTAL_MINOR_MAX
 from ringup.native.money cimport int128
-from ringup.native.pricing_explain cimport write_charges, write_coupons, write_explained, write_free, write_search, \
-    write_taxes
+from ringup.native.pricing_explain cimport (
+    write_charges,
+    write_coupons,
+    write_explained,
+    write_free,
+    write_search,
+    write_taxes,
+)
 from ringup.native.pricing_kernel cimport price_basket
 from ringup.native.pricing_state cimport (
     Basket,
@@ -179,8 +185,8 @@ cdef class Pricer:
     def repeat(self, request: bytes, int64_t times) -> int:
         """Price the same basket `times` times and return the last total; for measurements."""
         cdef Span body = span_at(<const char*>request, len(request))
-        cdef int64_t i
-        for i in range(times):
+        while times > 0:
+            times -= 1
             self.out.size = 0
             with nogil:
                 self.run(body)
@@ -230,7 +236,9 @@ cdef class Pricer:
                 else:
                     skip_field(&inner)
 
-    cdef int refused(self, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit) noexcept nogil:
+    cdef int refused(
+        self, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit
+    ) noexcept nogil:
         return refuse(&self.out, code, field, index, subject, found, limit)
 
     cdef int read_line(self, Span body, int64_t index) noexcept nogil:

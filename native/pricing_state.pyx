@@ -138,7 +138,7 @@ cdef int64_t load_lines(Basket* basket) noexcept nogil:
     for i in range(basket.charge_count):
         basket.charges[i].amount = basket.input_charges[i].amount
         basket.charges[i].vendor = 0
-    for i in range(basket.input_line_count):
+    while basket.segment_count < basket.input_line_count:
         _new_segment(basket)
     for i in range(basket.input_line_count):
         given = &basket.input_lines[i]

@@ -17,7 +17,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport HALF_UP, allocate, divide, int128
-from ringup.native.pricing_state cimport Basket, Segment, line_value, room_for
+from ringup.native.pricing_state cimport Basket, Segment, room_for
 from ringup.native.promotion cimport NO_SYMBOL, PLACE_SET, PLACE_UNIT, Rules, Snapshot
 from ringup.native.wire cimport Reader, Span, next_field, read_int, read_span, reader_of, skip_field, span_equal
 
@@ -358,7 +358,7 @@ cdef void taxes_compute(Taxes* taxes, Basket* basket, Rules* rules, bint with_ch
 
 cdef void _compute_total(Taxes* taxes, Basket* basket, Rules* rules, int64_t places) noexcept nogil:
     """round_at total: each named tax summed exactly over all lines and rounded once."""
-    cdef int64_t i, j, lines = basket.input_line_count, amount, qty, left, best, inside = 0
+    cdef int64_t i, j, lines = basket.input_line_count, left, best, inside = 0
     cdef int128[8] parts
     cdef int128[64] weights
     cdef int64_t[64] shares

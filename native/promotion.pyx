@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ringup.native.contract cimport (
     Benefit_additional_minor,
@@ -97,7 +97,7 @@ from ringup.native.contract cimport (
     Tier_min,
     Tier_rate_ppb,
 )
-from ringup.native.index cimport Index, hash_bytes, hash_int, index_add, index_free, index_next, index_start
+from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_start
 from ringup.native.limits cimport (
     CODE_BYTES_MAX,
     NAME_BYTES_MAX,

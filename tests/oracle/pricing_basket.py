@@ -1,7 +1,7 @@
 """The basket of the pricing oracle: lines broken into units, charges, and what a target selects.
 
-A sale line of quantity 3 is three units. A line with a broken quantity (2.5 kg) is two whole units and a piece of
-half a unit; the pieces' values add up to the rounded value of the line. Return lines (negative quantity) and manual
+A sale line of quantity 3 is three units. A line with a broken quantity (2.5 kg) is one unit, worth the rounded value of
+the line. Return lines (negative quantity) and manual
 reductions (negative price) have a value and no units: no promotion lays a discount on them, but they count in sums.
 """
 
@@ -116,7 +116,7 @@ def open_basket(case: dict[str, Any], unit_prices: list[int]) -> Basket:
             line.fixed_value = rounded(price * qty)
             continue
         floor = item.get("min_price_minor", 0)
-        whole, rest = divmod(qty, 1)
+        whole, rest = (0, qty) if qty.denominator != 1 else (qty, Fraction(0))
         units += [Unit(index, Fraction(1), price, price, price, floor) for _ in range(int(whole))]
         if rest:
             piece = rounded(price * rest)

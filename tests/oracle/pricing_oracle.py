@@ -9,8 +9,8 @@ Prices and sums
  1. subtotal_minor is the value of the items before any promotion, catalog ones included; discount_minor is what all
     stages took off items (a markup counts negative), so subtotal - discount = value of the items as sold. Charges are
     apart. net_minor is items plus charges without taxes and without deposits: total = net + tax + deposits.
- 2. A line of broken quantity is whole units plus one piece worth the rounded rest; an amount per unit, a fixed price
-    and a floor scale with the piece. A percent is taken of the piece's price.
+ 2. A line of broken quantity (2.5 kg) is one unit worth its rounded value; an amount per unit, a fixed price and a
+    floor scale with the quantity. A percent is taken of the line's value.
  3. Return lines (negative quantity) and manual reductions (negative price) are not touched by promotions on units,
     are not counted by quantity conditions, and stand in every sum of value: thresholds, order percentages and caps
     see the net basket value. Order discounts are laid on the sale lines; a
@@ -25,7 +25,7 @@ Price books
     unit wins, then the lowest price. rules.price_selection "lowest" takes the lowest matching price instead. With an
     overriding row the list price is that row's price. `to` is exclusive.
 Selection
- 7. A promotion with `manual` applies only through its coupon.
+ 7. `manual` says that a person gave the promotion: it applies like any other.
  8. Codes compare without case and outer blanks; a code presented twice counts once. A code is accepted when one of
     its promotions applied or was only beaten by another; conditions that fail, and a promotion that finds nothing to
     give, are not_eligible. not_applied lists what a gate, a condition or a budget kept out, not what was beaten.

@@ -93,7 +93,7 @@ class Selection:
         asked: list[Promotion] = []
         for promotion in self.case.get("promotions", ()):
             code = promotion.get("coupon")
-            if (code is not None and same_code(code) not in presented) or (code is None and promotion.get("manual")):
+            if code is not None and same_code(code) not in presented:
                 continue
             reason = gate(promotion, self.case, self.zone)
             if reason is not None:

@@ -183,9 +183,9 @@ def tax_lines(basket: Basket, tax: dict[str, Any] | None) -> list[TaxLine]:
 
 
 def fixed_pieces(unit_price: int, qty: Fraction, value: int) -> tuple[Piece, ...]:
-    """A return or reduction line unit by unit, the broken rest last."""
+    """A return or reduction line unit by unit; a broken quantity is one piece."""
     sign = -1 if qty < 0 else 1
-    whole, rest = divmod(abs(qty), 1)
+    whole, rest = (0, abs(qty)) if qty.denominator != 1 else (abs(qty), Fraction(0))
     pieces = [Piece(sign * unit_price, Fraction(sign))] * int(whole)
     if rest:
         pieces.append(Piece(value - sum(p.amount for p in pieces), sign * rest))

@@ -272,6 +272,27 @@ def barcode(
     return head + GS + b"k" + bytes([function_a_number]) + raw + b"\0"
 
 
+def barcode_width(symbology: str, data: str) -> int:
+    """Modules that a barcode takes at most, without quiet zones: printers print nothing if it is too wide.
+
+    `barcode_width("ean13", "400638133393")` -> `95`, `barcode_width("code128", "R000042")` -> `112`.
+    """
+    size = len(_barcode_data(symbology, data))
+    if symbology == "code128":
+        letters = size // 2 if data.isdigit() and size % 2 == 0 else size
+        return 11 * (letters + 2) + 13
+    return {
+        "upca": 95,
+        "ean13": 95,
+        "ean8": 67,
+        "upce": 51,
+        "code39": 16 * (size + 2),
+        "itf": 9 * size + 9,
+        "codabar": 12 * size,
+        "code93": 9 * (size + 4) + 1,
+    }[symbology]
+
+
 def _barcode_data(symbology: str, data: str) -> bytes:
     try:
         raw = data.encode("ascii")

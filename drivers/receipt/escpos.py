@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 from ringup.drivers.protocol import escpos
 from ringup.drivers.protocol.codepage import approximate, can_encode, encode_text, visible
@@ -180,6 +181,7 @@ class _Writer:
         profile = self.profile
         hri: escpos.HriPosition = "below" if row.show_text else "none"
         try:
+            module_dots = self._fitting(row.module_dots, escpos.barcode_width(row.symbology, row.data))
             return (
                 self._aligned("center")
                 + self._styled(PLAIN)
@@ -187,7 +189,7 @@ class _Writer:
                     row.symbology,
                     row.data,
                     height_dots=row.height_dots,
-                    module_dots=min(6, row.module_dots),
+                    module_dots=min(6, module_dots),
                     hri=hri,
                     function_b=profile.has_barcode_b,
                 )
@@ -199,7 +201,8 @@ class _Writer:
                 return self._data_as_text(row.data)
         try:
             dark = [[module == "1" for module in graphics.barcode_modules(row.symbology, row.data)]]
-            bits = graphics.modules_bits(dark, row.module_dots, quiet=10, repeat=row.height_dots)
+            module_dots = self._fitting(row.module_dots, len(dark[0]))
+            bits = graphics.modules_bits(dark, module_dots, quiet=0, repeat=row.height_dots)
         except ValueError as error:
             self.omitted.append(str(error))
             return self._data_as_text(row.data)
@@ -208,16 +211,31 @@ class _Writer:
     def _qr(self, row: QrRow) -> bytes:
         try:
             if self.profile.has_qr:
-                code = escpos.qr(row.data.encode(), module_dots=row.module_dots, level=row.level)
+                module_dots = row.module_dots
+                # Without the package there is no telling how large it becomes; most fit.
+                if find_spec("qrcode") is not None:
+                    module_dots = self._fitting(module_dots, graphics.qr_width(row.data, row.level))
+                code = escpos.qr(row.data.encode(), module_dots=module_dots, level=row.level)
                 return self._aligned("center") + code + escpos.LF
             if self.profile.has_pictures:
-                bits = graphics.modules_bits(graphics.qr_modules(row.data, row.level), row.module_dots)
+                modules = graphics.qr_modules(row.data, row.level)
+                module_dots = self._fitting(row.module_dots, len(modules))
+                bits = graphics.modules_bits(modules, module_dots, quiet=0)
                 return self._aligned("center") + self._bits(bits)
         except ValueError as error:
             self.omitted.append(str(error))
             return self._data_as_text(row.data)
         self.omitted.append(f"QR code {row.data!r}: this printer prints no pictures")
         return self._data_as_text(row.data)
+
+    def _fitting(self, module_dots: int, modules: int) -> int:
+        """The module size at which a code fits on the paper, up to `module_dots`; ValueError if none does."""
+        fitting = min(module_dots, self.profile.width_dots // modules)
+        if fitting < 1:
+            raise ValueError(
+                f"code of {modules} modules: expected at most {self.profile.width_dots}, the dots of the paper"
+            )
+        return fitting
 
     def _data_as_text(self, data: str) -> bytes:
         return self._text(TextRow(data, "center"))

@@ -200,6 +200,22 @@ def qr_modules(data: str | bytes, level: Literal["L", "M", "Q", "H"] = "M") -> l
     return [list(map(bool, row)) for row in code.get_matrix()]
 
 
+def qr_width(data: str | bytes, level: Literal["L", "M", "Q", "H"] = "M") -> int:
+    """Modules along one side of a QR code, read as bytes; `qr_width("A")` is 21.  Raises ValueError if too long."""
+    with needed("qrcode"):
+        import qrcode
+        from qrcode.exceptions import DataOverflowError
+        from qrcode.util import MODE_8BIT_BYTE, QRData
+
+    number = {"L": 1, "M": 0, "Q": 3, "H": 2}[level]
+    code: Any = qrcode.QRCode(error_correction=number)
+    code.add_data(QRData(data, mode=MODE_8BIT_BYTE))
+    try:
+        return 17 + 4 * int(code.best_fit(start=1))
+    except (DataOverflowError, ValueError) as error:
+        raise ValueError(f"QR: {len(data)} characters do not fit at level {level}") from error
+
+
 def modules_bits(rows: Sequence[Sequence[bool]], module_dots: int, *, quiet: int = 4, repeat: int = 1) -> Bits:
     """Modules as a picture with a quiet zone; `repeat` draws a single row that many dots high."""
     with needed("pillow"):

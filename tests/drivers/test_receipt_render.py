@@ -166,6 +166,31 @@ def test_a_barcode_that_cannot_be_is_reported_and_its_data_printed() -> None:
     assert "4006381333932" in _printed(rendered, 42, 512).texts[0]
 
 
+def test_a_code_too_wide_for_the_paper_is_drawn_finer_or_reported() -> None:
+    """Story: a fiscal QR code of 400 characters on 58 mm paper: the printer printed nothing and said nothing."""
+    fiscal = "V0;955002-00;Kassenbeleg-V1;Beleg^0.00_2.55_0.00_0.00_0.00^2.55:Bar;" + "a" * 330
+    profile = printer_profile("generic-32")
+    rendered = render_escpos([QrRow(fiscal, module_dots=6)], profile)
+    module_dots = rendered.data[rendered.data.index(b"(k\x03\x001C") + 6]
+    assert graphics.qr_width(fiscal) == len(graphics.qr_modules(fiscal)) == 77
+    assert module_dots == 384 // 77
+    assert rendered.is_faithful
+    barcode = render_escpos([BarcodeRow("code128", "R" * 15, module_dots=3)], profile)
+    assert barcode.data[barcode.data.index(b"\x1dw") + 2] == 384 // (11 * 17 + 13)
+    rendered = render_escpos([BarcodeRow("code128", "R" * 40)], profile)
+    assert "code of 475 modules: expected at most 384" in rendered.omitted[0]
+    assert "R" * 32 in _printed(rendered, 32, 384).texts[0]
+
+
+@pytest.mark.parametrize("symbology", ["upca", "ean13", "ean8", "code39", "code128"])
+def test_the_width_of_a_barcode_is_never_less_than_what_is_drawn(symbology: str) -> None:
+    from ringup.drivers.protocol.escpos import barcode_width
+
+    data = {"upca": "01234567890", "ean13": "400638133393", "ean8": "9638507"}
+    for text in (data.get(symbology, "1234"), data.get(symbology, "R000042")):
+        assert barcode_width(symbology, text) >= len(graphics.barcode_modules(symbology, text))
+
+
 def test_models_are_found_by_any_case_and_unknown_ones_name_the_nearest() -> None:
     assert printer_profile("tm-t88v").columns == 42
     assert printer_profile("Epson TM-T88V").has_process_id

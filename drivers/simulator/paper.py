@@ -221,6 +221,9 @@ class Paper:
         except ValueError as error:
             self.notes.append(str(error))
             return
+        if len(modules) * self._barcode["width"] > self.width_dots:
+            self.notes.append(f"{symbology} {text!r} is too wide for the paper")  # a real one prints nothing either
+            return
         row = [[module == "1" for module in modules]]
         self._picture(graphics.modules_bits(row, self._barcode["width"], quiet=10, repeat=self._barcode["height"]))
         if self._barcode["hri"] & 2:
@@ -240,6 +243,9 @@ class Paper:
                 modules = graphics.qr_modules(self._qr_data, level)
             except ValueError as error:
                 self.notes.append(str(error))
+                return
+            if len(modules) * self._qr["module"] > self.width_dots:
+                self.notes.append("the QR code is too wide for the paper")
                 return
             self._picture(graphics.modules_bits(modules, self._qr["module"]))
 

@@ -175,6 +175,10 @@ def test_a_code_too_wide_for_the_paper_is_drawn_finer_or_reported() -> None:
     assert graphics.qr_width(fiscal) == len(graphics.qr_modules(fiscal)) == 77
     assert module_dots == 384 // 77
     assert rendered.is_faithful
+    assert any(line.bits is not None for line in _printed(rendered, 32, 384).receipts[0].lines)
+    control = PrinterSimulator(columns=32, width_dots=384)
+    control.take_bytes(rendered.data.replace(b"(k\x03\x001C\x04", b"(k\x03\x001C\x06"))
+    assert control.receipts[0].notes == ["the QR code is too wide for the paper"]
     barcode = render_escpos([BarcodeRow("code128", "R" * 15, module_dots=3)], profile)
     assert barcode.data[barcode.data.index(b"\x1dw") + 2] == 384 // (11 * 17 + 13)
     rendered = render_escpos([BarcodeRow("code128", "R" * 40)], profile)

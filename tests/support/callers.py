@@ -85,7 +85,8 @@ class Caller:
     def _id(self) -> bytes:
         return self._rng.randbytes(16)
 
-    def _make(self) -> Sent:
+    def make(self) -> Sent:
+        """The next command, not sent yet."""
         rng, dice = self._rng, self._rng.random()
         line = {"item_id": rng.choice(ITEMS), "qty_milli": rng.randint(1, 4) * 1000}
         done = [sent for sent in self.sent[-20:] if sent.answers]
@@ -129,7 +130,7 @@ class Caller:
 
     def _run_unary(self, channel: grpc.Channel, until: threading.Event) -> None:
         while not until.is_set():
-            sent = self._make()
+            sent = self.make()
             # Now and then a caller gives up at once: the answer is lost although the command may have happened.
             impatient = self._rng.random() < 0.05
             try:
@@ -144,7 +145,7 @@ class Caller:
         batches: list[list[Sent]] = []
 
         def send() -> None:
-            batches.append([self._make() for _ in range(self._rng.randint(1, 12))])
+            batches.append([self.make() for _ in range(self._rng.randint(1, 12))])
             waiting.put(frame(batches[-1]))
 
         send()

@@ -1,7 +1,8 @@
 """`ringup serve` with what only a test may change; run as a script.
 
---checkpoint-commands makes checkpoints frequent, so that faults meet them; --no-sync opens LMDB
-without its syncs, the control that shows what the syncs are for.
+--checkpoint-commands makes checkpoints frequent, so that faults meet them.  The other two are the
+controls that show what a protection is for: --no-sync opens LMDB without its syncs, and
+--deaf goes on after a failed commit as if nothing had been.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import sys
 from pathlib import Path
 
 import lmdb
+import structlog
 
 from ringup.engine import lmdb_store
+from ringup.engine.engine import Engine
 from ringup.engine.journal import JournalError
 from ringup.engine.serve import serve
 
@@ -28,9 +31,14 @@ def main() -> int:
     parser.add_argument("--listen", required=True)
     parser.add_argument("--checkpoint-commands", type=int, default=100_000)
     parser.add_argument("--no-sync", action="store_true")
+    parser.add_argument("--deaf", action="store_true")
     args = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if args.no_sync:
         lmdb_store.lmdb.open = functools.partial(lmdb.open, sync=False)  # type: ignore[assignment]
+    if args.deaf:
+        honest = Engine._commit_ended
+        Engine._commit_ended = lambda self, batch, error, size: honest(self, batch, None, size)  # type: ignore[method-assign]
     try:
         return serve(
             args.data_dir, args.listen, checkpoint_bytes=64 << 20, checkpoint_commands=args.checkpoint_commands

@@ -12,6 +12,14 @@ from pathlib import Path
 import grpc
 
 
+class DidNotStart(AssertionError):
+    """The engine ended before it served: its exit code and all that it wrote."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"the engine did not start, exit code {code}: {said}")
+        self.code, self.said = code, said
+
+
 class EngineProcess:
     """`ringup serve` on a data directory; ends with the test."""
 
@@ -39,8 +47,9 @@ class EngineProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ringup: serving on "):
-            self.process.wait(10)
-            raise AssertionError(f"the engine did not start: {line!r} {self.stderr()}")
+            code, said = self.process.wait(10), self.stderr()
+            self._close()
+            raise DidNotStart(code, line + said)
         self.port = int(line.split(",")[0].rpartition(":")[2])
         self.target = f"127.0.0.1:{self.port}"
 

@@ -18,6 +18,7 @@ import structlog
 from ringup.engine import lmdb_store
 from ringup.engine.engine import Engine
 from ringup.engine.journal import JournalError
+from ringup.engine.record import DamagedRecord
 from ringup.engine.serve import serve
 
 ENTRY = (str(Path(__file__).resolve()),)
@@ -43,7 +44,7 @@ def main() -> int:
         return serve(
             args.data_dir, args.listen, checkpoint_bytes=64 << 20, checkpoint_commands=args.checkpoint_commands
         )
-    except JournalError as error:
+    except (JournalError, DamagedRecord, OSError) as error:
         print(f"ringup: {error}", file=sys.stderr)
         return 1
 

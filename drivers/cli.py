@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Printers, drawers, scanners, scales, displays and terminals of this till.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 # What `simulate` offers: module and class; each is made without arguments.
@@ -313,6 +314,7 @@ scan_app = typer.Typer(
     help="Say what a barcode string is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 

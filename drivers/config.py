@@ -195,6 +195,8 @@ def _check_device(name: str, entry: Any, folder: Path | None) -> DeviceConfig:
     for key in ("template", "journal"):
         if folder is not None and options.get(key):
             options[key] = str(folder / options[key])
+    if folder is not None and "fonts" in options:
+        options["fonts"] = [str(folder / str(one)) for one in options["fonts"]]
     port = entry.get("port", "")
     if not kind.at_printer:
         if not isinstance(port, str) or not port:

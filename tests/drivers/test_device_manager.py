@@ -74,13 +74,14 @@ def test_a_till_with_printer_and_drawer_works_from_its_file(tmp_path: Path) -> N
         (tmp_path / "mine.toml").write_text('[labels]\ntotal = "SUMME"\n[[block]]\nkind = "total"\n')
         path.write_text(
             PRINTER.replace("9100", str(server.serve_tcp()))
-            + 'model = "simulator"\ntemplate = "mine.toml"\ndrawer_open_level = "high"\n'
+            + 'model = "simulator"\ntemplate = "mine.toml"\ndrawer_open_level = "high"\nfonts = ["mine.ttf"]\n'
             + '[device.drawer]\nkind = "cash_drawer"\nprinter = "receipt"\npin = 5\non_ms = 100\noff_ms = 300\n'
         )
         with Manager.from_file(path) as manager:
             printer, drawer = manager["receipt"], manager["drawer"]
             assert isinstance(printer, ReceiptPrinter)
             assert isinstance(drawer, CashDrawer)
+            assert printer.fonts == (str(tmp_path / "mine.ttf"),)
             printer.print_receipt(sample_receipt()).result(10)
             assert "SUMME EUR" in simulator.texts[0]
             assert [(one.name, one.passed) for one in manager.self_test()] == [("receipt", True), ("drawer", True)]

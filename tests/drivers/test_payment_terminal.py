@@ -298,6 +298,34 @@ def test_a_payment_given_up_in_the_queue_never_begins(journal):
         assert terminal.journal.result("two") is None
 
 
+def test_a_payment_given_up_while_the_terminal_is_asked_never_begins(journal):
+    """The till gives up during the look-up that precedes a payment: the payment must not follow."""
+    simulator = TerminalSimulator()
+    with till(simulator, journal, reply_timeout_s=3.0) as terminal:
+        simulator.faults.set("slow", count=1, value=0.8)
+        with pytest.raises(JobFailed, match="could not begin in time"):
+            terminal.pay("sale", 1999, timeout_s=0.3)
+        time.sleep(1.2)
+        assert simulator.commands.count(zvt.AUTHORISATION) == 0
+        assert terminal.pay("sale", 1999, timeout_s=10).outcome is Outcome.APPROVED
+
+
+def test_a_lost_serial_ack_does_not_send_the_payment_twice(journal, monkeypatch):
+    """The block was taken and its ACK lost: other commands go out again, a payment does not."""
+    import ringup.drivers.device.terminal as module
+
+    monkeypatch.setattr(module, "SERIAL_ACK_S", 0.3)
+    simulator = TerminalSimulator()
+    with till(simulator, journal, "pty") as terminal:
+        terminal.pay("before", 500, timeout_s=10)
+        simulator.faults.set("silent", count=2)  # the ACK, and the acknowledgement
+        simulator.faults.set("silent_after_authorisation", count=1)
+        assert terminal.pay("sale", 1999, timeout_s=10).outcome is Outcome.APPROVED
+        assert [one.amount_minor for one in simulator.ledger] == [500, 1999]
+        simulator.faults.set("silent", count=2)
+        assert terminal.diagnose(timeout_s=10)
+
+
 def test_one_id_one_payment(journal):
     simulator = TerminalSimulator()
     with till(simulator, journal) as terminal:

@@ -85,6 +85,13 @@ def test_naive_splitting_of_chunks_is_what_breaks_scans():
     assert feed_all(ScanFramer(), chunks) == [ScanData(b"4006381333931"), ScanData(b"96385074")]
 
 
+def test_a_suffix_cut_in_two_ends_the_scan():
+    stream = b"".join(b"%05dEND" % index for index in range(20))
+    for size in range(1, 12):
+        found = feed_all(ScanFramer(suffixes=(b"END",)), [stream[i : i + size] for i in range(0, len(stream), size)])
+        assert [event.data for event in found] == [b"%05d" % index for index in range(20)]
+
+
 def test_noise_is_told_and_the_next_scan_is_whole():
     framer = ScanFramer(prefix=b"\x02", size_max=20)
     events = framer.feed(b"junk\x02123\r456\r\x02789\x02ABC\r" + b"x" * 100 + b"\r\x02OK\r")

@@ -210,6 +210,30 @@ def test_an_answer_that_comes_late_is_not_the_next_weight():
         assert scale.weigh().result(5).weight_grams == 2222
 
 
+def test_what_came_before_the_question_is_no_answer():
+    """A weight that the scale sent by itself, or too late, is not the weight of the next goods."""
+    simulator = ScaleSimulator("toledo_8217")
+    simulator.put(1235)
+    with running(simulator, Scale, **options_of("toledo_8217")) as scale:
+        simulator.reply(b"\x0209.999\r")
+        wait_for(lambda: scale.last_reading is not None and scale.last_reading.value == 9999)
+        assert scale.weigh().result(5).weight_grams == 1235
+        simulator.reply(b"\x0208.88")  # half a frame, and the rest never comes
+        time.sleep(0.1)
+        assert scale.weigh().result(5).weight_grams == 1235
+
+
+def test_the_weight_of_a_lost_link_is_forgotten():
+    simulator = ScaleSimulator("toledo_8217")
+    simulator.put(1235)
+    with running(simulator, Scale, **options_of("toledo_8217")) as scale:
+        assert scale.weigh().result(5).weight_grams == 1235
+        simulator.faults.set("refuse")
+        simulator.drop_link()
+        wait_for(lambda: scale.state is DeviceState.OFFLINE)
+        assert scale.last_reading is None
+
+
 def test_a_port_that_is_not_a_scale_says_so():
     """A scanner answers nothing, another scale answers in another protocol."""
     with Server(ScannerSimulator()) as server:

@@ -101,6 +101,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         self._serial_controls: list[bool] = []
         self._last: Mapping[str, int | None] | None = None  # the terminal's last transaction; None is not known
         self._cancelled = False
+        self._abort_answers_due = 0
         self._terminal_id: str | None = None
         self._begin_lock = threading.Lock()  # a payment begins, or is given up, never both
 
@@ -302,6 +303,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         self._apdus.reset()
         self._inbox.clear()
         self._serial_controls.clear()
+        self._abort_answers_due = 0
 
     def _quietly(self, data: bytes) -> None:
         """Acknowledge: the last word is ours, and still the terminal has answered the command."""
@@ -337,6 +339,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         if self._inbox:
             return self._inbox.pop(0)
         self._cancelled = False
+        self._abort_answers_due += 1
         self._quietly(
             zvt.encode_abort_request() if self.framing == "tcp" else encode_serial_block(zvt.encode_abort_request())
         )
@@ -355,19 +358,13 @@ class ZvtTerminal(Device, PaymentTerminal):
         self._send_apdu(apdu, is_money=is_money)
         said = _Dialogue()
         silence_s = self.silence_timeout_s if timeout_s is None else timeout_s
-        first = self._next_apdu(self.reply_timeout_s, "an acknowledgement")
-        if first.error is not None:
-            raise _Refused(
-                f"{self.name}: expected the terminal to take the command, found {result_text(first.error)}; look at it",
-                first.error,
-            )
-        if not first.is_ack:
-            self._inbox.insert(0, first)
+        self._await_acknowledgement()
         asked_again = False
         while said.completion is None and said.abort is None:
             found = self._next_apdu(silence_s, "the end of the command")
             if found.is_ack or found.error is not None:
-                continue  # of our abort request
+                self._abort_answers_due = max(0, self._abort_answers_due - 1)
+                continue
             try:
                 self._take(found, said, is_enquiry)
             except ParseError as error:
@@ -380,7 +377,39 @@ class ZvtTerminal(Device, PaymentTerminal):
                     self._acknowledge()
                     raise NotAnswering(f"{self.name}: expected how the command ended, found {error}") from error
             self._acknowledge()
+        self._settle_abort()
         return said
+
+    def _await_acknowledgement(self) -> None:
+        """Wait until the terminal has taken the command. What it says before that belongs to an earlier one.
+
+        A late abort taken for the end of this command would say "declined" of a payment that is being booked.
+        """
+        deadline_ns = deadline_in(self.reply_timeout_s)
+        while True:
+            left_s = max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)
+            found = self._next_apdu(left_s, "an acknowledgement")
+            if found.is_ack:
+                return
+            if found.error is not None:
+                raise _Refused(
+                    f"{self.name}: expected the terminal to take the command, found {result_text(found.error)}; "
+                    "look at it",
+                    found.error,
+                )
+            self.emit("noise", f"of an earlier command: {_describe(found)}")
+            self._acknowledge()
+
+    def _settle_abort(self) -> None:
+        """See to it that no answer to our abort request is left for the next command to stumble over."""
+        deadline_ns = deadline_in(self.reply_timeout_s)
+        try:
+            while self._abort_answers_due:
+                found = self._next_apdu(max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9), "an answer to the abort")
+                if found.is_ack or found.error is not None:
+                    self._abort_answers_due -= 1
+        except NotAnswering as error:
+            self._lost(str(error))  # opened anew, and then nothing old can arrive
 
     def _take(self, apdu: zvt.Apdu, said: _Dialogue, is_enquiry: bool) -> None:
         if apdu.control == zvt.STATUS_INFORMATION:

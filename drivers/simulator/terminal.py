@@ -51,6 +51,7 @@ class TerminalSimulator(Simulator):
     drop_before_authorisation    drops the link when the command arrives, and books nothing
     wrong_checksum               spoils the CRC of the next serial block
     forgetful                    refuses to repeat the last receipt
+    stale_abort                  an abort of an earlier command arrives just before the payment is taken
     """
 
     kind = "terminal"
@@ -64,6 +65,7 @@ class TerminalSimulator(Simulator):
         "no_status",
         "drop_before_authorisation",
         "forgetful",
+        "stale_abort",
     )
     tick_interval_s = 0.03
 
@@ -79,7 +81,7 @@ class TerminalSimulator(Simulator):
         self._serial = SerialDecoder()
         self._apdus = zvt.ApduDecoder()
         self._script: deque[bytes] = deque()
-        self._sent: bytes = b""
+        self._outbox: deque[bytes] = deque()  # serial blocks; the first one is on its way and not yet acknowledged
         self._pending: _Pending | None = None
         self._is_mute = False
 
@@ -94,6 +96,7 @@ class TerminalSimulator(Simulator):
         self._serial.reset()
         self._apdus.reset()
         self._script.clear()
+        self._outbox.clear()
         self._is_serial = self._is_mute = False
 
     def on_tick(self) -> None:
@@ -115,12 +118,15 @@ class TerminalSimulator(Simulator):
                     continue
                 if not apdu.is_ack:
                     self._is_mute = False
+                    self._outbox.clear()  # the till goes on: what was for the command before is void
                 if not self._is_mute:
                     self.reply(b"\x06")
                 self._apdu(apdu)
             elif isinstance(event, SerialControl):
-                if not event.is_ack and self._sent:
-                    self.reply(self._sent)
+                if event.is_ack and self._outbox:
+                    self._outbox.popleft()
+                if self._outbox:
+                    self._send_block()
             else:
                 self.reply(b"\x15")
 
@@ -130,8 +136,12 @@ class TerminalSimulator(Simulator):
         if not self._is_serial:
             self.reply(apdu)
             return
-        block = encode_serial_block(apdu)
-        self._sent = block
+        self._outbox.append(encode_serial_block(apdu))
+        if len(self._outbox) == 1:
+            self._send_block()
+
+    def _send_block(self) -> None:
+        block = self._outbox[0]
         if self.faults.take("wrong_checksum"):
             block = block[:-1] + bytes([block[-1] ^ 0xFF])
         self.reply(block)
@@ -218,6 +228,8 @@ class TerminalSimulator(Simulator):
         if self.faults.take("drop_before_authorisation"):
             self.drop_link()
             return
+        if self.faults.take("stale_abort"):
+            self._say(zvt_terminal.encode_abort(0x6C))
         if self.faults.is_on("slow_authorisation"):
             delay_s = self.faults.value("slow_authorisation")
             self.faults.take("slow_authorisation")

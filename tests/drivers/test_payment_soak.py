@@ -34,6 +34,7 @@ FAULTS = (
     "silent",
     "busy",
     "refuse",
+    "stale_abort",
 )
 
 

@@ -189,6 +189,17 @@ def test_spoilt_serial_blocks_are_sent_again(journal):
         assert [one.amount_minor for one in simulator.ledger] == [100, 200, 300]
 
 
+@pytest.mark.parametrize("link", ["tcp", "pty"])
+def test_a_late_abort_is_not_the_end_of_this_payment(journal, link):
+    """Found where the disk was fast: an abort left over from the command before made "declined" of a booked payment."""
+    simulator = TerminalSimulator()
+    with till(simulator, journal, link) as terminal:
+        terminal.pay("before", 500, timeout_s=10)
+        simulator.faults.set("stale_abort", count=1)
+        assert terminal.pay("sale", 1999, timeout_s=10).outcome is Outcome.APPROVED
+        assert [one.amount_minor for one in simulator.ledger] == [500, 1999]
+
+
 def test_half_a_frame_is_no_outcome(journal):
     simulator = TerminalSimulator()
     with till(simulator, journal) as terminal:

@@ -24,6 +24,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "ringup.engine.commands_verify", "verify",
         "Fold the journal into an empty core and compare it with the checkpoint and the batches since.",
     ),
+    "backup": (
+        "ringup.engine.commands_backup", "backup",
+        "Copy a data directory, also while its engine runs, and check the copy.",
+    ),
+    "restore": (
+        "ringup.engine.commands_backup", "restore", "Make a data directory from a backup; checked before and after.",
+    ),
     "replay": (
         "ringup.engine.commands_replay", "replay",
         "Fold the journal to a batch or a time and show the digest and the counters of the state there.",

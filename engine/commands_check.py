@@ -22,8 +22,8 @@ from ringup.engine.commands_shared import (
 def check(directory: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Walk the journal and the checkpoint and name the first bad record.
 
-    Every record's checksum, its link to the record before and every page's checksum are proved.  Works beside a
-    running engine; changes nothing.
+    Every page of the two files must be where the trees say, every record must have its checksum and its link to the
+    record before, every checkpoint page its checksum.  Works beside a running engine; changes nothing.
 
     Example: [bold]ringup check /var/lib/ringup[/bold]
 
@@ -31,22 +31,18 @@ def check(directory: DataDir = None, config: ConfigFile = None, as_json: AsJson 
     76 a newer version wrote it.
     """
     with told():
-        from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
-        from ringup.engine.recovery import check as run
+        from ringup.engine.backup import check_directory
 
         path = data_dir(directory, config)
-        journal = LmdbJournal(path / "journal", readonly=True)
-        store = (
-            CheckpointStore(path / "checkpoint", readonly=True) if (path / "checkpoint" / "data.mdb").exists() else None
-        )
         with progress_bar("checking") as progress:
-            report = run(journal, store, progress)
+            report = check_directory(path, progress)
         if as_json:
             print_json({"data_dir": str(path), **dataclasses.asdict(report)})
         else:
             typer.echo(
-                f"{path}: {report.records:,} records ({report.record_bytes:,} bytes) and {report.checkpoint_pages:,} "
-                f"checkpoint pages (of batch {report.checkpoint_sequence:,}) read, {len(report.damage)} damaged"
+                f"{path}: {len(report.damage)} faults; {report.file_pages:,} pages, {report.records:,} records "
+                f"({report.record_bytes:,} bytes) "
+                f"and {report.checkpoint_pages:,} checkpoint pages (of batch {report.checkpoint_sequence:,}) read"
             )
         for damage in report.damage:
             note(damage, "red")

@@ -71,12 +71,13 @@ def replay(
     until_ns = _nanoseconds(until) if until is not None else None
     with told():
         from ringup.engine.journal import JournalError
-        from ringup.engine.lmdb_store import LmdbJournal
+        from ringup.engine.lmdb_store import LmdbJournal, check_pages
         from ringup.engine.record import GENESIS, DamagedRecord, decode
         from ringup.engine.recovery import fold
         from ringup.native.core import Core
 
         path = data_dir(directory)
+        check_pages(path / "journal")  # or LMDB might lead the fold astray
         journal = LmdbJournal(path / "journal", readonly=True)
         if journal.first_sequence() > 1:
             raise JournalError(

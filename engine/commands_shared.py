@@ -58,9 +58,17 @@ def note(message: str, color: str | None = None) -> None:
 @contextmanager
 def told() -> Iterator[None]:
     """Turn what went wrong into a message and an exit code."""
+    from ringup.engine.backup import BackupDamaged
     from ringup.engine.config import SettingError
     from ringup.engine.journal import AppendUnknown, JournalError
-    from ringup.engine.lmdb_store import DamagedCheckpoint, DirectoryInUse, NewerFormat, NotWritable, StoreFailed
+    from ringup.engine.lmdb_store import (
+        DamagedCheckpoint,
+        DamagedStore,
+        DirectoryInUse,
+        NewerFormat,
+        NotWritable,
+        StoreFailed,
+    )
     from ringup.engine.record import DamagedRecord
 
     codes: tuple[tuple[type[Exception], Exit], ...] = (
@@ -71,7 +79,9 @@ def told() -> Iterator[None]:
         (StoreFailed, Exit.DISK_FAILED),
         (AppendUnknown, Exit.DISK_FAILED),
         (DamagedRecord, Exit.DAMAGED),
+        (DamagedStore, Exit.DAMAGED),
         (DamagedCheckpoint, Exit.DAMAGED),
+        (BackupDamaged, Exit.DAMAGED),
         (JournalError, Exit.FAILED),
         (OSError, Exit.FAILED),
     )

@@ -28,18 +28,19 @@ def verify(directory: DataDir = None, config: ConfigFile = None, as_json: AsJson
 
     Example: [bold]ringup verify /var/lib/ringup[/bold]
 
-    Exit codes: 0 all agree; 1 they do not, and the tables that differ are shown; 70 no data directory, or its journal
-    was trimmed; 76 a newer version wrote it.
+    Exit codes: 0 all agree; 1 they do not, and the tables that differ are shown; 65 a file is damaged; 70 no data
+    directory, or its journal was trimmed; 76 a newer version wrote it.
     """
     with told():
-        from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
+        from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal, check_pages
         from ringup.engine.verify import verify as run
 
         path = data_dir(directory, config)
-        journal = LmdbJournal(path / "journal", readonly=True)
-        store = (
-            CheckpointStore(path / "checkpoint", readonly=True) if (path / "checkpoint" / "data.mdb").exists() else None
-        )
+        parts = [part for part in (path / "journal", path / "checkpoint") if (part / "data.mdb").exists()]
+        for part in parts:
+            check_pages(part)  # or LMDB might lead the fold astray
+        journal = LmdbJournal(parts[0], readonly=True)
+        store = CheckpointStore(parts[1], readonly=True) if len(parts) == 2 else None
         with progress_bar("verifying") as progress:
             report = run(journal, store, progress)
         if as_json:

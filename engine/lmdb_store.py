@@ -22,6 +22,7 @@ from typing import Any
 import lmdb
 
 from ringup.engine.journal import AppendUnknown, Fenced, JournalError
+from ringup.engine.lmdb_pages import Meta, PageDamage, Walk, check_last_freed, last_freed, read_metas
 
 FORMAT = 1  # of the data directory; raise it when an older engine could not read it
 MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in them
@@ -40,6 +41,10 @@ class NotWritable(JournalError):
 
 class NewerFormat(JournalError):
     """A newer version wrote the data directory."""
+
+
+class DamagedStore(JournalError):
+    """The file around the records is damaged; LMDB itself would not notice."""
 
 
 class StoreFailed(JournalError):
@@ -111,6 +116,7 @@ def holder(directory: Path) -> str:
 
 
 def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Environment:
+    _check_metas(path, is_owner=not readonly)
     try:
         path.mkdir(parents=True, exist_ok=True) if not readonly else None
         return lmdb.open(
@@ -127,6 +133,54 @@ def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Envir
         raise JournalError(f"{path}: expected an LMDB environment, found: {error}; is it a data directory?") from error
 
 
+def _damaged(path: Path, found: object) -> DamagedStore:
+    return DamagedStore(f"{path}: {found}; restore the data directory from a backup (ringup restore)")
+
+
+def _read_metas(file: int) -> tuple[Meta, Meta]:
+    for _ in range(2):
+        with contextlib.suppress(PageDamage):
+            return read_metas(file)
+    return read_metas(file)  # at the third time it was not an engine that was writing just now
+
+
+def _check_metas(path: Path, *, is_owner: bool) -> None:
+    """Refuse a file whose last commit LMDB would not find; costs a few reads."""
+    try:
+        file = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # LMDB makes the file, or says what is wrong
+    try:
+        if os.fstat(file).st_size:
+            newest = max(_read_metas(file), key=lambda meta: meta.transaction)
+            if is_owner:  # or an engine at work may be writing its pages
+                check_last_freed(newest, last_freed(file, newest))
+    except PageDamage as damage:
+        raise _damaged(path, damage) from damage
+    finally:
+        os.close(file)
+
+
+def check_pages(path: Path) -> int:
+    """Prove every page of an environment, also beside an engine at work; returns how many pages it has.
+
+    Raises DamagedStore for the first page that is not what it must be.
+    """
+    env = _open(path, readonly=True)
+    file = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            with env.begin() as txn:  # the pages of this transaction stay as they are until it ends
+                for meta in _read_metas(file):
+                    if meta.transaction == txn.id():
+                        return Walk(file, meta).prove()
+    except PageDamage as damage:
+        raise _damaged(path, damage) from damage
+    finally:
+        os.close(file)
+        env.close()
+
+
 def _databases(env: lmdb.Environment, path: Path, names: tuple[str, str], *, readonly: bool) -> list[Any]:
     with _writing(path) if not readonly else contextlib.nullcontext():
         try:
@@ -135,6 +189,18 @@ def _databases(env: lmdb.Environment, path: Path, names: tuple[str, str], *, rea
             raise JournalError(
                 f"{path}: expected the tables {' and '.join(names)}, found: {error}; is this a data directory?"
             ) from error
+
+
+def _copy(env: lmdb.Environment, path: Path) -> None:
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        env.copy(str(path), compact=True)
+        for name in (path / "data.mdb", path, path.parent):  # LMDB does not sync a copy
+            file = os.open(name, os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
 
 
 class LmdbJournal:
@@ -148,6 +214,10 @@ class LmdbJournal:
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
+            guard, expected = txn.get(b"guard"), self._guard(txn)
+        if raw is not None and (not raw.isdigit() or (guard is not None and guard != expected)):
+            self._env.close()
+            raise _damaged(path, "the table meta does not match its checksum")
         if raw is not None and int(raw) > FORMAT:
             self._env.close()
             raise NewerFormat(
@@ -159,6 +229,12 @@ class LmdbJournal:
                 self._engine_id = uuid.uuid4().hex.encode()
                 txn.put(b"format", str(FORMAT).encode())
                 txn.put(b"engine_id", self._engine_id)
+                txn.put(b"guard", self._guard(txn))
+
+    def _guard(self, txn: lmdb.Transaction) -> bytes:
+        """A checksum of the journal's few facts; every format has it, so that a newer one can be told from damage."""
+        facts = b"\n".join(txn.get(key, b"", db=self._meta) for key in (b"format", b"engine_id", b"epoch"))
+        return _CRC.pack(zlib.crc32(facts))
 
     @property
     def engine_id(self) -> str:
@@ -169,6 +245,7 @@ class LmdbJournal:
         with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:
             self._epoch = int(txn.get(b"epoch", b"0")) + 1
             txn.put(b"epoch", str(self._epoch).encode())
+            txn.put(b"guard", self._guard(txn))
         return self._epoch
 
     def append(self, sequence: int, record: bytes) -> None:
@@ -221,9 +298,8 @@ class LmdbJournal:
         return count
 
     def copy(self, path: Path) -> None:
-        """Write a consistent copy to the empty folder `path`, while the engine runs."""
-        path.mkdir(parents=True, exist_ok=True)
-        self._env.copy(str(path), compact=True)
+        """Write a consistent copy to the empty folder `path`, durably, while the engine runs."""
+        _copy(self._env, path)
 
     def health(self) -> dict[str, int]:
         """Sizes for people and metrics: bytes used and mapped, readers, the oldest reader's lag."""
@@ -293,6 +369,10 @@ class CheckpointStore:
                 if zlib.crc32(data, zlib.crc32(key)) != _CRC.unpack(value[-_CRC.size :])[0]:
                     raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
                 yield table, page, data
+
+    def copy(self, path: Path) -> None:
+        """Write a consistent copy to the empty folder `path`, durably, while the engine runs."""
+        _copy(self._env, path)
 
     def close(self) -> None:
         """Release it."""

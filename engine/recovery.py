@@ -104,6 +104,10 @@ class CheckReport:
     checkpoint_pages: int
     checkpoint_sequence: int
     damage: list[str]  # empty when all is well
+    last_sequence: int = 0
+    digest: str = ""  # of the last record, hexadecimal: it stands for all records before it
+    engine_id: str = ""
+    file_pages: int = 0  # of both LMDB files
 
 
 def check(journal: Journal, store: CheckpointStore | None, progress: Progress | None = None) -> CheckReport:
@@ -119,6 +123,7 @@ def check(journal: Journal, store: CheckpointStore | None, progress: Progress | 
                 raise DamagedRecord(f"record {expected} of the journal: expected next, found record {number}")
             digest = decode(raw, number, digest).digest
             expected += 1
+            report.last_sequence, report.digest = number, digest.hex()
             report.records += 1
             report.record_bytes += len(raw)
             if progress is not None:

@@ -51,7 +51,7 @@ def test_a_sound_book_passes(ringup: Any, book: Written) -> None:
 
 
 def test_people_see_the_same(ringup: Any, book: Written) -> None:
-    assert f"{book.last_sequence} records" in ringup("check", book.path).stdout
+    assert "0 faults; " in ringup("check", book.path).stdout
     assert book.digest in ringup("verify", book.path).stdout
     assert book.digest in ringup("replay", book.path).stdout
     assert "last_sequence" in ringup("stat", book.path).stdout

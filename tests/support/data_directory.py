@@ -37,9 +37,11 @@ def history(sales: int) -> CoreHarness:
     return shop
 
 
-def write_directory(path: Path, sales: int = 20, *, checkpoint_at: int | None = None) -> Written:
+def write_directory(
+    path: Path, sales: int = 20, *, checkpoint_at: int | None = None, shop: CoreHarness | None = None
+) -> Written:
     """Write the history to `path`; its checkpoint stands for batch `checkpoint_at`, by default the middle one."""
-    shop = history(sales)
+    shop = shop or history(sales)
     last = len(shop.journal)
     checkpoint_at = last // 2 if checkpoint_at is None else checkpoint_at
     journal, store = LmdbJournal(path / "journal"), CheckpointStore(path / "checkpoint")

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ringup.native.catalog cimport Catalog
 from ringup.native.catalog_commands cimport CatalogCommands
 from ringup.native.command cimport Command
+from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
@@ -35,6 +36,7 @@ cdef class Core:
     cdef Stock stock
     cdef StockCommands stock_commands
     cdef Pricing pricing
+    cdef Prefetcher prefetcher
     cdef Sales sales
     cdef SettingsTable settings
     cdef Replies replies

@@ -45,6 +45,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
+from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
 from ringup.native.sale cimport Sales
@@ -106,6 +107,7 @@ cdef class Core:
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.pricing = Pricing(self.catalog)
+        self.prefetcher = Prefetcher(self.catalog, self.stock)
         self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings)
         self.globals = Table("core_globals", sizeof(CoreGlobals))
         self.globals.append()
@@ -186,10 +188,14 @@ cdef class Core:
 
     cdef void apply_request(self, Span request) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef int64_t position = 0
+        cdef int64_t position = 0, fetched = 0
         self.out.size = 0
         self.rejected = self.replay_count = 0
-        while next_field(&reader):
+        while True:
+            if position == fetched:
+                fetched += self.prefetcher.fetch(reader)
+            if not next_field(&reader):
+                break
             self.apply_command(read_span(&reader), position)
             position += 1
 

@@ -1,0 +1,32 @@
+# Have the rows that a window of commands will touch on their way to the cache before they execute.
+from libc.stdint cimport int64_t, uint64_t
+
+from ringup.native.catalog cimport Catalog
+from ringup.native.stock cimport Stock
+from ringup.native.wire cimport Reader, Span
+
+cdef enum:
+    WINDOW_COMMANDS = 16
+    WINDOW_LINES = 256  # lines of a window; those beyond are fetched when they execute
+
+# One line ahead of its execution.
+cdef struct Ahead:
+    uint64_t hash  # of the code
+    int64_t location  # row, or -1
+    int64_t item  # the likely row, or -1
+    int64_t barcode  # the likely row of the barcode, or -1
+    int64_t chains[2]  # the likely price chains: at the location, at all locations
+
+cdef class Prefetcher:
+    cdef Catalog catalog
+    cdef Stock stock
+    cdef Ahead[WINDOW_LINES] lines
+    cdef int64_t count
+
+    cdef int64_t fetch(self, Reader commands) noexcept nogil
+
+    cdef void read_command(self, Span body) noexcept nogil
+    cdef Span code_of(self, Span line) noexcept nogil
+    cdef int64_t place_of(self, Span code, bint is_till) noexcept nogil
+    cdef void fetch_items(self) noexcept nogil
+    cdef void fetch_places(self) noexcept nogil

@@ -59,9 +59,11 @@ class ScaleSimulator(Simulator):
             self.load_grams, self.moving = grams, moving
 
     def control_put(self, argument: str) -> str:
-        grams = int(argument)
-        self.put(grams)
-        return f"{grams} g on the scale"
+        grams, _, moving = argument.partition(" ")
+        if not grams.lstrip("-").isdecimal() or moving not in ("", "moving"):
+            raise ValueError(f"put: expected grams, and perhaps 'moving', found {argument!r}")
+        self.put(int(grams), moving=moving == "moving")
+        return f"{grams} g on the scale{', moving' if moving else ''}"
 
     @property
     def net_grams(self) -> int:

@@ -210,6 +210,15 @@ def test_an_answer_that_comes_late_is_not_the_next_weight():
         assert scale.weigh().result(5).weight_grams == 2222
 
 
+def test_a_trainer_puts_goods_on_the_scale():
+    simulator = ScaleSimulator()
+    assert simulator.control("put 55 moving") == "55 g on the scale, moving"
+    assert (simulator.net_grams, simulator.is_moving) == (55, True)
+    assert simulator.control("put 1234") == "1234 g on the scale"
+    with pytest.raises(ValueError, match="expected grams"):
+        simulator.control("put much")
+
+
 def test_what_came_before_the_question_is_no_answer():
     """A weight that the scale sent by itself, or too late, is not the weight of the next goods."""
     simulator = ScaleSimulator("toledo_8217")

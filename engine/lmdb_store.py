@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import struct
 import uuid
 import zlib
@@ -156,7 +157,10 @@ def _check_metas(path: Path, *, is_owner: bool) -> None:
             if is_owner:  # or an engine at work may be writing its pages
                 check_last_freed(newest, last_freed(file, newest))
     except PageDamage as damage:
-        raise _damaged(path, damage) from damage
+        raise DamagedStore(
+            f"{path}: expected an LMDB environment, found: {damage}; is it a data directory?  Then restore it from a "
+            "backup (ringup restore)"
+        ) from damage
     finally:
         os.close(file)
 
@@ -215,10 +219,11 @@ class LmdbJournal:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
             guard, expected = txn.get(b"guard"), self._guard(txn)
-        if raw is not None and (not raw.isdigit() or (guard is not None and guard != expected)):
+        is_newer = raw is not None and raw.isdigit() and int(raw) > FORMAT  # then nothing else is known of it
+        if not is_newer and raw is not None and (not raw.isdigit() or (guard is not None and guard != expected)):
             self._env.close()
             raise _damaged(path, "the table meta does not match its checksum")
-        if raw is not None and int(raw) > FORMAT:
+        if raw is not None and is_newer:
             self._env.close()
             raise NewerFormat(
                 f"{path}: expected data format {FORMAT} or older, found {int(raw)}: a newer RingUp wrote it; "
@@ -232,7 +237,7 @@ class LmdbJournal:
                 txn.put(b"guard", self._guard(txn))
 
     def _guard(self, txn: lmdb.Transaction) -> bytes:
-        """A checksum of the journal's few facts; every format has it, so that a newer one can be told from damage."""
+        """A checksum of the journal's few facts."""
         facts = b"\n".join(txn.get(key, b"", db=self._meta) for key in (b"format", b"engine_id", b"epoch"))
         return _CRC.pack(zlib.crc32(facts))
 
@@ -256,7 +261,9 @@ class LmdbJournal:
                 if not txn.put(_SEQUENCE.pack(sequence), record, append=True, overwrite=False):
                     raise AppendUnknown(f"batch {sequence} is in the journal already")
         except lmdb.Error as error:
-            raise AppendUnknown(f"batch {sequence}: the commit failed: {error}") from error
+            # LMDB calls a write that found no room for its end an input/output error.
+            free = shutil.disk_usage(self._path).free
+            raise AppendUnknown(f"batch {sequence}: the commit failed: {error}; {free} bytes are free there") from error
 
     def last_sequence(self) -> int:
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:

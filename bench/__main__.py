@@ -23,12 +23,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.measure import Bench, Record, Skipped, Value, load
+from bench.measure import Bench, Record, Skipped, Value, contention, load
 from bench.report import write_report
 from bench.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("floors", "unary", "session")
+PARTS = (
+    "floors",
+    "unary",
+    "session",
+    "reserve_batch",
+    "reserve_client",
+    "hot",
+    "sales_postgres",
+    "journal",
+    "start",
+    "load",
+    "flash",
+)
 PART_SECONDS_MAX = 300
 EXIT_SKIPPED = 75
 
@@ -37,11 +49,13 @@ def run_part(name: str, out: Path, work: Path, quick: bool) -> int:
     """Run one part in this process; returns the exit code."""
     module = importlib.import_module(f"bench.part_{name}")
     bench = Bench(work, quick=quick)
+    bench.put(f"contention_before_{name}", contention())
     try:
         module.run(bench)
     except Skipped as why:
         print(f"! {why}", flush=True)
         return EXIT_SKIPPED
+    bench.put(f"contention_after_{name}", contention())
     bench.save(out)
     return 0
 

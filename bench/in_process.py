@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from bench.shop import Ids, setup_batches
@@ -29,24 +30,39 @@ class BareCore:
 
 
 class DurableCore(BareCore):
-    """The same with the engine's journal: a batch is durable when `apply` returns."""
+    """The same with the engine's journal, as the engine runs it: batch n+1 executes while batch n commits."""
 
     def __init__(self, directory: Path, items: int, ids: Ids) -> None:
         self._journal = LmdbJournal(directory)
         self._journal.acquire()
         self._digest = GENESIS
         self._layout = Core().layout()
+        self._thread = ThreadPoolExecutor(1)
+        self._committing: Future[None] | None = None
         super().__init__(items, ids)
+        self.flush()
 
     def apply(self, request: bytes) -> bytes:
-        """Execute and commit one batch: one append, one sync."""
+        """Execute one batch and start its commit when the one before it is durable."""
         replies = super().apply(request)
-        record, self._digest = encode(
-            self.core.sequence, self.core.now_ns, self._layout, [request], [replies], self._digest
-        )
-        self._journal.append(self.core.sequence, record)
+        self.flush()
+        self._committing = self._thread.submit(self._commit, self.core.sequence, self.core.now_ns, request, replies)
         return replies
+
+    def _commit(self, sequence: int, now_ns: int, request: bytes, replies: bytes) -> None:
+        """One append, one sync."""
+        record, self._digest = encode(sequence, now_ns, self._layout, [request], [replies], self._digest)
+        self._journal.append(sequence, record)
+
+    def flush(self) -> None:
+        """Wait until all that was applied is durable."""
+        if self._committing is not None:
+            self._committing.result()
+            self._committing = None
 
     def close(self) -> None:
         """Release the journal."""
+        self.flush()
+        self._thread.shutdown()
+        assert self._journal.last_sequence() == self.core.sequence
         self._journal.close()

@@ -118,6 +118,14 @@ def rate(step: Callable[[], int], seconds: float) -> float:
     return done / (now - began)
 
 
+def contention(seconds: float = 0.2) -> float:
+    """How many times longer than its processor time a busy loop takes now: 1 on a quiet machine."""
+    began_s, began_cpu_s = time.perf_counter(), time.thread_time()
+    while (took_s := time.perf_counter() - began_s) < seconds:
+        pass
+    return took_s / max(1e-9, time.thread_time() - began_cpu_s)
+
+
 def percentile(values_sorted: Sequence[float], percent: float) -> float:
     """The value that `percent` of the sorted values do not exceed (nearest rank)."""
     assert values_sorted, "a percentile of nothing"

@@ -57,19 +57,23 @@ def _core(bench: Bench) -> None:
         for name, one in kinds.items()
     }
 
+    cpu_us: dict[str, list[float]] = {name: [] for name in kinds}
+
     def measure(name: str) -> float:
         """One round: a third of the batches, all of which must be booked."""
         before, rounds = core.core.row_counts()[name], bench.size(100, 1)
-        began = time.perf_counter()
+        began, began_cpu_s = time.perf_counter(), time.process_time()
         for _ in range(rounds):
             core.apply(next(batches[name]))
-        took = time.perf_counter() - began
+        took, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu_s
+        cpu_us[name].append(cpu_s / (rounds * count) * 1e6)
         assert core.core.row_counts()[name] - before == rounds * count, f"not all {name} were booked"
         return rounds * count / took
 
     found = interleaved(3, {name: partial(measure, name) for name in kinds})
     for name, per_s in found.items():
         bench.put(f"floor_core_{name}_per_s", per_s)
+        bench.put(f"floor_core_{name}_cpu_us", statistics.median(cpu_us[name]))
 
 
 def _echo(bench: Bench) -> None:

@@ -8,13 +8,14 @@ Also reservations of one piece, which `reserve_client` compares with peers.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 
 from bench import session_load
 from bench.measure import Bench, Chart, interleaved, latency_ms
 from bench.samples import sale_sample
-from bench.servers import echo
+from bench.servers import cpu_seconds, echo
 from bench.shop import Ids, holds, is_ok, sales
 from bench.shop_server import counters, shop_engine
 from bench.unary_load import Load
@@ -39,11 +40,13 @@ def run(bench: Bench) -> None:
             "session_echo": (empty.target, selling.command),
         }
         batches = {"session_sales": [0, 0], "session_holds": [0, 0]}
+        cpu_s = {name: [0.0, 0.0] for name in batches}  # of the engine, of the client
 
         def measure(name: str, callers: int = CALLERS, seconds: float = bench.seconds(2)) -> float:
             target, next_command = targets[name]
             counted = name in batches
             before = counters(engine.target) if counted else {}
+            engine_cpu_s, client_cpu_s = cpu_seconds(engine.pid), time.process_time()
             load = session_load.closed_loop(target, next_command, is_ok, callers=callers, seconds=seconds)
             if counted:
                 after = counters(engine.target)
@@ -52,6 +55,8 @@ def run(bench: Bench) -> None:
                 if callers == CALLERS:
                     batches[name][0] += commands
                     batches[name][1] += commits
+                    cpu_s[name][0] += cpu_seconds(engine.pid) - engine_cpu_s
+                    cpu_s[name][1] += time.process_time() - client_cpu_s
             loads[name].append(load)
             return load.per_s
 
@@ -61,6 +66,8 @@ def run(bench: Bench) -> None:
             bench.put_all(name, latency_ms(s for load in loads[name] for s in load.latencies_s))
         for name, (commands, commits) in batches.items():
             bench.put(f"{name}_per_commit", commands / commits)
+            bench.put(f"{name}_engine_cpu_us", cpu_s[name][0] / commands * 1e6)
+            bench.put(f"{name}_client_cpu_us", cpu_s[name][1] / commands * 1e6)
         bench.put("session_sales_vs_echo", rates["session_sales"] / rates["session_echo"])
         curve: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}
         p99: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}

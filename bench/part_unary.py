@@ -12,7 +12,7 @@ from functools import partial
 from bench import unary_load
 from bench.measure import Bench, Chart, interleaved, latency_ms
 from bench.samples import sale_sample
-from bench.servers import echo
+from bench.servers import cpu_seconds, echo
 from bench.shop import SELL_PATH, Ids, body_is_ok, sales
 from bench.shop_server import counters, shop_engine
 from bench.unary_load import Load
@@ -40,15 +40,16 @@ def run(bench: Bench) -> None:
             loads[name].append(load)
             return load.per_s
 
-        before = counters(engine.target)
+        before, cpu_before_s = counters(engine.target), cpu_seconds(engine.pid)
         rates = interleaved(bench.rounds(5), {name: partial(measure, name) for name in ports})
-        after = counters(engine.target)
+        after, cpu_s = counters(engine.target), cpu_seconds(engine.pid) - cpu_before_s
         booked, answered = after["commands"] - before["commands"], sum(load.ok for load in loads["sale_unary"])
         assert booked >= answered, f"{answered} sales were answered, {booked} were booked"
         for name, per_s in rates.items():
             bench.put(f"{name}_per_s", per_s)
             bench.put_all(name, latency_ms(s for load in loads[name] for s in load.latencies_s))
         bench.put("sale_unary_per_commit", booked / (after["commits"] - before["commits"]))
+        bench.put("sale_unary_server_cpu_us", cpu_s / booked * 1e6)
         bench.put("sale_unary_vs_echo", rates["sale_unary"] / rates["echo_unary"])
         _curve(bench, {name: partial(_rate_at, port, requests.body, bench.seconds(1)) for name, port in ports.items()})
 

@@ -14,18 +14,25 @@ from bench.shop import STATS_PATH, Ids, setup_batches
 from ringup.v1 import admin_pb2, session_pb2
 
 
-def load_shop(target: str, items: int, ids: Ids) -> None:
+def load_shop(target: str, items: int, ids: Ids, *, stocked: bool = True) -> None:
     """Put the shop into a running engine; every command must be answered OK."""
+    sent = 0
+
+    def batches() -> Iterator[bytes]:
+        nonlocal sent
+        for batch in setup_batches(items, ids, stocked=stocked):
+            sent += 1
+            yield batch
+
+    answered = 0
     with grpc.insecure_channel(target) as channel:
         session: Any = channel.stream_stream("/ringup.v1.SessionService/Session")
-        answered = 0
-        batches = list(setup_batches(items, ids))
-        for answer in session(iter(batches), timeout=120):
+        for answer in session(batches(), timeout=200):
             for reply in session_pb2.SessionResponse.FromString(answer).replies:
                 body = getattr(reply, str(reply.WhichOneof("body")))
                 assert body.code == 1, f"the shop could not be made: {body.problem}"
                 answered += 1
-        assert answered == len(batches)
+    assert answered == sent, f"expected {sent} answers, found {answered}"
 
 
 def counters(target: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +40,10 @@ class Outcome:
         return not self.differs
 
     def as_json(self) -> str:
-        return json.dumps({"id": self.id, "ok": self.ok, "got": self.got, "differs": self.differs}, ensure_ascii=False)
+        report = {"id": self.id, "ok": self.ok, "got": self.got, "differs": self.differs}
+        # Decimals of stock cases are printed as the numbers they are, exact and never through a float.
+        text = json.dumps(report, ensure_ascii=False, default=lambda number: f"\0{number:f}\0")
+        return text.replace('"\\u0000', "").replace('\\u0000"', "")
 
 
 def load_cases(text: str) -> list[dict[str, Any]]:
@@ -55,6 +59,12 @@ def load_cases(text: str) -> list[dict[str, Any]]:
         raise CaseError(f"{extra[0]}: unknown key beside 'cases'")
     seen: set[str] = set()
     cases = [without_nulls(case) for case in document["cases"]]
+    if any(isinstance(case, dict) and "steps" in case for case in cases):  # quantities of stock are decimals
+        exact = json.loads(text, parse_float=Decimal)["cases"]
+        cases = [
+            without_nulls(exact[n]) if isinstance(case, dict) and "steps" in case else case
+            for n, case in enumerate(cases)
+        ]
     for index, case in enumerate(cases):
         place = f"case number {index + 1}"
         if not isinstance(case, dict):

@@ -43,3 +43,4 @@ cdef class CatalogCommands:
     cdef void write_item(self, int64_t row, uint32_t field, Writer* out) noexcept nogil
     cdef void write_chain(self, int64_t item, int64_t chain_row, Writer* out) noexcept nogil
     cdef bint item_matches(self, int64_t row, Span text) noexcept nogil
+cdef int64_t count_field(Span body, uint32_t field) noexcept nogil  # -1: malformed

@@ -642,6 +642,7 @@ cdef class CatalogCommands:
             row_now = <LocationRow*>self.catalog.locations.edit(row)
             row_now.name = self.catalog.restore(row_now.name, location.second)
             row_now.flags = <uint32_t>location.flags
+        self.catalog.location_changes += 1
         return ok(out)
 
     cdef int put_tills(self, Command* command, Writer* out) noexcept nogil:

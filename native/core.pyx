@@ -20,18 +20,12 @@ from ringup.native.catalog_commands cimport CatalogCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
-    Command_adjust_stock,
-    Command_commit_hold,
-    Command_extend_hold,
-    Command_hold_stock,
     Command_put_items,
     Command_put_locations,
     Command_put_prices,
     Command_put_settings,
     Command_put_tax_classes,
     Command_put_tills,
-    Command_receive_stock,
-    Command_release_hold,
     Command_return_lines,
     Command_sell,
     CommandReply_rejected,
@@ -81,6 +75,9 @@ cdef enum Query:
     QUERY_GET_HOLD = 4
     QUERY_GET_AVAILABILITY = 5
     QUERY_GET_SETTINGS = 6
+    QUERY_GET_PROMISE = 7
+    QUERY_CHECK_STOCK = 8
+    QUERY_GET_ORDER = 9
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -89,6 +86,9 @@ cdef dict _QUERIES = {
     "GetHold": QUERY_GET_HOLD,
     "GetAvailability": QUERY_GET_AVAILABILITY,
     "GetSettings": QUERY_GET_SETTINGS,
+    "GetPromise": QUERY_GET_PROMISE,
+    "CheckStock": QUERY_CHECK_STOCK,
+    "GetOrder": QUERY_GET_ORDER,
 }
 
 
@@ -283,20 +283,8 @@ cdef class Core:
         """Call the handler of a command; MALFORMED for a kind that this version does not know."""
         if kind == Command_sell:
             return self.sales.sell(command, body_hash, out)
-        if kind == Command_hold_stock:
-            return self.stock_commands.hold_stock(command, out)
-        if kind == Command_commit_hold:
-            return self.stock_commands.commit_hold(command, out)
-        if kind == Command_release_hold:
-            return self.stock_commands.release_hold(command, out)
-        if kind == Command_extend_hold:
-            return self.stock_commands.extend_hold(command, out)
         if kind == Command_return_lines:
             return self.sales.return_lines(command, body_hash, out)
-        if kind == Command_receive_stock:
-            return self.stock_commands.receive_stock(command, out)
-        if kind == Command_adjust_stock:
-            return self.stock_commands.adjust_stock(command, out)
         if kind == Command_put_items:
             return self.catalog_commands.put_items(command, out)
         if kind == Command_put_prices:
@@ -309,7 +297,7 @@ cdef class Core:
             return self.catalog_commands.put_tills(command, out)
         if kind == Command_put_settings:
             return self.settings.put_settings(command, out)
-        return MALFORMED
+        return self.stock_commands.handle(kind, command, out)
 
     # Queries
 
@@ -338,6 +326,12 @@ cdef class Core:
             return self.stock_commands.get_hold(request, out)
         if kind == QUERY_GET_AVAILABILITY:
             return self.stock_commands.get_availability(request, out)
+        if kind == QUERY_GET_PROMISE:
+            return self.stock_commands.get_promise(request, out)
+        if kind == QUERY_CHECK_STOCK:
+            return self.stock_commands.check_stock(request, out)
+        if kind == QUERY_GET_ORDER:
+            return self.stock_commands.get_order(request, out)
         return self.settings.get_settings(request, out)
 
     def find_receipt(self, const uint8_t[::1] request) -> tuple[bytes, int, int]:

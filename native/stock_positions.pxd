@@ -6,6 +6,19 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from ringup.native.index cimport Index, hash_int, index_prefetch
 from ringup.native.table cimport Table
 
+cdef enum:
+    POSITION_LIVE = 1  # the position exists
+    POSITION_BARRED = 2  # what is here is not for sale
+    BAR_REASONS = 4  # BarReason indexes the counters; zero is not used
+
+# What few positions have: dates of a lot, units barred by reason.
+cdef struct ExtraRow:
+    int64_t received_ns  # 0: undated
+    int64_t expires_ns
+    int64_t barred_milli[BAR_REASONS]
+    int32_t next_free  # row + 1 of the next free row
+    int32_t spare
+
 cdef struct PositionRow:  # one cache line
     int64_t on_hand_milli
     int64_t held_milli
@@ -14,10 +27,10 @@ cdef struct PositionRow:  # one cache line
     int64_t version  # changes so far
     int32_t item
     int32_t location
-    int32_t lot  # row + 1 of the lot; 0: not kept by lot
-    int32_t next  # row + 1 of the item's next position by (location, lot); of the next free row if not live
-    uint32_t live  # 1 while the position exists
-    uint32_t spare
+    int32_t lot  # symbol row + 1 of the lot's code; 0: not kept by lot
+    int32_t next  # row + 1 of the item's next position by (location, lot, barred); of the next free row if not live
+    uint32_t flags  # POSITION_*
+    int32_t extra  # row + 1 of the rarer facts; 0: none
 
 cdef inline uint64_t place_hash(int64_t item, int64_t location) noexcept nogil:
     return hash_int((<uint64_t>item << 32) ^ <uint64_t>location)
@@ -28,6 +41,7 @@ cdef inline int64_t free_of(const PositionRow* position) noexcept nogil:
 cdef class Positions:
     cdef readonly list tables  # for checkpoints and digests, in a fixed order
     cdef readonly Table positions
+    cdef Table extras
     cdef Table globals
     cdef Index place_index  # (item, location) -> the first of the place's positions
     cdef int32_t* heads  # item -> row + 1 of its first position
@@ -35,6 +49,10 @@ cdef class Positions:
 
     cdef inline PositionRow* position_row(self, int64_t row) noexcept nogil:
         return <PositionRow*>self.positions.row(row)
+
+    cdef inline const ExtraRow* extra_row(self, const PositionRow* position) noexcept nogil:
+        """The rarer facts of a position, or NULL."""
+        return <ExtraRow*>self.extras.row(position.extra - 1) if position.extra else NULL
 
     cdef inline void prefetch(self, int64_t item, int64_t location) noexcept nogil:
         """Have the index line of a place on its way before it is looked at."""
@@ -52,13 +70,18 @@ cdef class Positions:
         return position.next - 1
 
     cdef int64_t find(self, int64_t item, int64_t location) noexcept nogil
-    cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
-    cdef int64_t make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
+    cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil
+    cdef int64_t find_for(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
+    cdef int64_t make(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil
+    cdef int64_t find_or_make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
     cdef void unmake(self, int64_t row) noexcept nogil
+    cdef ExtraRow* edit_extra(self, int64_t row) noexcept nogil
+    cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil
     cdef void move(
         self, int64_t row, int64_t on_hand_milli, int64_t held_milli, int64_t allocated_milli, int64_t unavailable_milli
     ) noexcept nogil
     cdef int64_t free_milli(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t total_on_hand(self, int64_t item, int64_t location) noexcept nogil
     cdef void reserve_heads(self, int64_t item) noexcept nogil
     cdef void link(self, int64_t row) noexcept nogil
     cdef void rebuild_positions(self) noexcept nogil

@@ -1,13 +1,23 @@
 """Positions: what stands where, by (item, location, lot), and what is promised of it."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport abort, free, realloc
+from libc.string cimport memset
 
 from ringup.native.index cimport index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.table cimport Table
 
 cdef struct PositionGlobals:
     int64_t free_row  # row + 1 of the first row that a removed position left
+    int64_t free_extra
+
+
+cdef inline bint _before(const PositionRow* a, const PositionRow* b) noexcept nogil:
+    if a.location != b.location:
+        return a.location < b.location
+    if a.lot != b.lot:
+        return a.lot < b.lot
+    return a.flags < b.flags  # barred after for sale
 
 
 cdef class Positions:
@@ -15,9 +25,10 @@ cdef class Positions:
 
     def __cinit__(self):
         self.positions = Table("positions", sizeof(PositionRow))
+        self.extras = Table("position_extras", sizeof(ExtraRow))
         self.globals = Table("position_globals", sizeof(PositionGlobals))
         self.globals.append()
-        self.tables = [self.positions, self.globals]
+        self.tables = [self.positions, self.extras, self.globals]
 
     def __dealloc__(self):
         index_free(&self.place_index)
@@ -35,32 +46,74 @@ cdef class Positions:
             row = index_next(&self.place_index, place_hash(item, location), &cursor)
         return -1
 
-    cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot) noexcept nogil:
-        """The position of one lot (row + 1; 0: not kept by lot), or -1."""
+    cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil:
+        """The position of one lot (0: not kept by lot), for sale or POSITION_BARRED; or -1."""
         cdef int64_t row = self.find(item, location)
-        while row >= 0 and self.position_row(row).lot != lot:
-            row = self.next_in_place(row)
-        return row
-
-    cdef int64_t make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil:
-        """A new position with nothing there; it must not exist yet."""
-        cdef PositionGlobals* own = <PositionGlobals*>self.globals.row(0)
         cdef PositionRow* position
-        cdef int64_t row
-        if own.free_row:
-            row = own.free_row - 1
-            own = <PositionGlobals*>self.globals.edit(0)
+        while row >= 0:
+            position = self.position_row(row)
+            if position.lot == lot and (position.flags & POSITION_BARRED) == barred:
+                return row
+            row = self.next_in_place(row)
+        return -1
+
+    cdef int64_t find_for(self, int64_t item, int64_t location, int64_t lot) noexcept nogil:
+        """The position that goods of a lot go to: the one for sale, else the barred one, else -1."""
+        cdef int64_t row = self.find_lot(item, location, lot, 0)
+        return row if row >= 0 else self.find_lot(item, location, lot, POSITION_BARRED)
+
+    cdef int64_t find_or_make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil:
+        """As `find_for`; where there is none a new one, barred where all of the item there is barred."""
+        cdef int64_t row = self.find_for(item, location, lot), at
+        cdef uint32_t barred = 0
+        if row >= 0:
+            return row
+        at = self.find(item, location)
+        if at >= 0:
+            barred = POSITION_BARRED
+            while at >= 0:
+                barred &= self.position_row(at).flags
+                at = self.next_in_place(at)
+        return self.make(item, location, lot, barred)
+
+    cdef int64_t make(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil:
+        """A new position with nothing there; it must not exist yet."""
+        cdef PositionGlobals* own = <PositionGlobals*>self.globals.edit(0)
+        cdef PositionRow* position
+        cdef int64_t row = own.free_row - 1, at = self.find(item, location)
+        while at >= 0 and at < row:
+            at = self.next_in_place(at)
+        if row >= 0 and at < 0:
             own.free_row = self.position_row(row).next
-        else:
+        else:  # rows of one place stay in the order of their making, which breaks ties between lots
             row = self.positions.append()
         position = <PositionRow*>self.positions.edit(row)
         position.item = <int32_t>item
         position.location = <int32_t>location
         position.lot = <int32_t>lot
         position.next = 0
-        position.live = 1
+        position.flags = POSITION_LIVE | barred
         self.link(row)
         return row
+
+    cdef ExtraRow* edit_extra(self, int64_t row) noexcept nogil:
+        """The rarer facts of a position, to be changed; made when there are none."""
+        cdef PositionRow* position = self.position_row(row)
+        cdef PositionGlobals* own
+        cdef ExtraRow* extra
+        if position.extra:
+            return <ExtraRow*>self.extras.edit(position.extra - 1)
+        own = <PositionGlobals*>self.globals.edit(0)
+        position = <PositionRow*>self.positions.edit(row)
+        if own.free_extra:
+            position.extra = <int32_t>own.free_extra
+            extra = <ExtraRow*>self.extras.edit(position.extra - 1)
+            own.free_extra = extra.next_free
+            extra.next_free = 0
+        else:
+            position.extra = <int32_t>(self.extras.append() + 1)
+            extra = <ExtraRow*>self.extras.edit(position.extra - 1)
+        return extra
 
     cdef void reserve_heads(self, int64_t item) noexcept nogil:
         cdef int64_t at, capacity
@@ -84,7 +137,7 @@ cdef class Positions:
         at = self.heads[item] - 1
         while at >= 0:
             other = self.position_row(at)
-            if other.location > position.location or (other.location == position.location and other.lot > position.lot):
+            if _before(position, other):
                 break
             before, at = at, <int64_t>other.next - 1
         position.next = <int32_t>(at + 1)
@@ -99,6 +152,7 @@ cdef class Positions:
 
     cdef void unmake(self, int64_t row) noexcept nogil:
         """Forget a position; nothing may refer to its row any more."""
+        cdef ExtraRow* extra
         cdef PositionRow* position = <PositionRow*>self.positions.edit(row)
         cdef PositionGlobals* own = <PositionGlobals*>self.globals.edit(0)
         cdef int64_t item = position.item, location = position.location, after, before
@@ -114,10 +168,17 @@ cdef class Positions:
             while self.position_row(before).next != row + 1:
                 before = self.position_row(before).next - 1
             (<PositionRow*>self.positions.edit(before)).next = position.next
+        self.moved(position, -free_of(position))
         position.on_hand_milli = position.held_milli = position.allocated_milli = position.unavailable_milli = 0
         position.version = 0
         position.item = position.location = position.lot = 0
-        position.live = 0
+        position.flags = 0
+        if position.extra:
+            extra = <ExtraRow*>self.extras.edit(position.extra - 1)
+            memset(extra, 0, sizeof(ExtraRow))
+            extra.next_free = <int32_t>own.free_extra
+            own.free_extra = position.extra
+            position.extra = 0
         position.next = <int32_t>own.free_row
         own.free_row = row + 1
 
@@ -133,14 +194,27 @@ cdef class Positions:
         position.version += 1
         if position.held_milli < 0 or position.allocated_milli < 0 or position.unavailable_milli < 0:
             abort()  # a promise given back twice: stop, the journal is the truth
+        self.moved(position, on_hand_milli - held_milli - allocated_milli - unavailable_milli)
+
+    cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil:
+        """Called after each change of free units; what keeps sums over positions overrides it."""
 
     cdef int64_t free_milli(self, int64_t item, int64_t location) noexcept nogil:
-        """Free units of an item at a location, over its lots; below zero where more was promised than is there."""
+        """Free units for sale at a location, over its lots; below zero where more was promised than is there."""
         cdef int64_t row = self.find(item, location), free_milli = 0
         while row >= 0:
-            free_milli += free_of(self.position_row(row))
+            if not self.position_row(row).flags & POSITION_BARRED:
+                free_milli += free_of(self.position_row(row))
             row = self.next_in_place(row)
         return free_milli
+
+    cdef int64_t total_on_hand(self, int64_t item, int64_t location) noexcept nogil:
+        """What is on hand at a location over all lots, barred ones too."""
+        cdef int64_t row = self.find(item, location), on_hand_milli = 0
+        while row >= 0:
+            on_hand_milli += self.position_row(row).on_hand_milli
+            row = self.next_in_place(row)
+        return on_hand_milli
 
     cdef void rebuild_positions(self) noexcept nogil:
         """Make the index and the heads of the lists again from the rows."""
@@ -153,15 +227,13 @@ cdef class Positions:
             self.heads[at] = 0
         for row in range(self.positions.count):
             position = self.position_row(row)
-            if not position.live:
+            if not position.flags:
                 continue
             self.reserve_heads(position.item)
             first = self.heads[position.item] - 1
             if first >= 0:
                 other = self.position_row(first)
-                if other.location < position.location or (
-                    other.location == position.location and other.lot < position.lot
-                ):
+                if _before(other, position):
                     continue
             self.heads[position.item] = <int32_t>(row + 1)
         for at in range(self.head_capacity):

@@ -492,7 +492,8 @@ class StockModel(Stockroom):
             raise Refused("not_found")
         if not policy.accepts(abs(delta)):
             raise Refused("invalid")
-        self._must_stay_above_floor(sku, self.total(sku, place, "on_hand") + delta)
+        if policy.track:
+            self._must_stay_above_floor(sku, self.total(sku, place, "on_hand") + delta)
         self._move_level(sku, place, delta)
         return Result()
 
@@ -503,7 +504,8 @@ class StockModel(Stockroom):
         new = counted if step.get("book") is None else now + counted - to_milli(step["book"])
         if not policy.accepts(abs(new)) and new != 0:
             raise Refused("invalid")
-        self._must_stay_above_floor(sku, new)
+        if policy.track:
+            self._must_stay_above_floor(sku, new)
         if policy.count_floor == "allocated" and new < self.total(sku, place, "allocated"):
             raise Refused("refused")
         if policy.track:

@@ -1,0 +1,426 @@
+"""Replay stock cases through the API, each in a fresh engine, and say what differs from their expectations.
+
+A case is {id, source, kind, about, setup, steps, expect}: quantities are ints or decimals, never floats.
+Each step becomes one request; result codes are told in the words of the case format (RESULT_WORDS).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from ringup.engine.simulate_embedded import EmbeddedEngine
+from ringup.engine.simulate_stock_check import check_case
+from ringup.engine.simulate_stock_requests import (
+    MILLI_PER_UNIT,
+    CaseRequests,
+    InvalidQuantityError,
+    Json,
+    from_milli,
+    id_of,
+    to_milli,
+    to_ns,
+)
+from ringup.v1 import catalog_pb2, stock_pb2
+from ringup.v1.result_pb2 import ResultCode
+
+COUNTERS = ("on_hand", "allocated", "held", "incoming")
+SCOPE_KEYS = ("channel", "location", "locations")
+__all__ = ["Engine", "Replay", "SetupError", "check_case", "run_case"]
+RESULT_WORDS = {
+    "OK": "ok",
+    "ID_CONFLICT": "conflict",
+    "FIELD_INVALID": "invalid",
+    "TOO_MANY": "invalid",
+    "LINES_EMPTY": "invalid",
+    "QTY_INVALID": "invalid",
+    "QTY_TOO_LARGE": "invalid",
+    "TIME_INVALID": "invalid",
+    "REASON_MISSING": "invalid",
+    "ITEM_UNKNOWN": "not_found",
+    "LOCATION_UNKNOWN": "not_found",
+    "HOLD_UNKNOWN": "not_found",
+    "POSITION_UNKNOWN": "not_found",
+    "ORDER_UNKNOWN": "not_found",
+    "CHANNEL_UNKNOWN": "not_found",
+    "LOCATION_DISABLED": "insufficient",
+    "HOLD_EXPIRED": "expired",
+    "HOLD_COMMITTED": "already_done",
+    "HOLD_RELEASED": "already_done",
+    "HOLD_ORDERED": "already_done",
+    "HOLD_PAYING": "refused",
+    "HOLD_EXCEEDED": "exceeds",
+    "ORDER_EXISTS": "already_done",
+    "ORDER_DONE": "already_done",
+    "ORDER_EXCEEDED": "exceeds",
+    "STOCK_INSUFFICIENT": "insufficient",
+    "STOCK_BELOW_LIMIT": "invalid",
+    "STOCK_PROMISED": "refused",
+}
+
+
+class Engine(Protocol):
+    """What a case runs on: an embedded engine, or a client of a served one with a clock to set."""
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass."""
+
+    def call(self, method: str, request: Message) -> Any:
+        """Answer one RPC."""
+
+    def batch(self, requests: Sequence[tuple[str, Message]]) -> list[Any]:
+        """Send commands at the same time; their answers, in the order given."""
+
+
+class SetupError(ValueError):
+    """The engine refuses what a case begins with."""
+
+
+class Outcome:
+    """The answer to a step, in the words of the case format."""
+
+    def __init__(self, word: str, response: Any = None) -> None:
+        self.word = word
+        self.take: list[Json] = []
+        self.short: list[str] = []
+        self.values: Json = {}
+        if response is None:
+            return
+        self.short = list(getattr(response, "short_item_ids", ()))
+        if word == "ok" and self.short:
+            self.word = "partial"
+        takes = list(getattr(response, "takes", ()))
+        self.take = [
+            {
+                "sku": take.item_id,
+                "location": take.location_id,
+                **({"lot": take.lot_id} if take.lot_id else {}),
+                "qty": from_milli(take.qty_milli),
+            }
+            for take in takes
+            if take.location_id
+        ]
+        if self.word in ("ok", "partial"):
+            self.values["taken"] = from_milli(sum(take.qty_milli for take in takes))
+            self.values["backordered"] = from_milli(sum(take.owed_milli for take in takes))
+            self.values["locations_used"] = len({unit["location"] for unit in self.take})
+
+
+class Replay(CaseRequests):
+    """One case on one engine."""
+
+    def __init__(self, case: Json, engine: Engine) -> None:
+        super().__init__(case)
+        self.engine = engine
+        self.sent: dict[str, tuple[str, str, Message | None]] = {}  # key -> body of the step, method, request
+        self.steps = 0
+        self.lowered: set[tuple[str, str]] = set()  # places whose level was set below what is promised, perhaps
+        self.owing = {sku for sku, policy in self.policies.items() if policy.get("backorder")}
+
+    def run(self) -> tuple[Json, list[str]]:
+        """Rows as in the case's `expect`, and what differs.  Raises SetupError."""
+        differs: list[str] = []
+        self.prepare()
+        for number, step in enumerate(self.case["steps"]):
+            outcome = self.do(step)
+            differs += [f"step {number} {step['op']}: {text}" for text in step_differs(step.get("expect", {}), outcome)]
+        got = self.end_state(self.case["expect"])
+        differs += end_differs(self.case["expect"], got)
+        differs += self.broken_laws()
+        return got, differs
+
+    # Setup
+
+    def prepare(self) -> None:
+        """Bring the engine to where the case begins."""
+        self.must(
+            "PutLocations",
+            catalog_pb2.PutLocationsRequest(
+                locations=[
+                    catalog_pb2.Location(location_id=name, disabled=not enabled)
+                    for name, enabled in self.places.items()
+                ]
+            ),
+        )
+        sourcing = {
+            "priority": stock_pb2.SOURCING_PRIORITY,
+            "most_available": stock_pb2.SOURCING_MOST_AVAILABLE,
+            "fewest_shipments": stock_pb2.SOURCING_FEWEST_SHIPMENTS,
+        }
+        channels = [
+            stock_pb2.Channel(
+                channel_id=name,
+                location_ids=channel["locations"],
+                sourcing=sourcing[channel.get("sourcing", "priority")],
+            )
+            for name, channel in self.channels.items()
+        ]
+        self.must("PutChannels", stock_pb2.PutChannelsRequest(channels=channels))
+        if not self.policies:
+            return
+        items = [self.item(sku) for sku in self.policies]
+        # Tracked and measured until the stock is there: what stands somewhere does not depend on the rules.
+        first = [catalog_pb2.Item(item_id=sku, name=sku, measured=True) for sku in self.policies]
+        self.must("PutItems", catalog_pb2.PutItemsRequest(items=first))
+        for row in self.setup.get("stock", []):
+            self.stock_row(row)
+        self.must("PutItems", catalog_pb2.PutItemsRequest(items=items))
+        policies = [self.policy(sku) for sku in self.policies]
+        self.must("PutStockPolicies", stock_pb2.PutStockPoliciesRequest(policies=policies))
+
+    def stock_row(self, row: Json) -> None:
+        """Put one row of the setup's stock where it belongs; a row without units is still a position."""
+        sku, place, qty_milli = row["sku"], row["location"], to_milli(row["on_hand"])
+        line = stock_pb2.StockLine(
+            item_id=sku,
+            lot_id=row.get("lot") or "",
+            received_ns=to_ns(row.get("received")),
+            expires_ns=to_ns(row.get("expiry")),
+            barred=not row.get("saleable", True),
+        )
+        line.qty_milli = qty_milli if qty_milli > 0 else MILLI_PER_UNIT
+        self.must("ReceiveStock", stock_pb2.ReceiveStockRequest(location_id=place, lines=[line]))
+        if qty_milli <= 0:
+            if qty_milli < 0:
+                owing = stock_pb2.StockPolicy(item_id=sku, backorder=True)
+                self.must("PutStockPolicies", stock_pb2.PutStockPoliciesRequest(policies=[owing]))
+            line.qty_milli = qty_milli - MILLI_PER_UNIT
+            lines = [stock_pb2.StockLine(item_id=sku, qty_milli=line.qty_milli, lot_id=line.lot_id)]
+            self.must("AdjustStock", stock_pb2.AdjustStockRequest(location_id=place, lines=lines, reason="setup"))
+        if row.get("incoming"):
+            lines = [stock_pb2.StockLine(item_id=sku, qty_milli=to_milli(row["incoming"]))]
+            self.must("ExpectStock", stock_pb2.ExpectStockRequest(location_id=place, lines=lines))
+
+    def must(self, method: str, request: Any) -> None:
+        """Send a request of the setup.  Raises SetupError when the engine refuses it."""
+        self.steps += 1
+        request.command_id = id_of("setup", str(self.steps))
+        answer = self.engine.call(method, request)
+        if answer.code != ResultCode.RESULT_CODE_OK:
+            raise SetupError(f"{method} refused the setup: {ResultCode.Name(answer.code)}, {answer.problem}")
+
+    def send_item(self, item: catalog_pb2.Item) -> None:
+        self.must("PutItems", catalog_pb2.PutItemsRequest(items=[item]))
+
+    # Steps
+
+    def do(self, step: Json) -> Outcome:
+        """Carry one step out."""
+        self.steps += 1
+        op = step["op"]
+        if op == "race":
+            return self.race(step)
+        key, body = step.get("key"), body_of(step)
+        known = self.sent.get(key) if key is not None else None
+        if known is not None and known[0] == body:
+            return Outcome("replayed", self.engine.call(known[1], known[2]) if known[2] is not None else None)
+        if known is not None and known[2] is None:
+            return Outcome("conflict")  # the first step with this key never reached the engine
+        try:
+            method, request = self.request(step)
+        except InvalidQuantityError:
+            method, request = "", None
+        if request is None:
+            if key is not None and known is None:
+                self.sent[key] = (body, "", None)
+            if known is not None:
+                return Outcome("conflict")
+            return self.pass_time(step) if op == "tick" else Outcome("invalid")
+        if hasattr(request, "command_id"):
+            request.command_id = id_of("key", key) if key is not None else id_of("step", str(self.steps))
+        if key is not None and known is None:
+            self.sent[key] = (body, method, request)
+        answer = self.engine.call(method, request)
+        outcome = Outcome(word_of(answer), answer)
+        self.note(step, outcome)
+        if op == "query" and outcome.word == "ok":
+            outcome.values |= self.promise_values(answer.promises[0])
+        elif op == "reorder" and outcome.word == "ok":
+            outcome.values |= {"qty": from_milli(answer.qty_milli), "forecast": from_milli(answer.forecast_milli)}
+        elif op == "return" and outcome.word == "ok":
+            outcome.values["taken"] = step["qty"]
+        return outcome
+
+    def pass_time(self, step: Json) -> Outcome:
+        seconds = step["seconds"]
+        if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
+            return Outcome("invalid")
+        self.engine.advance(seconds)
+        return Outcome("ok")
+
+    def race(self, step: Json) -> Outcome:
+        """Steps at the same time: commands of one batch."""
+        requests: list[tuple[str, Message]] = []
+        words: list[str] = []
+        first: dict[str, int] = {}  # key -> the request that takes effect
+        for number, inner in enumerate(step["steps"]):
+            try:
+                method, request = self.request(inner)
+            except InvalidQuantityError:
+                words.append("invalid")
+                continue
+            request.command_id = id_of("race", f"{self.steps}.{number}")
+            if inner.get("key") is not None:
+                request.command_id = id_of("key", inner["key"])
+                first.setdefault(inner["key"], len(requests))
+            requests.append((method, request))
+        resent = {n for n, (_, request) in enumerate(requests) if self.is_resent(request, requests, first)}
+        for number, answer in enumerate(self.engine.batch(requests)):
+            word = word_of(answer)
+            words.append("replayed" if number in resent and word != "conflict" else word)
+        outcome = Outcome("ok")
+        outcome.values["counts"] = {word: words.count(word) for word in words}
+        return outcome
+
+    def is_resent(self, request: Any, requests: list[tuple[str, Message]], first: dict[str, int]) -> bool:
+        """Whether an earlier request of the race, or of the case, carries the same id."""
+        for key, number in first.items():
+            if request.command_id == id_of("key", key):
+                return key in self.sent or requests[number][1] is not request
+        return False
+
+    def note(self, step: Json, outcome: Outcome) -> None:
+        """Remember what the laws of the end need to know."""
+        if outcome.word != "ok":
+            return
+        if step["op"] in ("count", "adjust", "transfer", "remove_position", "unship"):
+            self.lowered |= {(step.get("sku", ""), place) for place in self.places}
+            if step["op"] == "unship":
+                self.lowered |= {(sku, place) for sku in self.policies for place in self.places}
+        if step["op"] == "set_policy":
+            self.policies[step["sku"]] |= step["policy"]
+            if step["policy"].get("backorder"):
+                self.owing.add(step["sku"])
+
+    # The end
+
+    def promise_values(self, promise: stock_pb2.Promise) -> Json:
+        """The counters of a promise, in units."""
+        values: Json = {name: from_milli(getattr(promise, f"{name}_milli")) for name in COUNTERS}
+        values["available"] = "unlimited" if promise.unlimited else from_milli(promise.available_milli)
+        return values
+
+    def levels(self, sku: str, location: str | None, lot: str | None) -> Json:
+        """The counters of an item: in a lot, at a place, or over all places."""
+        request = stock_pb2.GetAvailabilityRequest(item_ids=[sku], location_id=location or "")
+        rows: list[Any] = list(self.engine.call("GetAvailability", request).positions)
+        if lot is not None:
+            rows = [row for position in rows for row in position.lots if row.lot_id == lot]
+        found = {name: sum(getattr(row, f"{name}_milli", 0) for row in rows) for name in COUNTERS}
+        found["free"] = found["on_hand"] - found["allocated"] - found["held"]
+        return {name: from_milli(qty_milli) for name, qty_milli in found.items()}
+
+    def end_state(self, expect: Json) -> Json:
+        """The same rows as the expectation, with what the engine has."""
+        got: Json = {}
+        for kind, rows in expect.items():
+            got[kind] = []
+            for row in rows:
+                if kind == "available":
+                    scope = {name: row[name] for name in SCOPE_KEYS if name in row}
+                    answer = self.engine.call(*self.make_query({"sku": row["sku"], **scope}))
+                    found = self.promise_values(answer.promises[0]) if answer.promises else {}
+                elif kind == "preorders":
+                    found = self.preordered(row["sku"], row.get("channel"))
+                else:
+                    found = self.levels(row["sku"], row.get("location"), row.get("lot"))
+                got[kind].append({name: found.get(name, value) for name, value in row.items()})
+        return got
+
+    def preordered(self, sku: str, channel: str | None) -> Json:
+        """What was preordered on one channel or on all, and what a channel may still take."""
+        found: Json = {"total": 0}
+        for name in self.channels:
+            request = stock_pb2.GetPromiseRequest(item_ids=[sku], scope=stock_pb2.Scope(channel_id=name))
+            for promise in self.engine.call("GetPromise", request).promises:
+                found["total"] += promise.preordered_milli
+                if name == channel:
+                    found["taken"] = promise.preordered_milli
+                    found["left"] = promise.available_milli
+        found.setdefault("taken", found["total"])
+        return {name: from_milli(qty_milli) for name, qty_milli in found.items()}
+
+    def broken_laws(self) -> list[str]:
+        """What must hold at the end of every case."""
+        broken = []
+        for sku in self.policies:
+            request = stock_pb2.GetAvailabilityRequest(item_ids=[sku])
+            for row in self.engine.call("GetAvailability", request).positions:
+                place = row.location_id
+                if row.held_milli < 0 or row.allocated_milli < 0:
+                    broken.append(f"law: {sku} at {place} has promised less than nothing: {row}")
+                promised = row.allocated_milli + row.held_milli
+                if sku not in self.owing and (sku, place) not in self.lowered and promised > max(row.on_hand_milli, 0):
+                    broken.append(
+                        f"law: {sku} at {place} has promised {promised} of {row.on_hand_milli} (in thousandths)"
+                    )
+        return broken
+
+
+def body_of(step: Json) -> str:
+    """What an idempotency key stands for: the step without its key and expectation."""
+    return json.dumps({k: v for k, v in step.items() if k not in ("key", "expect")}, sort_keys=True, default=str)
+
+
+def word_of(answer: Any) -> str:
+    """The word of the case format for an answer's code."""
+    name = ResultCode.Name(answer.code).removeprefix("RESULT_CODE_")
+    return RESULT_WORDS.get(name, name.lower())
+
+
+def same(want: Any, found: Any) -> bool:
+    if isinstance(want, int | Decimal) and isinstance(found, int | Decimal):
+        return want == found
+    return bool(want == found)
+
+
+def summed(units: list[Json], marks: list[str]) -> dict[tuple[Any, ...], int]:
+    """Milli-units of a take by the marks (place, lot, item) that the expectation names."""
+    total: dict[tuple[Any, ...], int] = {}
+    for unit in units:
+        key = tuple(unit.get(mark) for mark in marks)
+        total[key] = total.get(key, 0) + to_milli(unit["qty"])
+    return {key: qty for key, qty in total.items() if qty}
+
+
+def step_differs(expect: Json, outcome: Outcome) -> list[str]:
+    """What an answer has different from a step's expectation."""
+    differs = []
+    if outcome.word != expect.get("result", "ok"):
+        differs.append(f"result: expected {expect.get('result', 'ok')}, found {outcome.word}")
+    for key, wanted in expect.items():
+        if key == "result":
+            continue
+        want, found = wanted, outcome.values.get(key)
+        if key == "take":
+            marks = sorted({name for unit in wanted for name in unit} - {"qty"}) or ["location"]
+            want, found = summed(wanted, marks), summed(outcome.take, marks)
+        elif key == "short":
+            want, found = sorted(wanted), sorted(outcome.short)
+        elif key == "counts":
+            want = {word: count for word, count in wanted.items() if count}
+        if not same(want, found):
+            differs.append(f"{key}: expected {want}, found {found}")
+    return differs
+
+
+def end_differs(expect: Json, got: Json) -> list[str]:
+    """What the end state has different from the expectation."""
+    return [
+        f"{kind}: expected {want}, found {found}"
+        for kind, rows in expect.items()
+        for want, found in zip(rows, got[kind], strict=True)
+        if not all(same(want[name], found[name]) for name in want)
+    ]
+
+
+def run_case(case: Json, engine: Engine | None = None) -> tuple[Json, list[str]]:
+    """Replay a case on a fresh engine, its own when none is given: (rows as in `expect`, what differs)."""
+    try:
+        return Replay(case, engine or EmbeddedEngine()).run()
+    except SetupError as error:
+        return {}, [str(error)]

@@ -1,0 +1,299 @@
+"""Soft reservations with a deadline.
+
+A live hold's units are its own, so committing or releasing it cannot fail; it ends exactly once.
+Ended holds can be asked for until ENDED_HOLDS_MAX younger ones have ended.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memcmp, memcpy, memset
+
+from ringup.native.contract cimport (
+    HOLD_STATE_COMMITTED,
+    HOLD_STATE_EXPIRED,
+    HOLD_STATE_OPEN,
+    HOLD_STATE_ORDERED,
+    HOLD_STATE_PAYING,
+    HOLD_STATE_RELEASED,
+    RESULT_CODE_HOLD_COMMITTED,
+    RESULT_CODE_HOLD_EXPIRED,
+    RESULT_CODE_HOLD_ORDERED,
+    RESULT_CODE_HOLD_RELEASED,
+    RESULT_CODE_HOLD_UNKNOWN,
+    RESULT_CODE_OK,
+)
+from ringup.native.index cimport (
+    hash_bytes,
+    index_add,
+    index_free,
+    index_next,
+    index_remove,
+    index_reserve,
+    index_start,
+)
+from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
+from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
+from ringup.native.stock_plan cimport ENTRY_STOCK, ScopeIn, Want
+from ringup.native.table cimport Table
+from ringup.native.wire cimport Span
+
+cdef struct HoldGlobals:
+    int64_t made  # holds so far
+    int64_t open_count
+    int64_t ended_count
+    int64_t ended_first  # row + 1 of the hold that ended first and is still kept
+    int64_t ended_last
+    int64_t free_hold  # row + 1
+
+
+cdef class Holds(Lines):
+    """Holds over planned entries."""
+
+    def __cinit__(self):
+        self.holds = Table("holds", sizeof(HoldRow))
+        self.hold_globals = Table("hold_globals", sizeof(HoldGlobals))
+        self.hold_globals.append()
+        self.tables += [self.holds, self.hold_globals]
+
+    def __dealloc__(self):
+        index_free(&self.hold_index)
+        deadlines_free(&self.deadlines)
+
+    cdef int64_t find_hold(self, const uint8_t* id) noexcept nogil:
+        """The newest hold with this id, or -1."""
+        cdef int64_t cursor = index_start(&self.hold_index, hash_bytes(id, 16)), best = -1
+        cdef int64_t row = index_next(&self.hold_index, hash_bytes(id, 16), &cursor)
+        while row >= 0:
+            if memcmp(self.hold_row(row).id, id, 16) == 0:
+                if best < 0 or self.hold_row(row).number > self.hold_row(best).number:
+                    best = row
+            row = index_next(&self.hold_index, hash_bytes(id, 16), &cursor)
+        return best
+
+    cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil:
+        """OK when hold row `hold` (-1: there is none) is live at `now_ns`, else why not."""
+        cdef HoldRow* row
+        if hold < 0:
+            return RESULT_CODE_HOLD_UNKNOWN
+        row = self.hold_row(hold)
+        if row.state == HOLD_STATE_COMMITTED:
+            return RESULT_CODE_HOLD_COMMITTED
+        if row.state == HOLD_STATE_RELEASED:
+            return RESULT_CODE_HOLD_RELEASED
+        if row.state == HOLD_STATE_ORDERED:
+            return RESULT_CODE_HOLD_ORDERED
+        if row.state == HOLD_STATE_EXPIRED or (row.deadline_ns != 0 and row.deadline_ns <= now_ns):
+            return RESULT_CODE_HOLD_EXPIRED
+        return RESULT_CODE_OK
+
+    cdef void scope_of_hold(self, int64_t hold, ScopeIn* scope) noexcept nogil:
+        """The scope that the hold was made in."""
+        cdef HoldRow* row = self.hold_row(hold)
+        cdef int64_t at = row.places.first
+        self.scope_begin(scope)
+        scope.channel = row.channel - 1
+        if row.by_channel:
+            self.scope_channel(scope, row.channel - 1)
+        elif row.location >= 0:
+            self.scope_add(scope, row.location)
+        while at:
+            self.scope_add(scope, self.line_row(at - 1).location)
+            at = self.line_row(at - 1).next
+        if row.collection_point:
+            self.scope_collect_at(scope, row.collection_point - 1)
+
+    cdef int64_t hold(
+        self, const uint8_t* id, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns, int64_t now_ns
+    ) noexcept nogil:
+        """Reserve what the plan at hand says; an open hold `replaced` goes on with it.  Returns the hold's row."""
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef HoldRow* row
+        cdef LineRow* line
+        cdef int64_t i, hold = replaced
+        if hold < 0:
+            hold = self.new_hold_row()
+            row = <HoldRow*>self.holds.edit(hold)
+            own.made += 1
+            own.open_count += 1
+            row.number = own.made
+            row.made_ns = now_ns
+            memcpy(row.id, id, 16)
+            row.state = HOLD_STATE_OPEN
+            index_add(&self.hold_index, hash_bytes(id, 16), hold)
+        else:
+            row = <HoldRow*>self.holds.edit(hold)
+            self.give_back_chain(&row.lines, COUNTER_HELD)
+            self.free_chain(&row.lines)
+            self.free_chain(&row.places)
+        row.by_channel = scope.by_channel
+        row.channel = <int32_t>(scope.channel + 1)
+        row.collection_point = <int32_t>(scope.collection_point + 1)
+        row.location = -1
+        if not scope.by_channel:
+            if scope.place_count == 1:
+                row.location = <int32_t>self.places[0].location
+            else:
+                for i in range(scope.place_count):
+                    line = self.append_line(&row.places)
+                    line.kind = ENTRY_PLACE
+                    line.location = <int32_t>self.places[i].location
+        row.deadline_ns = deadline_ns
+        row.owner_size = <uint8_t>owner.size
+        memset(row.owner, 0, OWNER_BYTES_MAX)
+        if owner.size:
+            memcpy(row.owner, owner.data, owner.size)
+        deadlines_set(&self.deadlines, hold, deadline_ns, row.number)
+        for i in range(self.plan_count):
+            self.promise(&self.plan_entries[i], COUNTER_HELD, &row.lines)
+        return hold
+
+    cdef void resize(self, int64_t hold, const Want* wants, int64_t count) noexcept nogil:
+        """The items of `wants` get what the plan at hand says; other items stay as they are."""
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        cdef LineRow* line
+        cdef int64_t at = row.lines.first, i
+        while at:
+            line = self.line_row(at - 1)
+            for i in range(count):
+                if wants[i].item == line.item:
+                    self.give_back(line, line.qty_milli, COUNTER_HELD)
+                    self.edit_line(at - 1).qty_milli = 0
+                    break
+            at = line.next
+        self.sweep_chain(&row.lines)
+        for i in range(self.plan_count):
+            self.promise(&self.plan_entries[i], COUNTER_HELD, &row.lines)
+
+    cdef void extend(self, int64_t hold, int64_t deadline_ns) noexcept nogil:
+        """Give a live hold a new deadline; zero means never."""
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        row.deadline_ns = deadline_ns
+        deadlines_set(&self.deadlines, hold, deadline_ns, row.number)
+
+    cdef void pay(self, int64_t hold, int64_t deadline_ns) noexcept nogil:
+        """A payment is in flight until `deadline_ns`."""
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        row.state = HOLD_STATE_PAYING
+        row.payments += 1
+        self.extend(hold, deadline_ns)
+
+    cdef void release(self, int64_t hold, int state) noexcept nogil:
+        """Give the units of a live hold back; it ends as RELEASED or EXPIRED."""
+        self.give_back_chain(&self.hold_row(hold).lines, COUNTER_HELD)
+        self.end(hold, state)
+
+    cdef void release_part(self, int64_t hold, int64_t qty_milli) noexcept nogil:
+        """Give the earliest units back; a hold with nothing left is released."""
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        cdef LineRow* line
+        cdef int64_t at = row.lines.first, part
+        while at and qty_milli:
+            line = self.edit_line(at - 1)
+            part = min(qty_milli, line.qty_milli)
+            self.give_back(line, part, COUNTER_HELD)
+            line.qty_milli -= part
+            qty_milli -= part
+            at = line.next
+        self.sweep_chain(&row.lines)
+        if not row.lines.first:
+            self.end(hold, HOLD_STATE_RELEASED)
+
+    cdef void commit(self, int64_t hold) noexcept nogil:
+        """All units of a live hold leave."""
+        self.commit_part(hold, self.chain_milli(&self.hold_row(hold).lines, -1))
+
+    cdef void commit_part(self, int64_t hold, int64_t qty_milli) noexcept nogil:
+        """The earliest units leave, the others are given back.  Preordered units keep their quota used."""
+        cdef int64_t at = self.hold_row(hold).lines.first, part
+        cdef LineRow* line
+        while at:
+            line = self.line_row(at - 1)
+            part = min(qty_milli, line.qty_milli)
+            qty_milli -= part
+            if line.kind == ENTRY_STOCK and part:
+                self.move(line.position, -part, -part, 0, 0)
+            if part < line.qty_milli:
+                self.give_back(line, line.qty_milli - part, COUNTER_HELD)
+            at = line.next
+        self.end(hold, HOLD_STATE_COMMITTED)
+
+    cdef void expire_due(self, int64_t now_ns) noexcept nogil:
+        """End every hold whose deadline has come, in the order of deadlines, then of making."""
+        while self.deadlines.count and self.deadlines.heap[0].at_ns <= now_ns:
+            self.release(self.deadlines.heap[0].row, HOLD_STATE_EXPIRED)
+
+    cdef void forget_position(self, int64_t position, Chain* chain) noexcept nogil:
+        """Lines on a position that is removed by force lose their units."""
+        cdef int64_t at = chain.first
+        while at:
+            if self.line_row(at - 1).kind == ENTRY_STOCK and self.line_row(at - 1).position == position:
+                self.edit_line(at - 1).qty_milli = 0
+            at = self.line_row(at - 1).next
+        self.sweep_chain(chain)
+
+    cdef void forget_position_in_holds(self, int64_t position) noexcept nogil:
+        cdef int64_t hold
+        for hold in range(self.holds.count):
+            if self.hold_row(hold).lines.first:
+                self.forget_position(position, &(<HoldRow*>self.holds.edit(hold)).lines)
+
+    # Rows of holds.
+
+    cdef int64_t new_hold_row(self) noexcept nogil:
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef int64_t hold
+        if not own.free_hold:
+            return self.holds.append()
+        hold = own.free_hold - 1
+        own.free_hold = self.hold_row(hold).next
+        memset(self.holds.edit(hold), 0, sizeof(HoldRow))
+        return hold
+
+    cdef void end(self, int64_t hold, int state) noexcept nogil:
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        self.free_chain(&row.lines)
+        self.free_chain(&row.places)
+        deadlines_remove(&self.deadlines, hold)
+        row.state = <uint8_t>state
+        row.next = 0
+        if own.ended_last:
+            (<HoldRow*>self.holds.edit(own.ended_last - 1)).next = <int32_t>(hold + 1)
+        else:
+            own.ended_first = hold + 1
+        own.ended_last = hold + 1
+        own.ended_count += 1
+        own.open_count -= 1
+        if own.ended_count > ENDED_HOLDS_MAX:
+            self.forget_oldest_ended()
+
+    cdef void forget_oldest_ended(self) noexcept nogil:
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef int64_t hold = own.ended_first - 1
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        index_remove(&self.hold_index, hash_bytes(row.id, 16), hold)
+        own.ended_first = row.next
+        own.ended_count -= 1
+        memset(row, 0, sizeof(HoldRow))
+        row.next = <int32_t>own.free_hold
+        own.free_hold = hold + 1
+
+    cdef void rebuild_holds(self) noexcept nogil:
+        """Make the index and the deadlines again from the rows."""
+        cdef int64_t hold
+        cdef HoldRow* row
+        index_free(&self.hold_index)
+        index_reserve(&self.hold_index, self.holds.count)
+        deadlines_free(&self.deadlines)
+        for hold in range(self.holds.count):
+            row = self.hold_row(hold)
+            if row.state == 0:
+                continue
+            index_add(&self.hold_index, hash_bytes(row.id, 16), hold)
+            if row.state == HOLD_STATE_OPEN or row.state == HOLD_STATE_PAYING:
+                deadlines_set(&self.deadlines, hold, row.deadline_ns, row.number)
+
+    @property
+    def hold_counts(self) -> dict[str, int]:
+        """Live holds, ended ones still known, all ever made, and deadlines that wait."""
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.row(0)
+        return {"open": own.open_count, "ended": own.ended_count, "made": own.made, "deadlines": self.deadlines.count}

@@ -1,0 +1,21 @@
+# Handlers of orders.
+from libc.stdint cimport int64_t, uint32_t
+
+from ringup.native.command cimport Command
+from ringup.native.stock_hold_commands cimport HoldCommands
+from ringup.native.stock_request cimport StockIn
+from ringup.native.wire cimport Span, Writer
+
+cdef class OrderCommands(HoldCommands):
+    cdef int place_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int cancel_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int ship_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int unship_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int return_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int reallocate_order(self, Command* command, Writer* out) noexcept nogil
+    cdef int get_order(self, Span request, Writer* out) noexcept nogil
+
+    cdef StockIn read_order(self, Span body, uint32_t id_field, uint32_t lines_field) noexcept nogil
+    cdef int check_order_lines(self, StockIn* request, Writer* out) noexcept nogil
+    cdef int check_within(self, StockIn* request, int64_t order, Writer* out) noexcept nogil
+    cdef void write_shipment(self, Writer* out) noexcept nogil

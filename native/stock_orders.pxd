@@ -1,0 +1,73 @@
+# Hard allocations: what is promised to an order, what left for it.
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from ringup.native.index cimport Index
+from ringup.native.stock_holds cimport Holds
+from ringup.native.stock_lines cimport Chain, LineRow
+from ringup.native.stock_plan cimport Place, Want
+from ringup.native.stock_tally cimport Tally
+from ringup.native.table cimport Table
+from ringup.native.wire cimport Span
+
+cdef enum:
+    ORDER_CANCELLED = 1
+    ORDER_CODE_BYTES_MAX = 64
+
+cdef struct OrderRow:
+    int64_t placed_at_ns
+    Chain allocated
+    Chain shipped
+    uint8_t flags
+    uint8_t code_size
+    uint8_t customer_size
+    uint8_t spare[5]
+    uint8_t code[64]
+    uint8_t customer[64]
+
+cdef struct ShipLine:  # an allocated line, and what of it the shipment at hand has not met yet
+    int64_t line  # row
+    int64_t left_milli
+
+cdef struct ShipMove:
+    int64_t ship_line
+    int64_t position  # where the goods leave from; -1: none (untracked)
+    int64_t qty_milli
+
+cdef class Orders(Holds):
+    cdef readonly Table orders
+    cdef Index order_index  # code -> order
+    cdef ShipLine* ship_lines  # scratch
+    cdef int64_t ship_line_count
+    cdef int64_t ship_line_capacity
+    cdef ShipMove* ship_moves  # scratch
+    cdef int64_t ship_move_count
+    cdef int64_t ship_move_capacity
+    cdef Tally gone  # scratch: on hand that leaves, by position
+    cdef Place* part_places  # scratch: where parts of a line leave from
+    cdef int64_t part_count
+    cdef int64_t part_capacity
+
+    cdef inline OrderRow* order_row(self, int64_t order) noexcept nogil:
+        return <OrderRow*>self.orders.row(order)
+
+    cdef int64_t find_order(self, Span code) noexcept nogil
+    cdef int64_t make_order(self, Span code, Span customer, int64_t now_ns) noexcept nogil
+    cdef void place(self, int64_t order, int64_t hold, bint planned) noexcept nogil
+    cdef void cancel(self, int64_t order) noexcept nogil
+    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
+    cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil
+    cdef int64_t plan_ship_all(self, int64_t order) noexcept nogil
+    cdef void ship_begin(self, int64_t order) noexcept nogil
+    cdef bint ship_line_want(self, const Want* want) noexcept nogil
+    cdef bint add_part(self, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef bint parts_where_free(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil
+    cdef bint leave(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef void meet(self, int64_t item, int64_t location, int64_t position, int64_t qty_milli) noexcept nogil
+    cdef int64_t ship_move(self, int64_t ship_line, int64_t position, int64_t qty_milli) noexcept nogil
+    cdef void ship(self, int64_t order) noexcept nogil
+    cdef void unship(self, int64_t order) noexcept nogil
+    cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
+    cdef int64_t allocated_at(self, int64_t order, int64_t item, int64_t location) noexcept nogil
+    cdef void reallocate(self, int64_t order, int64_t item, int64_t qty_milli, int64_t source) noexcept nogil
+    cdef void forget_position_in_orders(self, int64_t position) noexcept nogil
+    cdef void rebuild_orders(self) noexcept nogil

@@ -1,0 +1,371 @@
+"""Hard allocations: what is promised to an order, what left for it.
+
+A shipment is planned first: which allocated lines it meets and from which positions the goods leave.
+Units that the order has not allocated at a place must be free there, and free its allocation elsewhere.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport abort, free, realloc
+from libc.string cimport memcpy
+
+from ringup.native.catalog cimport ITEM_UNTRACKED
+from ringup.native.contract cimport HOLD_STATE_ORDERED
+from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_reserve, index_start
+from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
+from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Place, ScopeIn, Want
+from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
+from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find, tally_free
+from ringup.native.stock_tally cimport Entry as Sum
+from ringup.native.table cimport Table
+from ringup.native.wire cimport Span, span_at, span_equal
+
+
+cdef void* _grown(void* data, int64_t* capacity, int64_t needed, int64_t size) noexcept nogil:
+    if needed <= capacity[0]:
+        return data
+    capacity[0] = max(needed, capacity[0] * 2, 64)
+    data = realloc(data, capacity[0] * size)
+    if data == NULL:
+        abort()
+    return data
+
+
+cdef inline int64_t _sum_at(Tally* tally, int64_t key) noexcept nogil:
+    cdef Sum* found
+    if tally.count == 0:
+        return 0
+    found = tally_find(tally, key)
+    return 0 if found == NULL else found.sum_milli
+
+
+cdef class Orders(Holds):
+    """Orders over planned entries."""
+
+    def __cinit__(self):
+        self.orders = Table("stock_orders", sizeof(OrderRow))
+        self.tables += [self.orders]
+
+    def __dealloc__(self):
+        index_free(&self.order_index)
+        free(self.ship_lines)
+        free(self.ship_moves)
+        free(self.part_places)
+        tally_free(&self.gone)
+
+    cdef int64_t find_order(self, Span code) noexcept nogil:
+        """The order with this code, or -1."""
+        cdef int64_t cursor = index_start(&self.order_index, hash_bytes(code.data, code.size))
+        cdef int64_t row = index_next(&self.order_index, hash_bytes(code.data, code.size), &cursor)
+        while row >= 0:
+            if span_equal(span_at(self.order_row(row).code, self.order_row(row).code_size), code):
+                return row
+            row = index_next(&self.order_index, hash_bytes(code.data, code.size), &cursor)
+        return -1
+
+    cdef int64_t make_order(self, Span code, Span customer, int64_t now_ns) noexcept nogil:
+        """A new order without units."""
+        cdef int64_t order = self.orders.append()
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        row.placed_at_ns = now_ns
+        row.code_size = <uint8_t>code.size
+        memcpy(row.code, code.data, code.size)
+        row.customer_size = <uint8_t>customer.size
+        if customer.size:
+            memcpy(row.customer, customer.data, customer.size)
+        index_add(&self.order_index, hash_bytes(code.data, code.size), order)
+        return order
+
+    # Allocation.
+
+    cdef void place(self, int64_t order, int64_t hold, bint planned) noexcept nogil:
+        """Allocate the plan at hand (`planned`), or else what hold row `hold` has; a hold ends with it."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t i, at
+        if hold >= 0:
+            if not planned:
+                self.plan_begin()
+                at = self.hold_row(hold).lines.first
+                while at:
+                    line = self.line_row(at - 1)
+                    self.add_entry()[0] = self.entry_of(line)
+                    at = line.next
+            self.give_back_chain(&self.hold_row(hold).lines, COUNTER_HELD)
+            self.end(hold, HOLD_STATE_ORDERED)
+        for i in range(self.plan_count):
+            self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
+
+    cdef void cancel(self, int64_t order) noexcept nogil:
+        """Give everything back that has not shipped; with nothing shipped the order is over."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        self.give_back_chain(&row.allocated, COUNTER_ALLOCATED)
+        self.free_chain(&row.allocated)
+        if not row.shipped.first:
+            row.flags |= ORDER_CANCELLED
+
+    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
+        """Give units of an item back, the earliest allocated first."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t at = row.allocated.first, part
+        while at and qty_milli:
+            line = self.edit_line(at - 1)
+            if line.item == item:
+                part = min(qty_milli, line.qty_milli)
+                self.give_back(line, part, COUNTER_ALLOCATED)
+                line.qty_milli -= part
+                qty_milli -= part
+            at = line.next
+        self.sweep_chain(&row.allocated)
+
+    cdef int64_t allocated_at(self, int64_t order, int64_t item, int64_t location) noexcept nogil:
+        """Units of an item that an order has allocated at a place."""
+        cdef int64_t at = self.order_row(order).allocated.first, sum_milli = 0
+        cdef LineRow* line
+        while at:
+            line = self.line_row(at - 1)
+            if line.item == item and line.kind == ENTRY_STOCK and line.location == location:
+                sum_milli += line.qty_milli
+            at = line.next
+        return sum_milli
+
+    cdef void reallocate(self, int64_t order, int64_t item, int64_t qty_milli, int64_t source) noexcept nogil:
+        """Move a promise from `source` to where the plan at hand says."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t at = row.allocated.first, part, i
+        while at and qty_milli:
+            line = self.line_row(at - 1)
+            if line.item == item and line.kind == ENTRY_STOCK and line.location == source:
+                part = min(qty_milli, line.qty_milli)
+                self.give_back(line, part, COUNTER_ALLOCATED)
+                self.edit_line(at - 1).qty_milli -= part
+                qty_milli -= part
+            at = line.next
+        self.sweep_chain(&row.allocated)
+        for i in range(self.plan_count):
+            self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
+
+    # Shipments: plan.
+
+    cdef void ship_begin(self, int64_t order) noexcept nogil:
+        cdef int64_t at = self.order_row(order).allocated.first
+        self.plan_begin()  # `delta` are allocations that the shipment frees
+        tally_clear(&self.gone)
+        self.ship_line_count = self.ship_move_count = 0
+        while at:
+            self.ship_lines = <ShipLine*>_grown(
+                self.ship_lines, &self.ship_line_capacity, self.ship_line_count + 1, sizeof(ShipLine)
+            )
+            self.ship_lines[self.ship_line_count].line = at - 1
+            self.ship_lines[self.ship_line_count].left_milli = self.line_row(at - 1).qty_milli
+            self.ship_line_count += 1
+            at = self.line_row(at - 1).next
+
+    cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil:
+        """Plan to ship these wants (within what is allocated); -1, or the first that cannot be met."""
+        cdef int64_t i
+        self.ship_begin(order)
+        for i in range(count):  # wants that name a place come first
+            if not self.ship_line_want(&wants[i]):
+                return i
+        return -1
+
+    cdef int64_t plan_ship_all(self, int64_t order) noexcept nogil:
+        """Plan to ship all that is allocated; -1, or the item (row) that cannot be met."""
+        cdef int64_t i, j, item
+        cdef Want want
+        self.ship_begin(order)
+        want.location = -1
+        for i in range(self.ship_line_count):
+            item = self.line_row(self.ship_lines[i].line).item
+            for j in range(i):
+                if self.line_row(self.ship_lines[j].line).item == item:
+                    break
+            else:
+                want.item = item
+                want.qty_milli = self.chain_milli(&self.order_row(order).allocated, item)
+                if not self.ship_line_want(&want):
+                    return item
+        return -1
+
+    cdef bint ship_line_want(self, const Want* want) noexcept nogil:
+        cdef int64_t i, left_milli = want.qty_milli, part
+        cdef LineRow* line
+        if self.catalog.item(want.item).flags & ITEM_UNTRACKED:
+            self.meet(want.item, -1, -1, want.qty_milli)
+            return True
+        if want.location >= 0:
+            return self.leave(want.item, want.location, want.qty_milli)
+        self.part_count = 0
+        for i in range(self.ship_line_count):
+            line = self.line_row(self.ship_lines[i].line)
+            part = min(left_milli, self.ship_lines[i].left_milli) if line.item == want.item else 0
+            left_milli -= part
+            if part == 0:
+                continue
+            if line.kind == ENTRY_STOCK:
+                self.add_part(line.location, part)
+            elif line.kind == ENTRY_PREORDER and not self.parts_where_free(want.item, line.channel - 1, part):
+                return False
+        for i in range(self.part_count):
+            if not self.leave(want.item, self.part_places[i].location, self.part_places[i].value):
+                return False
+        return True
+
+    cdef bint add_part(self, int64_t location, int64_t qty_milli) noexcept nogil:
+        self.part_places = <Place*>_grown(self.part_places, &self.part_capacity, self.part_count + 1, sizeof(Place))
+        self.part_places[self.part_count].location = location
+        self.part_places[self.part_count].value = qty_milli
+        self.part_count += 1
+        return True
+
+    cdef bint parts_where_free(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil:
+        """Preordered units leave from free units of the channel's places, in order."""
+        cdef ScopeIn scope
+        cdef int64_t i, part
+        self.scope_begin(&scope)
+        self.scope_channel(&scope, symbol)
+        for i in range(scope.place_count):
+            if self.place_open(item, self.places[i].location):
+                part = max(0, min(qty_milli, self.planned_free(item, self.places[i].location)))
+                self.add_part(self.places[i].location, part)
+                qty_milli -= part
+        return qty_milli == 0
+
+    cdef bint leave(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
+        """Ship from a place: first what the order has there and is there, then other free units of the place."""
+        cdef int64_t i, count, row, part, there
+        cdef LineRow* line
+        cdef PositionRow* position
+        for i in range(self.ship_line_count):
+            line = self.line_row(self.ship_lines[i].line)
+            if line.item == item and line.kind == ENTRY_STOCK and line.location == location:
+                there = max(0, self.position_row(line.position).on_hand_milli - _sum_at(&self.gone, line.position))
+                qty_milli -= self.ship_move(i, line.position, min(qty_milli, there))
+        count = self.removal_order(item, location)
+        for i in range(count):
+            row = self.lot_order[i]
+            position = self.position_row(row)
+            part = min(qty_milli, free_of(position) + _sum_at(&self.delta, row))
+            part = max(0, min(part, position.on_hand_milli - _sum_at(&self.gone, row)))
+            if part and not position.flags & POSITION_BARRED:
+                self.meet(item, location, row, part)
+                tally_at(&self.delta, row).sum_milli -= part
+                qty_milli -= part
+        return qty_milli == 0
+
+    cdef void meet(self, int64_t item, int64_t location, int64_t position, int64_t qty_milli) noexcept nogil:
+        """Let units of a position stand for allocated ones: those at the same place first, then the earliest."""
+        cdef int64_t i, part
+        cdef bint elsewhere
+        cdef LineRow* line
+        for elsewhere in range(2):
+            for i in range(self.ship_line_count):
+                line = self.line_row(self.ship_lines[i].line)
+                if line.item != item or (line.location != location) != elsewhere:
+                    continue
+                part = self.ship_move(i, position, qty_milli)
+                qty_milli -= part
+                if line.kind == ENTRY_STOCK:
+                    tally_at(&self.delta, line.position).sum_milli += part
+
+    cdef int64_t ship_move(self, int64_t ship_line, int64_t position, int64_t qty_milli) noexcept nogil:
+        cdef int64_t part = min(qty_milli, self.ship_lines[ship_line].left_milli)
+        cdef ShipMove* move
+        if part <= 0:
+            return 0
+        self.ship_lines[ship_line].left_milli -= part
+        self.ship_moves = <ShipMove*>_grown(
+            self.ship_moves, &self.ship_move_capacity, self.ship_move_count + 1, sizeof(ShipMove)
+        )
+        move = &self.ship_moves[self.ship_move_count]
+        self.ship_move_count += 1
+        move.ship_line = ship_line
+        move.position = position
+        move.qty_milli = part
+        if position >= 0:
+            tally_at(&self.gone, position).sum_milli += part
+        return part
+
+    # Shipments: apply.
+
+    cdef void ship(self, int64_t order) noexcept nogil:
+        """Carry the planned shipment out."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef ShipMove* move
+        cdef LineRow* line
+        cdef LineRow* gone
+        cdef PositionRow* position
+        cdef int64_t i
+        for i in range(self.ship_move_count):
+            move = &self.ship_moves[i]
+            gone = self.append_line(&row.shipped)
+            line = self.edit_line(self.ship_lines[move.ship_line].line)
+            line.qty_milli -= move.qty_milli
+            if line.kind == ENTRY_STOCK:
+                self.move(line.position, 0, 0, -move.qty_milli, 0)
+            gone.qty_milli = move.qty_milli
+            gone.item = line.item
+            gone.channel = line.channel
+            gone.kind = line.kind
+            if move.position >= 0:
+                self.move(move.position, -move.qty_milli, 0, 0, 0)
+                position = self.position_row(move.position)
+                gone.location = position.location
+                gone.lot = position.lot
+                gone.barred = position.flags & POSITION_BARRED != 0
+        self.sweep_chain(&row.allocated)
+
+    cdef void unship(self, int64_t order) noexcept nogil:
+        """What shipped and did not come back is on hand and allocated again."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t at = row.shipped.first, position
+        while at:
+            line = self.edit_line(at - 1)
+            if line.location >= 0:
+                position = self.position_again(line)
+                line.position = <int32_t>position
+                self.move(position, line.qty_milli, 0, line.qty_milli if line.kind == ENTRY_STOCK else 0, 0)
+            if line.kind == ENTRY_PREORDER:
+                line.position = line.location = -1
+                line.lot = 0
+                line.barred = 0
+            at = line.next
+        if row.allocated.last:
+            self.edit_line(row.allocated.last - 1).next = row.shipped.first
+        else:
+            row.allocated.first = row.shipped.first
+        row.allocated.last = row.shipped.last
+        row.shipped.first = row.shipped.last = 0
+
+    cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
+        """So many shipped units came back, the earliest first; what becomes of them is the caller's."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t at = row.shipped.first, part
+        while at and qty_milli:
+            line = self.edit_line(at - 1)
+            if line.item == item:
+                part = min(qty_milli, line.qty_milli)
+                line.qty_milli -= part
+                qty_milli -= part
+            at = line.next
+        self.sweep_chain(&row.shipped)
+
+    cdef void forget_position_in_orders(self, int64_t position) noexcept nogil:
+        cdef int64_t order
+        for order in range(self.orders.count):
+            if self.order_row(order).allocated.first:
+                self.forget_position(position, &(<OrderRow*>self.orders.edit(order)).allocated)
+
+    cdef void rebuild_orders(self) noexcept nogil:
+        """Make the index again from the rows."""
+        cdef int64_t order
+        cdef OrderRow* row
+        index_free(&self.order_index)
+        index_reserve(&self.order_index, self.orders.count)
+        for order in range(self.orders.count):
+            row = self.order_row(order)
+            index_add(&self.order_index, hash_bytes(row.code, row.code_size), order)

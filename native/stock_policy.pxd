@@ -1,0 +1,110 @@
+# How items are promised: policies, preorder quotas, channels and their places, goods on their way,
+# and the free units of each item on each channel, kept ready.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from ringup.native.catalog cimport Catalog
+from ringup.native.index cimport Index, hash_int
+from ringup.native.stock_positions cimport PositionRow, Positions
+from ringup.native.table cimport Table
+
+cdef enum:
+    SYMBOL_LOT = 16  # the kind of lot codes among the catalog's symbols
+    POLICY_BACKORDER = 1  # without limit
+    POLICY_COUNT_FLOOR = 2
+    POLICY_PREORDER = 4
+    CHANNEL_PLACES_MAX = 1000
+    UNLIMITED = -1
+
+cdef struct PolicyRow:
+    int64_t limit_milli  # how far beyond stock promises may go
+    int64_t safety_milli
+    int64_t min_qty_milli
+    int64_t max_qty_milli  # 0: any
+    int64_t step_milli  # 0: any
+    int64_t preorder_total_milli  # UNLIMITED or the quota of all channels
+    int64_t preordered_milli  # on all channels
+    int32_t item
+    int32_t backorder_location  # row + 1; 0: the first in order
+    int32_t first_quota  # row + 1
+    uint32_t flags
+    uint32_t removal
+    uint32_t spare
+
+cdef struct QuotaRow:
+    int64_t limit_milli  # UNLIMITED or the channel's quota
+    int64_t taken_milli
+    int32_t channel  # symbol row
+    int32_t next
+
+cdef struct ChannelRow:
+    int64_t buffer_milli
+    int32_t symbol
+    int32_t first_place  # row + 1
+    int32_t place_count
+    uint32_t sourcing
+
+cdef struct ChannelPlaceRow:
+    int32_t location
+    int32_t next
+
+cdef struct ArrivalRow:
+    int64_t expected_ns  # 0: not known
+    int64_t qty_milli  # 0: a free row
+    int32_t item
+    int32_t location
+    int32_t next_free
+    int32_t spare
+
+cdef struct ChannelSum:
+    int64_t free_milli
+    int64_t version
+    int32_t item
+    int32_t channel
+
+cdef class Policies(Positions):
+    cdef Catalog catalog
+    cdef readonly Table policies
+    cdef Table quotas
+    cdef Table channels
+    cdef Table channel_places
+    cdef Table arrivals
+    cdef Table policy_globals
+    cdef int32_t* policy_of  # item -> row of its policy; row 0 is the policy of all others
+    cdef int64_t policy_capacity
+    cdef Index arrival_index  # (item, location) -> each of its arrivals
+    # Free units by (item, channel): derived, valid while `sums_stamp` is that of the places.
+    cdef ChannelSum* sums
+    cdef int64_t sum_count
+    cdef int64_t sum_capacity
+    cdef Index sum_index
+    cdef int64_t channel_changes
+    cdef int64_t sums_stamp
+    cdef int32_t* channels_from  # location -> where its channels begin in channels_at
+    cdef int32_t* channels_at
+    cdef int64_t location_count
+
+    cdef inline PolicyRow* policy(self, int64_t item) noexcept nogil:
+        return <PolicyRow*>self.policies.row(self.policy_of[item] if item < self.policy_capacity else 0)
+
+    cdef inline ChannelRow* channel_row(self, int64_t channel) noexcept nogil:
+        return <ChannelRow*>self.channels.row(channel)
+
+    cdef bint enabled(self, int64_t location) noexcept nogil
+    cdef int64_t find_channel(self, int64_t symbol) noexcept nogil
+    cdef int64_t edit_policy(self, int64_t item) noexcept nogil
+    cdef QuotaRow* quota(self, int64_t item, int64_t symbol, bint made) noexcept nogil
+    cdef void clear_quotas(self, int64_t item) noexcept nogil
+    cdef void preorder(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil
+    cdef int64_t preordered_milli(self, int64_t item, int64_t symbol) noexcept nogil
+    cdef int64_t put_channel(self, int64_t symbol) noexcept nogil
+    cdef void add_channel_place(self, int64_t channel, int64_t location) noexcept nogil
+    cdef void clear_channel_places(self, int64_t channel) noexcept nogil
+    cdef void places_changed(self) noexcept nogil
+    cdef int64_t incoming_milli(self, int64_t item, int64_t location, int64_t by_ns) noexcept nogil
+    cdef void expect(self, int64_t item, int64_t location, int64_t qty_milli, int64_t expected_ns) noexcept nogil
+    cdef void arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef int64_t next_arrival(self, int64_t item, int64_t location) noexcept nogil
+    cdef ChannelSum* channel_sum(self, int64_t item, int64_t channel, bint made) noexcept nogil
+    cdef void refresh_sums(self) noexcept nogil
+    cdef void reserve_policies(self, int64_t item) noexcept nogil
+    cdef void rebuild_policies(self) noexcept nogil

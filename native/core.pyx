@@ -147,8 +147,13 @@ cdef class Core:
         """The clock value of the last batch."""
         return (<CoreGlobals*>self.globals.row(0)).now_ns
 
-    def apply(self, const uint8_t[::1] request) -> tuple[bytes, int, list[tuple[int, int, int]]]:
+    def apply(
+        self, const uint8_t[::1] request, *, bint recorded=False
+    ) -> tuple[bytes, int, list[tuple[int, int, int]]]:
         """Execute the commands of a `SessionRequest`, each by itself, in order.
+
+        `recorded` takes a whole batch of the journal: many requests end to end, so there is no limit on their
+        number, and nobody waits for an answer, so no replays are told.
 
         Returns (bytes of a `SessionResponse`, commands kept, replays).  The commands kept are the ones
         that belong in the journal: all of the request, or 0 where every one was rejected as malformed.
@@ -158,6 +163,10 @@ cdef class Core:
         """
         cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])
         cdef int64_t count = self.check_request(span)
+        if count > COMMANDS_PER_REQUEST_MAX and not recorded:
+            raise MalformedRequest(
+                f"SessionRequest: expected at most {COMMANDS_PER_REQUEST_MAX} commands, found {count}; send smaller batches"
+            )
         with nogil:
             self.apply_request(span)
         if self.rejected == count:
@@ -165,7 +174,7 @@ cdef class Core:
             count = 0
         replays = [
             (self.replays[i].position, self.replays[i].sequence, self.replays[i].index) for i in range(self.replay_count)
-        ] if self.replay_count else []
+        ] if self.replay_count and not recorded else []
         return PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size), count, replays
 
     cdef int64_t check_request(self, Span request) except -1:
@@ -180,10 +189,6 @@ cdef class Core:
             count += 1
         if reader.bad:
             raise MalformedRequest("SessionRequest: the bytes end inside a field or are no protobuf message")
-        if count > COMMANDS_PER_REQUEST_MAX:
-            raise MalformedRequest(
-                f"SessionRequest: expected at most {COMMANDS_PER_REQUEST_MAX} commands, found {count}; send smaller batches"
-            )
         return count
 
     cdef void apply_request(self, Span request) noexcept nogil:
@@ -258,11 +263,13 @@ cdef class Core:
 
     cdef void write_replay(self, uint64_t reply_at, int64_t position) noexcept nogil:
         cdef int64_t mark = begin_message(&self.out, CommandReply_reply_at)
-        cdef Replay* replay = &self.replays[self.replay_count]
+        cdef Replay replay
         replay.position = position
         replay.sequence = <int64_t>(reply_at >> REPLY_INDEX_BITS)
         replay.index = <int64_t>(reply_at & ((1 << REPLY_INDEX_BITS) - 1))
-        self.replay_count += 1
+        if position < REPLAYS_MAX:  # beyond it is a recorded batch, where nobody asks for them
+            self.replays[self.replay_count] = replay
+            self.replay_count += 1
         write_int(&self.out, ReplyAt_sequence, replay.sequence)
         write_int(&self.out, ReplyAt_index, replay.index)
         end_message(&self.out, mark)

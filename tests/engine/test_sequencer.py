@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ringup.engine.journal import JournalError
+from ringup.engine.lmdb_store import LmdbJournal
+from ringup.engine.recovery import recover
 from ringup.engine.sequencer import Batch, Sequencer
 from ringup.native.core import MalformedRequest
 from ringup.v1 import session_pb2, stock_pb2
 from support.core import CoreHarness, command_of, small_shop
+from support.data_directory import write_directory
 
 
 class Stage:
@@ -84,3 +89,20 @@ def test_a_first_answer_that_cannot_be_read_leaves_no_command_out_of_the_journal
     stage.settle()
     assert len(stage.answers) == 2
     assert stage.shop.refold().digest() == stage.shop.core.digest()
+
+
+def test_a_batch_of_many_requests_is_recovered_whole(tmp_path: Path) -> None:
+    """The journal keeps the requests of a batch end to end; read back as one request, a busy second was over
+    the limit of a request and the engine could not start again."""
+    stage = Stage()
+    for part in range(5):
+        stage.submit(*(_hold(f"{part:02}{number:014}".encode()) for number in range(1000)))
+        stage.submit(_hold(b"00" + b"0" * 14))  # a resend in every request
+    stage.settle()
+    assert [len(commands) for _, _, commands, _ in stage.shop.journal][-1] == 10, "one batch has all of them"
+    write_directory(tmp_path, shop=stage.shop)
+    journal = LmdbJournal(tmp_path / "journal")
+    try:
+        assert recover(journal, None).core.digest() == stage.shop.core.digest()
+    finally:
+        journal.close()

@@ -101,10 +101,12 @@ class Engine:
 
     def query(self, name: str, request: bytes) -> bytes:
         """Answer a query RPC from the state as it is."""
+        self._refuse_if_failed()
         return self.core.query(name, request, self.sequencer.now_ns())
 
     async def receipt(self, request: bytes) -> bytes:
         """Answer GetReceipt: the receipt stands in the journal, in the answer of its sale."""
+        self._refuse_if_failed()
         refusal, sequence, index = self.core.find_receipt(request)
         if sequence == 0:
             return refusal
@@ -116,6 +118,10 @@ class Engine:
         pending.waiters.append((partial(_settle, durable), b""))
         await durable
         return receipt_response(reply)
+
+    def _refuse_if_failed(self) -> None:
+        if self.is_failed:
+            raise EngineFailed("the engine has failed and its memory is ahead of its disk; ask again when it is back")
 
     def _read_reply(self, sequence: int, index: int) -> bytes:
         raw = self.journal.get(sequence)

@@ -210,10 +210,12 @@ class Sequencer:
     def failed(self) -> None:
         """A commit failed: memory is ahead of the disk, so nothing is answered any more."""
         self._refusing = self._failed = True
-        for batch in (self._committing, self._open):
+        batches = (self._committing, self._open)
+        self._committing = self._open = None
+        for batch in batches:
             for answer, _ in batch.waiters if batch is not None else ():
                 answer(None)
-        self._open = None
+        self._tell_idle()  # who waits for the last answer must not wait for ever
 
     def stop(self, when_idle: Callable[[], None]) -> None:
         """Take no more requests; `when_idle` is called when all that was taken is answered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -17,32 +18,31 @@ from ringup.engine.recovery import Progress
 log = structlog.get_logger()
 
 EXIT_COMMIT_FAILED = 74  # EX_IOERR of sysexits.h
+FAIL_SECONDS_MAX = 2.0  # for telling the callers that the engine has failed
 
 
 async def _serve(engine: Engine, listen: str) -> int:
     engine.start()
     edge = Edge(engine)
+    stop = asyncio.Event()
+    engine.failed = stop.set
     port = await edge.start(listen)
     host = listen.rpartition(":")[0]
-    stop, failed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
 
-    def fail() -> None:
-        failed.set()
-        stop.set()
-
-    engine.failed = fail
     # The first line on standard output is for whoever started this process, who may stop it from now on.
     print(f"ringup: serving on {host}:{port}, data in {engine.directory}", flush=True)
     await stop.wait()
-    if failed.is_set():
-        await edge.fail()
+    if not engine.is_failed:
+        log.info("stopping: taking no more, answering what was taken")
+        await edge.stop()
+        await engine.stop()
+    if engine.is_failed:  # now, or while it stopped
+        with contextlib.suppress(TimeoutError):  # whatever a client does, the process ends
+            await asyncio.wait_for(edge.fail(), FAIL_SECONDS_MAX)
         return EXIT_COMMIT_FAILED
-    log.info("stopping: taking no more, answering what was taken")
-    await edge.stop()
-    await engine.stop()
     return 0
 
 
@@ -70,8 +70,8 @@ def serve(
         runner = asyncio.Runner()
     with runner:
         code = runner.run(_serve(engine, listen))
-    if code:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # nothing may be written any more, not even a checkpoint
+        if code:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # nothing may be written any more, not even a checkpoint; and no task is waited for
     return code

@@ -31,6 +31,7 @@ STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
 STREAMS_PER_CONNECTION_MAX = 100
 RPCS_MAX = 4000
 DRAIN_SECONDS = 5.0
+FAIL_SECONDS = 0.25  # for a watcher of the health and for the statuses of calls to go out
 DRAINING = session_pb2.SessionResponse(draining=True).SerializeToString()
 
 # Tried with a 1 GiB message, a gzip bomb, silent sockets and floods of calls: refused, memory flat.
@@ -41,12 +42,14 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.server_handshake_timeout_ms", 1000),
     ("grpc.max_connection_idle_ms", 10 * 60_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),  # or a second engine silently shares the port
 ]
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+# What a stream has to write, in order: answers to come, a message, or its end (with an error or without).
+Outgoing = asyncio.Queue[asyncio.Future[bytes] | bytes | Exception | None]
 
 # What is no answer, and the status that says so.
 STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
@@ -67,7 +70,8 @@ class Edge:
         self._engine = engine
         self._server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=RPCS_MAX)
         self._health = health.aio.HealthServicer()
-        self._draining = asyncio.Event()
+        self._is_draining = False
+        self._streams: set[Outgoing] = set()
         self._calls_by_code: dict[str, int] = {}
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method in methods():
@@ -101,14 +105,15 @@ class Edge:
     async def stop(self) -> None:
         """Say so on every stream, let what was taken be answered, then close."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._draining.set()
+        self._is_draining = True
+        for outgoing in self._streams:
+            outgoing.put_nowait(DRAINING)
         await self._server.stop(DRAIN_SECONDS)
 
     async def fail(self) -> None:
-        """Stop at once: NOT_SERVING first, and no answer to anything."""
+        """Stop: NOT_SERVING first, and no answer to anything; a moment for all to hear that."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._draining.set()
-        await self._server.stop(None)
+        await self._server.stop(FAIL_SECONDS)
 
     # Handlers
 
@@ -172,47 +177,42 @@ class Edge:
 
     async def _session(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
-        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None] = asyncio.Queue()
+        outgoing: Outgoing = asyncio.Queue()
         room = asyncio.Semaphore(STREAM_BATCHES_MAX)
-        writing = asyncio.Lock()  # a stream carries one write at a time
-        reader = asyncio.ensure_future(self._read_batches(context, taken, room))
-        drain = asyncio.ensure_future(self._send_draining(context, writing))
+        reader = asyncio.ensure_future(self._read_batches(context, outgoing, room))
+        self._streams.add(outgoing)
+        if self._is_draining:
+            outgoing.put_nowait(DRAINING)
         try:
-            while (item := await taken.get()) is not None:
+            while (item := await outgoing.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
-                reply = await item
-                async with writing:
-                    await context.write(reply)
-                room.release()
+                if isinstance(item, bytes):
+                    await context.write(item)
+                else:
+                    await context.write(await item)
+                    room.release()
         except NO_ANSWER as error:
             await _abort(context, error)
         finally:
+            self._streams.discard(outgoing)
             reader.cancel()
-            drain.cancel()
+            while not outgoing.empty():  # answers that nobody waits for any more; their commands happen all the same
+                item = outgoing.get_nowait()
+                if isinstance(item, asyncio.Future):
+                    item.cancel()
 
-    async def _read_batches(
-        self,
-        context: Context,
-        taken: asyncio.Queue[asyncio.Future[bytes] | Exception | None],
-        room: asyncio.Semaphore,
-    ) -> None:
-        while True:
-            await room.acquire()
-            request = await context.read()
-            if not isinstance(request, bytes):  # grpc.aio.EOF
-                taken.put_nowait(None)
-                return
-            try:
-                taken.put_nowait(self._engine.submit(request))
-            except NO_ANSWER as error:
-                taken.put_nowait(error)
-                return
-
-    async def _send_draining(self, context: Context, writing: asyncio.Lock) -> None:
-        await self._draining.wait()
-        async with writing:
-            await context.write(DRAINING)
+    async def _read_batches(self, context: Context, outgoing: Outgoing, room: asyncio.Semaphore) -> None:
+        try:
+            while True:
+                await room.acquire()
+                request = await context.read()
+                if not isinstance(request, bytes):  # grpc.aio.EOF
+                    outgoing.put_nowait(None)
+                    return
+                outgoing.put_nowait(self._engine.submit(request))
+        except Exception as error:  # whatever it is, the stream ends with it after the answers before it
+            outgoing.put_nowait(error)
 
 
 async def _abort(context: Context, error: Exception) -> bytes:

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free
 
+from ringup.native.memory cimport BLOCK_BYTES, block_alloc
+
 
 cdef void _place(Index* index, uint64_t slot) noexcept nogil:
     cdef int64_t at = <int64_t>(slot >> 32) & index.mask
@@ -19,7 +21,10 @@ cdef void index_reserve(Index* index, int64_t rows) noexcept nogil:
         size *= 2
     if size <= old_size:
         return
-    index.slots = <uint64_t*>calloc(size, sizeof(uint64_t))
+    if size * <int64_t>sizeof(uint64_t) < BLOCK_BYTES:
+        index.slots = <uint64_t*>calloc(size, sizeof(uint64_t))
+    else:  # sizes are powers of two, so this is a multiple of a block
+        index.slots = <uint64_t*>block_alloc(size * sizeof(uint64_t))
     if index.slots == NULL:
         abort()
     index.mask = size - 1

@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef enum:
     PAGE_BYTES = 16384
+    SMALL_TABLE_PAGES = 64  # up to here pages are allocated one by one
     CLEAN = 0
     DIRTY = 1
     FROZEN = 2
@@ -23,6 +24,15 @@ cdef class Table:
     cdef int64_t mask
     cdef char** pages
     cdef uint8_t* marks
+    # Pages come one by one while a table is small, then from blocks; pages given up are used again.
+    cdef char** blocks
+    cdef int64_t block_count
+    cdef char* block_at
+    cdef int64_t block_left
+    cdef char* free_pages  # linked through their first bytes
+
+    cdef char* new_page(self) noexcept nogil
+    cdef void give_up_page(self, char* page) noexcept nogil
 
     cdef inline void* row(self, int64_t index) noexcept nogil:
         return self.pages[index >> self.shift] + (index & self.mask) * self.row_bytes

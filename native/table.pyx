@@ -14,6 +14,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+from ringup.native.memory cimport BLOCK_BYTES, block_alloc
+
 cdef extern from "Python.h":
     int PyBUF_READ
 
@@ -32,20 +34,44 @@ cdef class Table:
         self.mask = self.page_rows - 1
 
     def __dealloc__(self):
-        cdef int64_t page
-        for page in range(self.page_count):
-            free(self.pages[page])
+        cdef int64_t at
+        for at in range(self.block_count):
+            free(self.blocks[at])
+        free(self.blocks)
         free(self.pages)
         free(self.marks)
+
+    cdef char* new_page(self) noexcept nogil:
+        """Memory for a page, of any content."""
+        cdef int64_t size = self.page_rows * self.row_bytes
+        cdef char* page = self.free_pages
+        if page != NULL:
+            memcpy(&self.free_pages, page, sizeof(char*))
+            return page
+        if self.block_left < size:
+            if self.block_count % 64 == 0:
+                self.blocks = <char**>realloc(self.blocks, (self.block_count + 64) * sizeof(char*))
+            self.block_left = size if self.page_count < SMALL_TABLE_PAGES else BLOCK_BYTES
+            self.block_at = <char*>(calloc(1, size) if self.page_count < SMALL_TABLE_PAGES else block_alloc(BLOCK_BYTES))
+            if self.blocks == NULL or self.block_at == NULL:
+                abort()  # out of memory in the middle of a command: stop, the journal is the truth
+            self.blocks[self.block_count] = self.block_at
+            self.block_count += 1
+        page = self.block_at
+        self.block_at += size
+        self.block_left -= size
+        return page
+
+    cdef void give_up_page(self, char* page) noexcept nogil:
+        memcpy(page, &self.free_pages, sizeof(char*))
+        self.free_pages = page
 
     cdef void touch(self, int64_t page) noexcept nogil:
         # A frozen page belongs to the checkpoint being written: leave it the old bytes.
         cdef char* copy
         cdef int64_t size = self.page_rows * self.row_bytes
         if self.marks[page] == FROZEN:
-            copy = <char*>malloc(size)
-            if copy == NULL:
-                abort()  # out of memory in the middle of a command: stop, the journal is the truth
+            copy = self.new_page()
             memcpy(copy, self.pages[page], size)
             self.pages[page] = copy
         self.marks[page] = DIRTY
@@ -64,9 +90,8 @@ cdef class Table:
             if self.pages == NULL or self.marks == NULL:
                 abort()
         while self.page_count < pages:
-            self.pages[self.page_count] = <char*>calloc(self.page_rows, self.row_bytes)
-            if self.pages[self.page_count] == NULL:
-                abort()
+            self.pages[self.page_count] = self.new_page()
+            memset(self.pages[self.page_count], 0, self.page_rows * self.row_bytes)
             self.marks[self.page_count] = DIRTY
             self.page_count += 1
         if rows > 0:
@@ -184,7 +209,7 @@ cdef class Checkpoint:
             if self.page_of[at] < table.page_count and table.pages[self.page_of[at]] == self.data_of[at]:
                 table.marks[self.page_of[at]] = CLEAN if written else DIRTY
             else:
-                free(self.data_of[at])  # the table went on with a copy, which is dirty
+                table.give_up_page(self.data_of[at])  # the table went on with a copy, which is dirty
 
     def done(self) -> None:
         """Everything was written: pages untouched since are clean."""

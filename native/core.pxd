@@ -6,6 +6,7 @@ from ringup.native.catalog_commands cimport CatalogCommands
 from ringup.native.command cimport Command
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
+from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.settings cimport SettingsTable
@@ -35,8 +36,10 @@ cdef class Core:
     cdef CatalogCommands catalog_commands
     cdef Stock stock
     cdef StockCommands stock_commands
+    cdef PromotionBook promotion_book
     cdef Pricing pricing
     cdef Prefetcher prefetcher
+    cdef object pricer  # of Simulate
     cdef Sales sales
     cdef SettingsTable settings
     cdef Replies replies

@@ -15,19 +15,25 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport strlen
 
+from ringup.native.pricing_simulate import Pricer
+
 from ringup.native.catalog cimport Catalog
 from ringup.native.catalog_commands cimport CatalogCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
+    Command_put_coupons,
     Command_put_items,
     Command_put_locations,
     Command_put_prices,
+    Command_put_pricing_rules,
+    Command_put_promotions,
     Command_put_settings,
     Command_put_tax_classes,
     Command_put_tills,
     Command_return_lines,
     Command_sell,
+    Command_set_promotion_state,
     CommandReply_rejected,
     CommandReply_reply_at,
     PutItemsRequest_command_id,
@@ -41,6 +47,7 @@ from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
+from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
 from ringup.native.sale cimport Sales
 from ringup.native.settings cimport SettingsTable
@@ -65,7 +72,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -78,6 +85,8 @@ cdef enum Query:
     QUERY_GET_PROMISE = 7
     QUERY_CHECK_STOCK = 8
     QUERY_GET_ORDER = 9
+    QUERY_LIST_PROMOTIONS = 10
+    QUERY_SIMULATE = 11
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -89,6 +98,8 @@ cdef dict _QUERIES = {
     "GetPromise": QUERY_GET_PROMISE,
     "CheckStock": QUERY_CHECK_STOCK,
     "GetOrder": QUERY_GET_ORDER,
+    "ListPromotions": QUERY_LIST_PROMOTIONS,
+    "Simulate": QUERY_SIMULATE,
 }
 
 
@@ -106,14 +117,16 @@ cdef class Core:
         self.catalog_commands = CatalogCommands(self.catalog)
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
-        self.pricing = Pricing(self.catalog)
+        self.promotion_book = PromotionBook(self.catalog)
+        self.pricing = Pricing(self.catalog, self.promotion_book)
+        self.pricer = Pricer()
         self.prefetcher = Prefetcher(self.catalog, self.stock)
         self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings)
         self.globals = Table("core_globals", sizeof(CoreGlobals))
         self.globals.append()
         self.tables = [
             self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
-            *self.sales.tables,
+            *self.promotion_book.tables, *self.sales.tables,
         ]
         self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
         if self.replays == NULL:
@@ -135,6 +148,7 @@ cdef class Core:
         self.index = 0
         with nogil:
             self.stock.expire_due(state.now_ns)
+            self.promotion_book.publish_due(state.now_ns)
             self.replies.forget_before(state.now_ns - self.settings.now().reply_retention_ms * 1000000)
 
     @property
@@ -296,7 +310,16 @@ cdef class Core:
             return self.catalog_commands.put_items(command, out)
         if kind == Command_put_prices:
             return self.catalog_commands.put_prices(command, out)
+        if kind == Command_put_promotions:
+            return self.promotion_book.put_promotions(command, out)
+        if kind == Command_set_promotion_state:
+            return self.promotion_book.set_state(command, out)
+        if kind == Command_put_pricing_rules:
+            return self.promotion_book.put_rules(command, out)
+        if kind == Command_put_coupons:
+            return self.promotion_book.put_coupons(command, out)
         if kind == Command_put_tax_classes:
+            self.pricing.rates_stale = True
             return self.catalog_commands.put_tax_classes(command, out)
         if kind == Command_put_locations:
             return self.catalog_commands.put_locations(command, out)
@@ -313,6 +336,8 @@ cdef class Core:
         cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])
         cdef int kind = _QUERIES[name]
         cdef int code
+        if kind == QUERY_SIMULATE:
+            return self.pricer.simulate(bytes(request))
         self.out.size = 0
         # Never before the last batch, so that a quote sees what the batch saw.
         now_ns = max(now_ns, (<CoreGlobals*>self.globals.row(0)).now_ns)
@@ -339,6 +364,8 @@ cdef class Core:
             return self.stock_commands.check_stock(request, out)
         if kind == QUERY_GET_ORDER:
             return self.stock_commands.get_order(request, out)
+        if kind == QUERY_LIST_PROMOTIONS:
+            return self.promotion_book.list_promotions(request, out)
         return self.settings.get_settings(request, out)
 
     def find_receipt(self, const uint8_t[::1] request) -> tuple[bytes, int, int]:
@@ -377,7 +404,9 @@ cdef class Core:
             self.catalog.rebuild()
             self.stock.rebuild()
             self.replies.rebuild()
+            self.promotion_book.rebuild()
             self.sales.rebuild()
+            self.pricing.rates_stale = True
 
     def layout(self) -> str:
         """Names the layout of the tables; equal layouts can load each other's checkpoints."""

@@ -3,6 +3,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
+from ringup.native.pricing_state cimport Basket
+from ringup.native.pricing_tax cimport Taxes
+from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.wire cimport Span, Writer
 
 cdef enum:
@@ -27,6 +30,7 @@ cdef struct Line:
     int64_t gross_minor
     int64_t discount_minor
     int64_t total_minor  # gross less discounts
+    int64_t vendor_minor  # the part of the discounts that vendors pay: it stays in the base of taxes
     int64_t tax_minor  # the line's share of all its taxes
     int64_t tax_added_minor  # the part of it that is not in the price
     Span override_reason
@@ -54,6 +58,11 @@ cdef struct DiscountIn:
 cdef class Pricing:
     # The basket priced last; the next call writes over it.
     cdef Catalog catalog
+    cdef PromotionBook book
+    cdef Basket basket  # of the promotions
+    cdef Taxes rates  # the catalog's tax classes, for conditions that look at taxes
+    cdef bint rates_stale
+    cdef bint promoted  # the basket holds promotions or coupons
     cdef Line* lines
     cdef Discount* discounts
     cdef int64_t* weights
@@ -66,7 +75,11 @@ cdef class Pricing:
     cdef void clear(self) noexcept nogil
     cdef void add_line(self, Line* line) noexcept nogil
     cdef int total(self, Writer* out) noexcept nogil
-    cdef void write_basket(self, Writer* out, uint32_t field) noexcept nogil
+    cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil
+    cdef int read_shopper(self, Span request, bint selling, Writer* out) noexcept nogil
+    cdef void load_rates(self) noexcept nogil
+    cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil
+    cdef void write_basket(self, Writer* out, uint32_t field, bint reasons) noexcept nogil
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil
 
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil

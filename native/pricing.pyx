@@ -5,7 +5,7 @@ the priced basket in this object, for `Sell` to book or `PriceBasket` to show: a
 of the same basket at the same time give the same total because they are the same function.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memset
 
@@ -16,6 +16,7 @@ from ringup.native.catalog cimport (
     TAX_INCLUSIVE,
     Catalog,
     PriceRow,
+    SymbolRow,
     TaxClassRow,
     TaxRow,
 )
@@ -45,16 +46,26 @@ from ringup.native.contract cimport (
     PriceBasketRequest_at_ns,
     PriceBasketRequest_channel_id,
     PriceBasketRequest_customer_group_id,
+    PriceBasketRequest_completed_orders,
+    PriceBasketRequest_coupons,
+    PriceBasketRequest_customer_id,
+    PriceBasketRequest_explain_all,
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
+    PriceBasketRequest_promotion_groups,
     PriceBasketResponse_basket,
+    PricedBasket_coupons,
     PricedBasket_discount_minor,
+    PricedBasket_free_items,
     PricedBasket_lines,
+    PricedBasket_promotions,
+    PricedBasket_search,
     PricedBasket_subtotal_minor,
     PricedBasket_tax_added_minor,
     PricedBasket_taxes,
     PricedBasket_total_minor,
     PricedDiscount_amount_minor,
+    PricedDiscount_promotion_id,
     PricedDiscount_reason,
     PricedLine_base_qty_milli,
     PricedLine_discounts,
@@ -69,6 +80,13 @@ from ringup.native.contract cimport (
     PriceOverride_base_qty_milli,
     PriceOverride_price_minor,
     PriceOverride_reason,
+    SellRequest_channel_id,
+    SellRequest_completed_orders,
+    SellRequest_coupons,
+    SellRequest_customer_group_id,
+    SellRequest_customer_id,
+    SellRequest_lines,
+    SellRequest_promotion_groups,
     TaxTotal_base_minor,
     TaxTotal_inclusive,
     TaxTotal_name,
@@ -88,6 +106,19 @@ from ringup.native.limits cimport (
     TOTAL_MINOR_MAX,
 )
 from ringup.native.money cimport HALF_UP, allocate, divide, int128, multiply_divide
+from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
+from ringup.native.pricing_kernel cimport price_basket
+from ringup.native.pricing_state cimport (
+    Basket,
+    InputLine,
+    add_line,
+    add_text,
+    basket_clear,
+    basket_free,
+    line_value,
+)
+from ringup.native.pricing_tax cimport Taxes, add_class, add_rate, taxes_clear, taxes_free
+from ringup.native.promotion_book cimport PromotionBook, customer_uses
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -103,6 +134,10 @@ from ringup.native.wire cimport (
     write_int,
     write_span,
 )
+
+cdef enum:
+    COUPONS_MAX = 64
+    GROUPS_MAX = 64
 
 
 cdef void _read_override(Span body, LineIn* line) noexcept nogil:
@@ -164,8 +199,11 @@ cdef DiscountIn _read_discount(Span body) noexcept nogil:
 cdef class Pricing:
     """The pricing function and the basket it priced last."""
 
-    def __cinit__(self, Catalog catalog):
-        self.catalog = catalog
+    def __cinit__(self, Catalog catalog, PromotionBook book):
+        self.catalog, self.book = catalog, book
+        memset(&self.basket, 0, sizeof(Basket))
+        memset(&self.rates, 0, sizeof(Taxes))
+        self.rates_stale = True
         self.lines = <Line*>malloc(LINES_MAX * sizeof(Line))
         self.discounts = <Discount*>malloc(LINES_MAX * DISCOUNTS_PER_LINE_MAX * sizeof(Discount))
         self.weights = <int64_t*>malloc(LINES_MAX * sizeof(int64_t))
@@ -178,10 +216,13 @@ cdef class Pricing:
         free(self.discounts)
         free(self.weights)
         free(self.shares)
+        basket_free(&self.basket)
+        taxes_free(&self.rates)
 
     cdef void clear(self) noexcept nogil:
         """Begin an empty basket."""
         self.line_count = self.discount_count = self.tax_count = 0
+        self.promoted = False
         self.subtotal_minor = self.discount_total_minor = self.tax_added_minor = self.total_minor = 0
 
     cdef void add_line(self, Line* line) noexcept nogil:
@@ -215,7 +256,126 @@ cdef class Pricing:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
         if asked > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked, LINES_MAX)
+        code = self.apply_promotions(request, lines_field, scope, out)
+        if code != RESULT_CODE_OK:
+            return code
         return self.total(out)
+
+    # Promotions
+
+    cdef int read_shopper(self, Span request, bint selling, Writer* out) noexcept nogil:
+        """Take coupons, channel and what is known of the customer from a SellRequest or PriceBasketRequest."""
+        cdef Reader reader = reader_of(request)
+        cdef Basket* basket = &self.basket
+        cdef Span text
+        cdef int64_t coupons = 0
+        self.book.customer = span_at(NULL, 0)
+        basket.groups = <int>basket.text_count
+        while next_field(&reader):
+            if reader.field == (SellRequest_coupons if selling else PriceBasketRequest_coupons):
+                text = read_span(&reader)
+                coupons += 1
+                if text.size > CODE_BYTES_MAX:
+                    return refuse(
+                        out, RESULT_CODE_FIELD_INVALID, "coupons", coupons - 1, span_at(NULL, 0), text.size, CODE_BYTES_MAX
+                    )
+                if coupons > COUPONS_MAX:
+                    return refuse(out, RESULT_CODE_TOO_MANY, "coupons", 0, span_at(NULL, 0), coupons, COUPONS_MAX)
+                if text.size:
+                    self.book.add_coupon_code(basket, text)
+            elif reader.field == (SellRequest_customer_id if selling else PriceBasketRequest_customer_id):
+                self.book.customer = read_span(&reader)
+                basket.has_customer = self.book.customer.size > 0
+            elif reader.field == (SellRequest_channel_id if selling else PriceBasketRequest_channel_id):
+                basket.channel = read_span(&reader)
+            elif reader.field == (SellRequest_completed_orders if selling else PriceBasketRequest_completed_orders):
+                basket.completed_orders = read_int(&reader)
+            elif reader.field == (
+                SellRequest_customer_group_id if selling else PriceBasketRequest_customer_group_id
+            ) or reader.field == (SellRequest_promotion_groups if selling else PriceBasketRequest_promotion_groups):
+                text = read_span(&reader)
+                if text.size > CODE_BYTES_MAX or basket.group_count == GROUPS_MAX:
+                    return refuse(
+                        out, RESULT_CODE_FIELD_INVALID, "promotion_groups", basket.group_count, span_at(NULL, 0), text.size,
+                        CODE_BYTES_MAX,
+                    )
+                add_text(basket, text)
+                basket.group_count += 1
+            elif not selling and reader.field == PriceBasketRequest_explain_all:
+                basket.explain_all = read_int(&reader) != 0
+            else:
+                skip_field(&reader)
+        return MALFORMED if reader.bad else RESULT_CODE_OK
+
+    cdef void load_rates(self) noexcept nogil:
+        """The catalog's tax classes, row by row, as the promotions' conditions see them."""
+        cdef int64_t row, number
+        cdef TaxClassRow* tax_class
+        self.rates_stale = False
+        taxes_clear(&self.rates)
+        for row in range(self.catalog.tax_classes.count):
+            tax_class = self.catalog.tax_class(row)
+            add_class(&self.rates, self.catalog.text(tax_class.code))
+            for number in range(tax_class.tax_count):
+                add_rate(
+                    &self.rates, self.catalog.text(tax_class.taxes[number].name), tax_class.taxes[number].rate_ppb,
+                    (tax_class.taxes[number].flags & TAX_INCLUSIVE) != 0,
+                )
+
+    cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil:
+        """Lay the promotions' discounts on the lines, whose price and discounts by hand are known."""
+        cdef Basket* basket = &self.basket
+        cdef InputLine* given
+        cdef Line* line
+        cdef Span categories
+        cdef int64_t at, number, total
+        cdef int32_t segment
+        cdef int code
+        if self.book.stale:
+            self.book.refresh()
+        basket_clear(basket)
+        for at in range(self.line_count if self.book.snapshot.promotion_count else 0):
+            line = &self.lines[at]
+            given = add_line(basket)
+            given.item_id = self.catalog.item_code(line.item)
+            given.qty_milli = line.qty_milli
+            given.price, given.base_qty_milli = line.price_minor, line.base_qty_milli
+            if line.discount_minor:  # a discount by hand comes first
+                given.price, given.base_qty_milli = line.total_minor, line.qty_milli
+            given.tax_class = <int32_t>line.tax_class - 1
+            categories = self.catalog.text(self.catalog.item(line.item).categories)
+            for number in range(categories.size // <int64_t>sizeof(uint32_t)):
+                add_text(
+                    basket,
+                    self.catalog.text(
+                        (<SymbolRow*>self.catalog.symbols.row((<uint32_t*>categories.data)[number])).code
+                    ),
+                )
+                given.category_count += 1
+        code = self.read_shopper(request, lines_field == SellRequest_lines, out)
+        if code != RESULT_CODE_OK or (self.book.snapshot.promotion_count == 0 and basket.coupon_count == 0):
+            return code
+        if self.rates_stale:
+            self.load_rates()
+        basket.at_ns = scope.at_ns
+        basket.utc_offset_s = self.book.offset_s(scope.location, scope.at_ns)
+        basket.usage = self.book.usage
+        basket.customer_context = <void*>self.book
+        basket.customer_uses = customer_uses
+        basket.untaxed = True
+        price_basket(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
+        self.promoted = True
+        for at in range(basket.input_line_count):
+            line = &self.lines[at]
+            total = line_value(basket, at)
+            line.discount_minor += line.total_minor - total
+            line.total_minor = total
+            line.vendor_minor = 0
+            segment = <int32_t>at
+            while segment >= 0:
+                line.vendor_minor += basket.segments[segment].vendor * basket.segments[segment].count
+                segment = basket.segments[segment].next
+        return RESULT_CODE_OK
 
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil:
         cdef LineIn asked = _read_line(body)
@@ -374,7 +534,10 @@ cdef class Pricing:
         if self.tax_count + row.tax_count > TAX_TOTALS_MAX:
             return False
         for at in range(self.line_count):
-            self.weights[at] = self.lines[at].total_minor if self.lines[at].tax_class == tax_class + 1 else 0
+            self.weights[at] = (
+                self.lines[at].total_minor + self.lines[at].vendor_minor
+                if self.lines[at].tax_class == tax_class + 1 else 0
+            )
             amount += self.weights[at]
         for number in range(row.tax_count):
             inclusive_ppb += row.taxes[number].rate_ppb if row.taxes[number].flags & TAX_INCLUSIVE else 0
@@ -436,7 +599,8 @@ cdef class Pricing:
 
     # The answer
 
-    cdef void write_basket(self, Writer* out, uint32_t field) noexcept nogil:
+    cdef void write_basket(self, Writer* out, uint32_t field, bint reasons) noexcept nogil:
+        """Write the priced basket; with `reasons` also for the promotions that gave nothing."""
         cdef int64_t mark = begin_message(out, field), inner, at
         cdef TaxRow* tax
         for at in range(self.line_count):
@@ -454,7 +618,32 @@ cdef class Pricing:
             end_message(out, inner)
         write_int(out, PricedBasket_tax_added_minor, self.tax_added_minor)
         write_int(out, PricedBasket_total_minor, self.total_minor)
+        if self.promoted:
+            write_explained(out, PricedBasket_promotions, &self.basket, self.book.snapshot, reasons)
+            write_coupons(out, PricedBasket_coupons, &self.basket, self.book.snapshot)
+            write_free(out, PricedBasket_free_items, &self.basket, self.book.snapshot)
+            write_search(out, PricedBasket_search, &self.basket)
         end_message(out, mark)
+
+    cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil:
+        """The discounts of promotions on a line, one for each promotion."""
+        cdef int64_t at, i, amount, mark
+        cdef int32_t promotion
+        cdef Span name
+        for at in range(self.basket.verdict_count):
+            promotion = self.basket.verdicts[at].promotion
+            amount = 0
+            for i in range(self.basket.log_count if self.basket.verdicts[at].discount else 0):
+                if self.basket.log[i].line == line and self.basket.log[i].promotion == promotion:
+                    amount += self.basket.log[i].amount * self.basket.log[i].count
+            if amount == 0:
+                continue
+            name = self.book.snapshot.promotions[promotion].name
+            mark = begin_message(out, PricedLine_discounts)
+            write_span(out, PricedDiscount_reason, name if name.size else self.book.snapshot.promotions[promotion].id)
+            write_int(out, PricedDiscount_amount_minor, amount)
+            write_span(out, PricedDiscount_promotion_id, self.book.snapshot.promotions[promotion].id)
+            end_message(out, mark)
 
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil:
         cdef int64_t mark = begin_message(out, PricedBasket_lines), inner, at
@@ -469,6 +658,8 @@ cdef class Pricing:
             write_span(out, PricedDiscount_reason, self.discounts[at].reason)
             write_int(out, PricedDiscount_amount_minor, self.discounts[at].amount_minor)
             end_message(out, inner)
+        if self.promoted:
+            self.write_promoted(out, line - self.lines)
         write_int(out, PricedLine_total_minor, line.total_minor)
         if line.tax_class:
             write_span(out, PricedLine_tax_class_id, self.catalog.text(self.catalog.tax_class(line.tax_class - 1).code))
@@ -511,5 +702,5 @@ cdef class Pricing:
         code = self.price(request, PriceBasketRequest_lines, &scope, out)
         if code != RESULT_CODE_OK:
             return code
-        self.write_basket(out, PriceBasketResponse_basket)
+        self.write_basket(out, PriceBasketResponse_basket, True)
         return ok(out)

@@ -6,7 +6,9 @@ from ringup.native.pricing_tax cimport Taxes
 from ringup.native.promotion cimport Snapshot
 from ringup.native.wire cimport Writer
 
-cdef void write_explained(Writer* out, uint32_t field, Basket* basket, Snapshot snapshot) noexcept nogil
+cdef void write_explained(
+    Writer* out, uint32_t field, Basket* basket, Snapshot snapshot, bint reasons
+) noexcept nogil
 cdef void write_coupons(Writer* out, uint32_t field, Basket* basket, Snapshot snapshot) noexcept nogil
 cdef void write_free(Writer* out, uint32_t field, Basket* basket, Snapshot snapshot) noexcept nogil
 cdef void write_charges(Writer* out, uint32_t field, Basket* basket, Taxes* taxes) noexcept nogil

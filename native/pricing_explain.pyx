@@ -45,7 +45,10 @@ from ringup.native.promotion cimport NO_SYMBOL, OUT_APPLIED, Promotion, Snapshot
 from ringup.native.wire cimport Writer, begin_message, end_message, write_int, write_span
 
 
-cdef void write_explained(Writer* out, uint32_t field, Basket* basket, Snapshot snapshot) noexcept nogil:
+cdef void write_explained(
+    Writer* out, uint32_t field, Basket* basket, Snapshot snapshot, bint reasons
+) noexcept nogil:
+    """What each promotion did; with `reasons` also why others did nothing, and which units were discounted."""
     cdef int64_t i, j, mark, inner
     cdef Verdict* verdict
     cdef Promotion* promotion
@@ -53,12 +56,14 @@ cdef void write_explained(Writer* out, uint32_t field, Basket* basket, Snapshot 
     for i in range(basket.verdict_count):
         verdict = &basket.verdicts[i]
         promotion = &snapshot.promotions[verdict.promotion]
+        if not reasons and verdict.outcome != OUT_APPLIED:
+            continue
         mark = begin_message(out, field)
         write_span(out, ExplainedPromotion_promotion_id, promotion.id)
         write_int(out, ExplainedPromotion_outcome, verdict.outcome)
         write_int(out, ExplainedPromotion_discount_minor, verdict.discount)
         write_int(out, ExplainedPromotion_applications, verdict.applications)
-        if verdict.outcome == OUT_APPLIED:
+        if reasons and verdict.outcome == OUT_APPLIED:
             for j in range(basket.log_count):
                 entry = &basket.log[j]
                 if entry.promotion != verdict.promotion or entry.line < 0:

@@ -690,6 +690,6 @@ cdef int64_t price_basket(Basket* basket, Snapshot snapshot, Taxes* taxes) noexc
         basket.segments[i].original = basket.segments[i].price
     _stage(basket, snapshot, 2)
     _redeem(basket)
-    if taxes != NULL:
+    if taxes != NULL and not basket.untaxed:
         taxes_compute(taxes, basket, &snapshot.rules, True)
     return -1

@@ -439,7 +439,7 @@ cdef class Pricer:
         for i in range(basket.charge_count):
             charges += basket.charges[i].amount
         write_taxes(out, SimulateResponse_taxes, &self.taxes)
-        write_explained(out, SimulateResponse_promotions, basket, self.snapshot)
+        write_explained(out, SimulateResponse_promotions, basket, self.snapshot, True)
         write_coupons(out, SimulateResponse_coupons, basket, self.snapshot)
         write_free(out, SimulateResponse_free_items, basket, self.snapshot)
         for i in range(basket.log_count):

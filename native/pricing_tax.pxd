@@ -73,6 +73,8 @@ cdef struct Taxes:
 
 cdef void taxes_clear(Taxes* taxes) noexcept nogil
 cdef void taxes_free(Taxes* taxes) noexcept nogil
+cdef void add_class(Taxes* taxes, Span id) noexcept nogil
+cdef void add_rate(Taxes* taxes, Span name, int64_t rate_ppb, bint inclusive) noexcept nogil
 cdef bint taxes_read(Taxes* taxes, Span class_body) noexcept nogil
 cdef int32_t tax_class_row(Taxes* taxes, Span id) noexcept nogil
 cdef void taxes_compute(Taxes* taxes, Basket* basket, Rules* rules, bint with_charges) noexcept nogil

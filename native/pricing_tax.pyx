@@ -73,6 +73,28 @@ cdef int32_t _key(Taxes* taxes, Span name, bint inclusive, bint shared) noexcept
     return <int32_t>(taxes.key_count - 1)
 
 
+cdef void add_class(Taxes* taxes, Span id) noexcept nogil:
+    """Add a class without taxes; `add_rate` adds to the class added last."""
+    taxes.classes = <TaxClass*>room_for(
+        taxes.classes, &taxes.class_capacity, taxes.class_count + 1, sizeof(TaxClass)
+    )
+    memset(&taxes.classes[taxes.class_count], 0, sizeof(TaxClass))
+    taxes.classes[taxes.class_count].id = id
+    taxes.class_count += 1
+
+
+cdef void add_rate(Taxes* taxes, Span name, int64_t rate_ppb, bint inclusive) noexcept nogil:
+    cdef TaxClass* at = &taxes.classes[taxes.class_count - 1]
+    cdef Rate* rate = &at.rates[at.rate_count]
+    if at.rate_count == RATES_MAX:
+        return
+    rate.name = name
+    rate.rate_ppb = rate_ppb
+    rate.inclusive = inclusive
+    rate.key = _key(taxes, name, inclusive, True)
+    at.rate_count += 1
+
+
 cdef bint taxes_read(Taxes* taxes, Span class_body) noexcept nogil:
     """Add one class from its TaxRates message; False when it is not sound."""
     cdef Reader reader = reader_of(class_body), inner

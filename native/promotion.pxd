@@ -5,7 +5,7 @@
 # symbol and costs nothing more.  From an item's or category's symbol, postings lead to the targets
 # that it belongs to, and from a touched target to its promotion: the cost of a price follows the
 # promotions that touch the basket, not those that exist.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.index cimport Index
 from ringup.native.wire cimport Span
@@ -19,6 +19,7 @@ cdef enum:
     SPACE_COUPON = 5
     SPACE_CHARGE = 6
     SPACE_STACK = 7  # promotion groups
+    SPACE_CAMPAIGN = 8  # promotions with single-use codes
 
 # Numbers of the contract under short names: the core's own vocabulary of rules.
 cdef enum Benefits:
@@ -271,3 +272,6 @@ cdef class Snapshot:
     cdef bint read_schedule(self, Span body, Promotion* promotion) noexcept nogil
     cdef int32_t push_list(self, int32_t value) noexcept nogil
     cdef void choose_anchors(self, int32_t at) noexcept nogil
+
+cdef uint64_t coupon_hash(Span code) noexcept nogil
+cdef bint same_coupon(Span a, Span b) noexcept nogil

@@ -72,6 +72,7 @@ from ringup.native.contract cimport (
     Promotion_schedule,
     Promotion_stage,
     Promotion_to_ns,
+    Promotion_unique_coupons,
     Promotion_vendor_funded,
     PromotionGroup_group_id,
     PromotionGroup_mode,
@@ -158,7 +159,7 @@ cdef uint8_t _folded(char byte) noexcept nogil:
     return <uint8_t>byte + 32 if 65 <= byte <= 90 else <uint8_t>byte
 
 
-cdef bint _same_code(Span a, Span b) noexcept nogil:
+cdef bint same_coupon(Span a, Span b) noexcept nogil:
     cdef int64_t i
     a, b = _trimmed(a), _trimmed(b)
     if a.size != b.size:
@@ -180,6 +181,11 @@ cdef uint64_t _hash(int space, Span text) noexcept nogil:
             text.data = folded
             return hash_int(hash_bytes(text.data, text.size) + <uint64_t>space)
     return hash_int(hash_bytes(text.data, text.size) + <uint64_t>space)
+
+
+cdef uint64_t coupon_hash(Span code) noexcept nogil:
+    """The hash of a code as customers type it."""
+    return _hash(SPACE_COUPON, code)
 
 
 cdef bint _before(Promotion* a, Promotion* b) noexcept nogil:
@@ -235,7 +241,7 @@ cdef class Snapshot:
         cdef int64_t row = index_next(&self.symbol_index, hash, &cursor)
         while row >= 0:
             if self.spaces[row] == space and (
-                _same_code(self.symbols[row], text) if space == SPACE_COUPON else span_equal(self.symbols[row], text)
+                same_coupon(self.symbols[row], text) if space == SPACE_COUPON else span_equal(self.symbols[row], text)
             ):
                 return <int32_t>row
             row = index_next(&self.symbol_index, hash, &cursor)
@@ -605,6 +611,7 @@ cdef class Snapshot:
         cdef Promotion* promotion
         cdef int32_t at = <int32_t>self.counts[PROMOTIONS]
         cdef Span text, limits, schedule
+        cdef bint unique = False
         cdef int32_t symbol
         limits.data = schedule.data = NULL
         limits.size = schedule.size = 0
@@ -670,6 +677,8 @@ cdef class Snapshot:
                 promotion.from_ns = read_int(&reader)
             elif reader.field == Promotion_to_ns:
                 promotion.to_ns = read_int(&reader)
+            elif reader.field == Promotion_unique_coupons:
+                unique = read_int(&reader) != 0
             elif reader.field == Promotion_schedule:
                 schedule = read_span(&reader)
             elif reader.field == Promotion_limits:
@@ -687,6 +696,8 @@ cdef class Snapshot:
                 self.fail(RESULT_CODE_TIME_INVALID, "promotions.to_ns", promotion.to_ns, promotion.from_ns)
             elif not -TIME_NS_MAX <= promotion.from_ns <= TIME_NS_MAX:
                 self.fail(RESULT_CODE_TIME_INVALID, "promotions.from_ns", promotion.from_ns, TIME_NS_MAX)
+        if unique:  # no typed code has this symbol; the caller resolves single-use codes to the promotion
+            promotion.coupon = self.intern(SPACE_CAMPAIGN, promotion.id)
         if limits.data != NULL and self.defect.code == 0:
             self.read_limits(limits, promotion)
         if schedule.data != NULL and self.defect.code == 0:

@@ -34,6 +34,8 @@ cdef struct SaleRow:
     uint32_t line_count
     uint32_t original  # row + 1 of the sale that a return takes back
     uint32_t flags
+    uint32_t first_promotion  # row of what it used of promotions
+    uint32_t promotion_count
 
 cdef struct SaleLineRow:
     uint32_t item  # row
@@ -106,6 +108,7 @@ cdef class Sales:
         self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
     ) noexcept nogil
     cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
+    cdef void give_back_promotions(self, int64_t original) noexcept nogil
     cdef void refund_tender(self, int64_t method) noexcept nogil
 
     cdef int check_sell(self, SellIn* asked, int64_t now_ns, Writer* out) noexcept nogil

@@ -182,7 +182,8 @@ cdef class Sales:
     cdef int sell(self, Command* command, uint64_t body_hash, Writer* out) noexcept nogil:
         cdef SellIn asked = self.read_sell(command.body)
         cdef PriceScope scope
-        cdef int64_t till, location, demand_count, failed = 0, found = 0
+        cdef int64_t till, location, demand_count, failed = 0, found = 0, row, first = 0, count = 0
+        cdef SaleRow* sale
         cdef bint shortfall_allowed
         cdef int code
 
@@ -226,7 +227,12 @@ cdef class Sales:
 
         # Apply: from here on the sale must succeed.
         self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
-        self.book(command, body_hash, till, -1, 0)
+        row = self.book(command, body_hash, till, -1, 0)
+        if self.pricing.promoted:
+            self.pricing.book.take(&self.pricing.basket, asked.customer, row, &first, &count)
+            sale = <SaleRow*>self.sales.edit(row)
+            sale.first_promotion = <uint32_t>first
+            sale.promotion_count = <uint32_t>count
         self.write_receipt(out, command, till, asked.customer, asked.sold_at_ns, span_at(NULL, 0))
         if shortfall_allowed:
             self.write_shortfalls(out, location, demand_count)
@@ -419,7 +425,7 @@ cdef class Sales:
         write_int(out, Receipt_number, <int64_t>till_row.last_receipt_number)
         write_span(out, Receipt_location_id, self.catalog.location_code(till_row.location))
         write_int(out, Receipt_booked_at_ns, command.now_ns)
-        self.pricing.write_basket(out, Receipt_basket)
+        self.pricing.write_basket(out, Receipt_basket, False)
         for at in range(self.tender_count):
             inner = begin_message(out, Receipt_tenders)
             write_int(out, Tender_method, self.tenders[at].method)
@@ -497,6 +503,7 @@ cdef class Sales:
             line_row.returned_milli += line.qty_milli
             if not line.scrapped and not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
+        self.give_back_promotions(original)
         self.pricing.total_refund()
         self.refund_tender(asked.refund_method)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
@@ -609,6 +616,21 @@ cdef class Sales:
         line.tax_minor = _share(sold.tax_minor, after, whole) - _share(sold.tax_minor, before, whole)
         line.tax_added_minor = _share(sold.tax_added_minor, after, whole) - _share(sold.tax_added_minor, before, whole)
         self.pricing.add_line(&line)
+
+    cdef void give_back_promotions(self, int64_t original) noexcept nogil:
+        """When the last unit of a sale has come back, its promotions count it as cancelled."""
+        cdef const SaleRow* sale = self.sale(original)
+        cdef int64_t at
+        cdef SaleLineRow* line
+        if sale.promotion_count == 0:
+            return
+        for at in range(sale.line_count):
+            line = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + at)
+            if line.returned_milli < line.qty_milli:
+                return
+        if self.pricing.book.stale:
+            self.pricing.book.refresh()
+        self.pricing.book.give_back(sale.first_promotion, sale.promotion_count)
 
     cdef void refund_tender(self, int64_t method) noexcept nogil:
         """One tender gives the refund back; cash is rounded as at the sale."""

@@ -331,8 +331,7 @@ cdef class Pricing:
         cdef int64_t at, number, total
         cdef int32_t segment
         cdef int code
-        if self.book.stale:
-            self.book.refresh()
+        self.book.see(scope.at_ns)
         basket_clear(basket)
         for at in range(self.line_count if self.book.snapshot.promotion_count else 0):
             line = &self.lines[at]

@@ -70,12 +70,19 @@ cdef class PromotionBook:
     cdef Usage* usage  # by place
     cdef int64_t row_capacity, place_capacity, usage_capacity
     cdef bint stale
+    cdef int64_t valid_from_ns, valid_to_ns  # of the snapshot: another version is in force outside
     cdef int64_t due_ns  # the first instant at which a waiting version comes into force
     cdef Span customer  # of the basket at hand
 
     cdef void rebuild(self) noexcept nogil
     cdef void publish_due(self, int64_t now_ns) noexcept nogil
-    cdef void refresh(self) noexcept with gil
+    cdef inline void see(self, int64_t at_ns) noexcept nogil:
+        # Make `snapshot` the one in force at an instant.
+        if self.stale or not self.valid_from_ns <= at_ns < self.valid_to_ns:
+            self.refresh(at_ns)
+
+    cdef void refresh(self, int64_t at_ns) noexcept with gil
+    cdef Span in_force(self, PromotionRow* promotion, int64_t at_ns) noexcept nogil
     cdef int64_t find(self, Span id) noexcept nogil
     cdef int64_t find_coupon(self, Span code) noexcept nogil
     cdef int64_t find_customer_use(self, Span customer, int64_t promotion) noexcept nogil

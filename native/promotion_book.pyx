@@ -108,7 +108,7 @@ cdef class PromotionBook:
         self.rules.append()
         self.stale = True
         self.due_ns = TIME_NS_MAX
-        self.refresh()
+        self.refresh(0)
 
     def __dealloc__(self):
         index_free(&self.promotion_index)
@@ -226,19 +226,29 @@ cdef class PromotionBook:
             self.stale = True
         self.due_ns = due
 
-    cdef void refresh(self) noexcept with gil:
-        """Compile the snapshot anew when it is stale."""
+    cdef Span in_force(self, PromotionRow* promotion, int64_t at_ns) noexcept nogil:
+        # The definition that counts at an instant; empty when the promotion takes no part.
+        if promotion.next_ns and promotion.next_ns <= at_ns:
+            return self.text(promotion.next)
+        return self.text(promotion.now) if promotion.state == STATE_ACTIVE else span_at(NULL, 0)
+
+    cdef void refresh(self, int64_t at_ns) noexcept with gil:
+        """Compile the snapshot of the versions in force at an instant."""
         cdef Writer writer
         cdef int64_t row, number = 0, place
         cdef PromotionRow* promotion
         cdef Snapshot snapshot
-        if not self.stale:
-            return
         memset(&writer, 0, sizeof(Writer))
+        self.valid_from_ns = 0
+        self.valid_to_ns = TIME_NS_MAX + 1
         for row in range(self.promotions.count):
             promotion = <PromotionRow*>self.promotions.row(row)
-            if promotion.state == STATE_ACTIVE and promotion.now.size:
-                write_span(&writer, SimulateRequest_promotions, self.text(promotion.now))
+            if promotion.next_ns and promotion.next_ns <= at_ns:
+                self.valid_from_ns = max(self.valid_from_ns, promotion.next_ns)
+            elif promotion.next_ns:
+                self.valid_to_ns = min(self.valid_to_ns, promotion.next_ns)
+            if self.in_force(promotion, at_ns).size:
+                write_span(&writer, SimulateRequest_promotions, self.in_force(promotion, at_ns))
                 number += 1
         write_span(&writer, SimulateRequest_rules, self.text((<RulesRow*>self.rules.row(0)).rules))
         snapshot = Snapshot()
@@ -258,7 +268,7 @@ cdef class PromotionBook:
         for row in range(self.promotions.count):
             promotion = <PromotionRow*>self.promotions.row(row)
             self.place_of[row] = -1
-            if promotion.state == STATE_ACTIVE and promotion.now.size:
+            if self.in_force(promotion, at_ns).size:
                 place = snapshot.order[number]
                 number += 1
                 self.place_of[row] = place
@@ -425,6 +435,7 @@ cdef class PromotionBook:
                 promotion.next = self.store(definition)
                 promotion.next_ns = effective_ns
                 self.due_ns = min(self.due_ns, effective_ns)
+                self.stale = True
             else:
                 promotion.now = self.store(definition)
                 promotion.next.at = promotion.next.size = promotion.next_ns = 0

@@ -108,7 +108,7 @@ cdef class Sales:
         self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
     ) noexcept nogil
     cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
-    cdef void give_back_promotions(self, int64_t original) noexcept nogil
+    cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil
     cdef void refund_tender(self, int64_t method) noexcept nogil
 
     cdef int check_sell(self, SellIn* asked, int64_t now_ns, Writer* out) noexcept nogil

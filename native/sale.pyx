@@ -503,7 +503,7 @@ cdef class Sales:
             line_row.returned_milli += line.qty_milli
             if not line.scrapped and not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
-        self.give_back_promotions(original)
+        self.give_back_promotions(original, command.now_ns)
         self.pricing.total_refund()
         self.refund_tender(asked.refund_method)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
@@ -617,7 +617,7 @@ cdef class Sales:
         line.tax_added_minor = _share(sold.tax_added_minor, after, whole) - _share(sold.tax_added_minor, before, whole)
         self.pricing.add_line(&line)
 
-    cdef void give_back_promotions(self, int64_t original) noexcept nogil:
+    cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil:
         """When the last unit of a sale has come back, its promotions count it as cancelled."""
         cdef const SaleRow* sale = self.sale(original)
         cdef int64_t at
@@ -628,8 +628,7 @@ cdef class Sales:
             line = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + at)
             if line.returned_milli < line.qty_milli:
                 return
-        if self.pricing.book.stale:
-            self.pricing.book.refresh()
+        self.pricing.book.see(now_ns)
         self.pricing.book.give_back(sale.first_promotion, sale.promotion_count)
 
     cdef void refund_tender(self, int64_t method) noexcept nogil:

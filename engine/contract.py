@@ -9,7 +9,8 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, promotion_pb2, sale_pb2, session_pb2, stock_pb2
 
 FILES: tuple[FileDescriptor, ...] = tuple(
-    module.DESCRIPTOR for module in (catalog_pb2, pricing_pb2, promotion_pb2, stock_pb2, sale_pb2, session_pb2, admin_pb2)
+    module.DESCRIPTOR
+    for module in (catalog_pb2, pricing_pb2, promotion_pb2, stock_pb2, sale_pb2, session_pb2, admin_pb2)
 )
 
 

@@ -107,11 +107,11 @@ from ringup.native.limits cimport (
 )
 from ringup.native.money cimport HALF_UP, allocate, divide, int128, multiply_divide
 from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
-from ringup.native.pricing_kernel cimport price_basket
+from ringup.native.pricing_kernel cimport price_basket as price_promotions
+from ringup.native.pricing_state cimport add_line as add_input_line
 from ringup.native.pricing_state cimport (
     Basket,
     InputLine,
-    add_line,
     add_text,
     basket_clear,
     basket_free,
@@ -335,7 +335,7 @@ cdef class Pricing:
         basket_clear(basket)
         for at in range(self.line_count if self.book.snapshot.promotion_count else 0):
             line = &self.lines[at]
-            given = add_line(basket)
+            given = add_input_line(basket)
             given.item_id = self.catalog.item_code(line.item)
             given.qty_milli = line.qty_milli
             given.price, given.base_qty_milli = line.price_minor, line.base_qty_milli
@@ -362,7 +362,7 @@ cdef class Pricing:
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
         basket.untaxed = True
-        price_basket(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
+        price_promotions(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
         self.promoted = True
         for at in range(basket.input_line_count):
             line = &self.lines[at]

@@ -34,13 +34,7 @@ DIRECTIVES = {
 }
 PACKAGE_DIR: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 C_FLAGS = (
-    []
-    if os.name == "nt"
-    else (
-        ["-O0", "-g"]
-        if DEBUG
-        else ["-O3", "-fno-math-errno", "-Wall", "-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
-    )
+    [] if os.name == "nt" else ["-O0", "-g"] if DEBUG else ["-O2", "-g0", "-fno-math-errno", "-Wno-unused-function"]
 )
 
 
@@ -114,6 +108,7 @@ class build_ext(_build_ext):
                 include_path=[str(stage_tree())],
                 build_dir="build/cython",
                 annotate=DEBUG,
+                nthreads=os.cpu_count() or 1,
                 force=mode_changed,
                 compiler_directives=DIRECTIVES,
             )
@@ -178,7 +173,10 @@ class build(_build):
 
 (ROOT / "build").mkdir(exist_ok=True)
 setup(
-    options={"egg_info": {"egg_base": "build"}},  # keep *.egg-info off sys.path at the root
+    options={
+        "egg_info": {"egg_base": "build"},  # keep *.egg-info off sys.path at the root
+        "build_ext": {"parallel": os.cpu_count()},
+    },
     cmdclass={"build": build, "build_ext": build_ext, "build_protos": build_protos},
     ext_modules=[
         Extension(f"ringup.native.{pyx.stem}", [f"native/{pyx.name}"], extra_compile_args=C_FLAGS)

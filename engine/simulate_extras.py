@@ -126,7 +126,7 @@ def book_prices(item: dict[str, Any], case: Case, clock: Clock) -> tuple[int | N
     if over:
         return best(over), best(over)
     base = [pair for pair in found if pair[0].get("list", "base") == "base"]
-    if case.get("rules", {}).get("price_selection", "").startswith(("lowest", "cheapest", "best")):
+    if case.get("rules", {}).get("price_selection", "").startswith(("lowest", "cheapest", "best", "min")):
         price = min(price for _, price in found)
     else:
         price = best(found)

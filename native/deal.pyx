@@ -76,7 +76,9 @@ cdef enum:
     CLASSES_MAX = 48  # of one component
     OFFERS_MAX = 64
     PARTS_MAX = 8
-    NODES_DEFAULT = 100000
+    NODES_DEFAULT = 50000
+    OPTIONS_PER_NODE = 8  # so many applications weighed cost as much as a node
+    OPTIONS_LEFT_MAX = 2000  # weighed at a state once the budget is spent
     BLOCKS_MAX = 16
     LINES_MAX = 12  # more lines than this are not told apart by limits per line
 
@@ -104,6 +106,7 @@ cdef struct UnitClass:
     int32_t alone_offer
     int64_t most  # no offer gives more for a unit
     int32_t component
+    bint searched
 
 cdef struct Node:
     int64_t key  # where its state stands
@@ -138,6 +141,7 @@ cdef struct Search:
     int64_t* table
     int64_t table_mask
     int64_t visited
+    int64_t weighed
     int64_t budget
     bint exhausted
 
@@ -558,6 +562,7 @@ cdef struct Attempt:  # the options of one state
     int64_t density  # of the best, when the budget is spent
     int64_t density_units
     int64_t density_worth
+    int64_t weighed
 
 
 cdef void _weigh(Search* search, Snapshot snapshot, Attempt* attempt, int32_t number) noexcept nogil:
@@ -570,6 +575,10 @@ cdef void _weigh(Search* search, Snapshot snapshot, Attempt* attempt, int32_t nu
         holds = holds or attempt.used[part * search.size + attempt.must] > 0
     if not holds:
         return
+    search.weighed += 1
+    attempt.weighed += 1
+    if search.weighed > search.budget * OPTIONS_PER_NODE:
+        search.exhausted = True
     worth = _worth(search, snapshot, offer, attempt.used)
     if worth <= 0:
         return
@@ -606,6 +615,8 @@ cdef void _fill(
     """Every way to fill the parts of an application from the classes that remain."""
     cdef Offer* offer = &search.offers[number]
     cdef int64_t i, j, most, have
+    if search.exhausted and attempt.weighed > OPTIONS_LEFT_MAX:
+        return
     if left == 0:
         if part + 1 == offer.parts:
             _weigh(search, snapshot, attempt, number)
@@ -721,18 +732,22 @@ cdef bint _load_component(Search* search, int64_t component) noexcept nogil:
     cdef uint64_t roles = 0
     search.size = search.purse_count = search.near_count = 0
     for i in range(search.class_count):
-        if search.classes[i].component != component:
+        if search.classes[i].component != component or search.classes[i].searched:
             continue
         if search.size == CLASSES_MAX:
-            search.exhausted = True  # the rest take their single offers
-            break
+            search.exhausted = True  # more than can be searched together: the dearest first, then the others
+            if search.classes[i].price <= search.classes[search.members[search.size - 1]].price:
+                continue
+            search.size -= 1
         j = search.size
         while j > 0 and search.classes[search.members[j - 1]].price < search.classes[i].price:
             search.members[j] = search.members[j - 1]
             j -= 1
         search.members[j] = <int32_t>i
         search.size += 1
-        roles |= search.classes[i].roles
+    for i in range(search.size):
+        search.classes[search.members[i]].searched = True
+        roles |= search.classes[search.members[i]].roles
     for j in range(search.offer_count):
         offer = &search.offers[j]
         if not (offer.is_set or offer.limit != UNLIMITED) or not roles & _all_roles(offer):
@@ -795,6 +810,7 @@ cdef int64_t _search_component(
                 state[i] -= entry.used[k * search.size + i]
         if offer.purse != NO_SYMBOL:
             state[search.size + offer.purse] -= 1
+            offer.limit -= 1  # what further parts of the component may still use
     return value
 
 
@@ -908,12 +924,10 @@ cdef void _search_units(
             j += 1
         if j < i:
             continue  # this component was searched with an earlier class
-        if _load_component(search, search.classes[i].component):
+        while _load_component(search, search.classes[i].component):
             _search_component(search, snapshot, &chosen, &count, &capacity, &bound)
-        else:
-            for k in range(search.class_count):
-                if search.classes[k].component == search.classes[i].component:
-                    bound += search.classes[k].count * search.classes[k].alone
+        for k in range(search.size):  # the classes loaded last, which no set wants
+            bound += search.classes[search.members[k]].count * search.classes[search.members[k]].alone
     for i in range(first, end):
         if not playing[i - first]:
             continue
@@ -1040,6 +1054,10 @@ cdef int64_t _play(
             basket.verdicts[i].outcome = OUT_NONE
             basket.verdicts[i].condition = 0
     basket.bound = 0
+    search.visited = search.weighed = 0
+    search.exhausted = False
+    if ahead == -3:
+        _give_greedily(basket, snapshot, first, end, playing)
     if ahead >= 0:
         _give_blocks(basket, snapshot, first, end, playing, ahead, -1)
     if ahead >= -1:
@@ -1047,6 +1065,21 @@ cdef int64_t _play(
         _give_blocks(basket, snapshot, first, end, playing, -1, ahead)
     _give_rest(basket, snapshot, first, end, playing)
     return given_since(basket, mark)
+
+
+cdef void _give_greedily(
+    Basket* basket, Snapshot snapshot, int64_t first, int64_t end, const char* playing
+) noexcept nogil:
+    """The first answer: every offer in the order of priority, on the units that are still free."""
+    cdef int64_t i, j
+    cdef Promotion* promotion
+    basket.best_units = True
+    for i in range(first, end):
+        promotion = &snapshot.promotions[basket.verdicts[i].promotion]
+        for j in range(promotion.benefit_count if playing[i - first] else 0):
+            if not _follows(&snapshot.benefits[promotion.benefits + j]):
+                _give_benefit(basket, snapshot, promotion, &snapshot.benefits[promotion.benefits + j], i)
+    basket.best_units = False
 
 
 cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t end) noexcept nogil:
@@ -1060,7 +1093,8 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     cdef Verdict* verdict
     cdef char* open_ = <char*>calloc(2 * (end - first) + 2, 1)
     cdef char* playing
-    cdef bint wants_units, follows = False
+    cdef bint wants_units, follows = False, proven = True
+    cdef int64_t bound = 0
     cdef Search search
     memset(&search, 0, sizeof(Search))
     if open_ == NULL:
@@ -1118,15 +1152,23 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
                 best_choice = choice
                 best_ahead = ahead
             restore_state(basket, 2)
+            if search.exhausted:
+                proven = False
+                bound = max(bound, basket.bound)
+        if not proven:
+            total = _play(&search, snapshot, first, end, playing, -3)
+            if total > best:
+                best = total
+                best_choice = choice
+                best_ahead = -3
+            restore_state(basket, 2)
     _set_playing(basket, snapshot, first, end, open_, playing, groups, group_sizes, group_count, best_choice)
-    search.visited = 0
-    search.exhausted = False
     _play(&search, snapshot, first, end, playing, best_ahead)
     basket.searched = True
     basket.nodes = search.visited
     basket.found = given_since(basket, mark)
-    basket.proven = not search.exhausted and blocks == 0
-    basket.bound = basket.found if basket.proven else max(basket.bound, basket.found)
+    basket.proven = proven and blocks == 0
+    basket.bound = basket.found if basket.proven else max(bound, basket.bound, basket.found)
     for i in range(first, end):
         if not open_[i - first]:
             continue

@@ -1,0 +1,206 @@
+"""Laws that every price obeys, whatever the promotions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringup.engine.simulate_pricing import Answer
+from ringup.native.pricing_simulate import Pricer
+from ringup.v1 import promotion_pb2 as pb
+from ringup.v1 import result_pb2
+
+EXAMPLES = int(os.environ.get("RINGUP_HYPOTHESIS_EXAMPLES", "100"))
+SKUS = ("A", "B", "C", "D")
+
+targets = st.one_of(
+    st.just({"all": True}),
+    st.lists(st.sampled_from(SKUS), min_size=1, max_size=3, unique=True).map(lambda skus: {"skus": skus}),
+)
+percents = st.integers(1, 100)
+amounts = st.integers(1, 3000)
+benefits = st.one_of(
+    st.builds(lambda t, p: {"type": "item_percent_off", "target": t, "percent": p}, targets, percents),
+    st.builds(lambda t, a: {"type": "item_amount_off", "target": t, "amount_minor": a}, targets, amounts),
+    st.builds(lambda t, a: {"type": "item_fixed_price", "target": t, "price_minor": a}, targets, amounts),
+    st.builds(lambda t, p: {"type": "order_percent_off", "target": t, "percent": p}, targets, percents),
+    st.builds(lambda t, a: {"type": "order_amount_off", "target": t, "amount_minor": a}, targets, amounts),
+    st.builds(
+        lambda t, q, a: {"type": "bundle_fixed_price", "target": t, "qty": q, "price_minor": a},
+        targets,
+        st.integers(2, 4),
+        amounts,
+    ),
+    st.builds(lambda t, q: {"type": "multibuy_cheapest_free", "target": t, "qty": q}, targets, st.integers(2, 4)),
+    st.builds(
+        lambda b, g, p: {
+            "type": "buy_get",
+            "buy": {"target": b, "qty": 1},
+            "get": {"target": g, "qty": 1, "percent": p},
+            "repeat": True,
+        },
+        targets,
+        targets,
+        percents,
+    ),
+)
+promotions = st.lists(benefits, max_size=4).map(
+    lambda found: [{"id": f"p{i}", "conditions": [], "benefits": [b], "priority": -i} for i, b in enumerate(found)]
+)
+items = st.lists(
+    st.builds(
+        lambda sku, qty, price, floor: {
+            "sku": sku,
+            "qty": qty,
+            "unit_price_minor": price,
+            "min_price_minor": min(floor, price),
+        },
+        st.sampled_from(SKUS),
+        st.integers(1, 5),
+        st.integers(0, 5000),
+        st.one_of(st.just(0), st.integers(0, 5000)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def _price(items_: list[dict[str, Any]], offers: list[dict[str, Any]], **fields: Any) -> Answer:
+    return Answer({"currency": "EUR", "items": items_, "promotions": offers, "coupons": [], **fields})
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions, st.sampled_from(["priority", "best_deal", "best_allocation"]))
+def test_the_parts_sum_to_the_whole_and_no_price_is_below_its_floor(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]], selection: str
+) -> None:
+    answer = _price(basket, offers, selection=selection)
+    response = answer.response
+    assert response.subtotal_minor - response.discount_minor == response.total_minor
+    assert sum(answer.key_line_totals_minor()) == response.total_minor
+    assert sum(p.discount_minor for p in response.promotions) == response.discount_minor
+    for line, item, units in zip(response.lines, basket, answer.key_unit_discounts_minor(), strict=True):
+        assert sum(units) == line.gross_minor - line.total_minor
+        assert sum(run.count for run in line.units) == item["qty"]
+        assert all(run.price_minor >= item["min_price_minor"] for run in line.units)
+    for promotion in response.promotions:
+        units = sum(u.count * u.amount_minor for u in promotion.units)
+        assert units == promotion.discount_minor, "the explanation names every unit"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions)
+def test_a_promotion_that_touches_nothing_changes_nothing(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]]
+) -> None:
+    idle = {
+        "id": "idle",
+        "conditions": [],
+        "benefits": [{"type": "item_percent_off", "target": {"skus": ["nowhere"]}, "percent": 50}],
+        "priority": 99,
+    }
+    without, with_idle = _price(basket, offers), _price(basket, [*offers, idle])
+    assert without.key_line_totals_minor() == with_idle.key_line_totals_minor()
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions, st.randoms(use_true_random=False))
+def test_the_order_of_lines_does_not_change_the_best_deal(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]], rng: Any
+) -> None:
+    """Offers on units only: an order discount rounds by line."""
+    offers = [o for o in offers if not o["benefits"][0]["type"].startswith("order_")]
+    shuffled = list(basket)
+    rng.shuffle(shuffled)
+    first, second = (_price(b, offers, selection="best_deal").response for b in (basket, shuffled))
+    if first.search.proven and second.search.proven:
+        assert first.discount_minor == second.discount_minor
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions, st.sampled_from(SKUS), st.integers(0, 5000))
+def test_one_more_unit_never_makes_the_best_deal_smaller(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]], sku: str, price: int
+) -> None:
+    offers = [o for o in offers if not o["benefits"][0]["type"].startswith("order_")]
+    more = [*basket, {"sku": sku, "qty": 1, "unit_price_minor": price}]
+    first, second = (_price(b, offers, selection="best_deal").response for b in (basket, more))
+    if first.search.proven and second.search.proven:
+        assert second.discount_minor >= first.discount_minor
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions)
+def test_the_best_deal_is_never_worse_than_any_single_offer(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]]
+) -> None:
+    best = _price(basket, offers, selection="best_deal").response.discount_minor
+    for offer in offers:
+        if offer["benefits"][0]["type"].startswith("order_"):
+            continue
+        assert best >= _price(basket, [offer]).response.discount_minor
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, st.integers(0, 3000), st.sampled_from(["unit", "line", "total"]), st.booleans())
+def test_a_return_of_everything_is_the_sale_with_the_other_sign(
+    basket: list[dict[str, Any]], percent_hundredths: int, round_at: str, inclusive: bool
+) -> None:
+    tax = {
+        "mode": "inclusive" if inclusive else "exclusive",
+        "rates": {"std": [{"name": "VAT", "percent": f"{percent_hundredths / 100:.2f}"}]},
+        "round_at": round_at,
+        "rounding": "half_up",
+    }
+    sold = [{**item, "tax_class": "std"} for item in basket]
+    back = [{**item, "qty": -item["qty"]} for item in sold]
+    sale, refund = _price(sold, [], tax=tax).response, _price(back, [], tax=tax).response
+    assert (refund.total_minor, refund.tax_minor) == (-sale.total_minor, -sale.tax_minor)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.binary(max_size=400))
+def test_no_bytes_upset_the_pricer(data: bytes) -> None:
+    pricer = Pricer()
+    assert pb.SimulateResponse.FromString(pricer.simulate(data)).code != result_pb2.RESULT_CODE_UNSPECIFIED
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, promotions, st.data())
+def test_a_changed_byte_gives_an_answer_or_a_refusal(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]], data: Any
+) -> None:
+    from ringup.engine.simulate_request import Clock, request_of
+
+    case = {"currency": "EUR", "items": basket, "promotions": offers, "coupons": []}
+    prices = [item["unit_price_minor"] for item in basket]
+    body = bytearray(request_of(case, prices, Clock(None, None)).SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    answer = pb.SimulateResponse.FromString(Pricer().simulate(bytes(body)))
+    assert answer.code != result_pb2.RESULT_CODE_UNSPECIFIED
+
+
+@pytest.mark.parametrize("units", [20, 40, 100])
+def test_the_search_ends_within_its_budget_and_says_what_it_does_not_know(units: int) -> None:
+    """Overlapping offers on many different prices: more mixes than can be tried."""
+    basket = [{"sku": SKUS[i % 4], "qty": 1, "unit_price_minor": 100 + 37 * i} for i in range(units)]
+    offers = [
+        {"id": f"p{i}", "conditions": [], "benefits": [benefit]}
+        for i, benefit in enumerate(
+            [
+                {"type": "multibuy_cheapest_free", "target": {"skus": ["A", "B"]}, "qty": 3},
+                {"type": "bundle_fixed_price", "target": {"skus": ["B", "C"]}, "qty": 2, "price_minor": 900},
+                {"type": "bundle_percent_off", "target": {"all": True}, "qty": 4, "percent": 30},
+            ]
+        )
+    ]
+    search = _price(basket, offers, selection="best_deal").response.search
+    greedy = _price(basket, offers).response.discount_minor
+    assert search.nodes <= 50_000 + 10 * units
+    assert search.discount_minor >= greedy
+    assert search.bound_minor >= search.discount_minor

@@ -1,0 +1,154 @@
+"""`ringup simulate`: every case of the collection agrees; a wrong file is named by case and key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ringup.engine.cli import app
+from ringup.engine.simulate import run_cases
+from ringup.engine.simulate_case import CaseError, check_case
+
+CASES = Path(__file__).resolve().parents[1] / "cases" / "pricing"
+RUNNER = CliRunner()
+
+
+def _case(**fields: Any) -> dict[str, Any]:
+    return {
+        "id": "c1",
+        "source": "ringup",
+        "kind": "test",
+        "currency": "EUR",
+        "items": [{"sku": "A", "qty": 2, "unit_price_minor": 1000}],
+        "promotions": [],
+        "coupons": [],
+        "expect": {"total_minor": 2000},
+        **fields,
+    }
+
+
+def _promotion(benefit: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"id": "p", "conditions": [], "benefits": [benefit], **fields}
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
+def test_every_case_of_the_collection_agrees(path: Path) -> None:
+    cases = json.loads(path.read_text())["cases"]
+    assert cases
+    for index, case in enumerate(cases):
+        check_case(case, f"case {index}")
+    assert [(o.id, o.differs) for o in run_cases(cases) if not o.ok] == []
+
+
+def _run(tmp_path: Path, document: Any, *options: str) -> Any:
+    path = tmp_path / "cases.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return RUNNER.invoke(app, ["simulate", str(path), *options])
+
+
+def test_exit_0_and_a_summary_when_all_agree(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"cases": [_case()]}, "--json")
+    first, summary = (json.loads(line) for line in result.stdout.splitlines())
+    assert result.exit_code == 0
+    assert first == {"id": "c1", "ok": True, "got": {"total_minor": 2000}, "differs": []}
+    assert summary == {"cases": 1, "ok": 1, "differ": 0}
+
+
+def test_exit_1_names_what_differs(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"cases": [_case(expect={"total_minor": 1999})]})
+    assert result.exit_code == 1
+    assert "total_minor: expected 1999, found 2000" in result.stdout
+
+
+OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (_case(curency="EUR"), "case 'c1'.curency: unknown key; the nearest known key is 'currency'"),
+        (
+            _case(promotions=[_promotion({**OFF, "type": "item_percent"})]),
+            "the nearest known type is 'item_percent_off'",
+        ),
+        (_case(promotions=[_promotion({**OFF, "percnt": 1})]), "benefits[0].percnt: unknown key"),
+        (_case(promotions=[_promotion({**OFF, "percent": -1})]), "expected a percent from 0 to 100, found -1"),
+        (_case(promotions=[_promotion({**OFF, "percent": 101})]), "expected a percent from 0 to 100, found 101"),
+        (_case(promotions=[_promotion({**OFF, "target": {}})]), "an empty target"),
+        (_case(promotions=[_promotion({**OFF, "target": {"skus": []}})]), "an empty target"),
+        (
+            _case(promotions=[_promotion(OFF, conditions=[{"type": "min_quantity", "qty": 1}])]),
+            "unknown condition type",
+        ),
+        (_case(items=[{"sku": "A"}]), "items[0]: the key 'qty' is missing"),
+        (_case(items=[{"sku": "A", "qty": 1, "unit_price_minor": 10**16}]), "expected at most 10^15"),
+        (_case(items=[{"sku": "A", "qty": "many", "unit_price_minor": 1}]), "expected a number or a decimal text"),
+        (_case(coupons=["x" * 1_000_000]), "at most 4,096 bytes, found 1,000,000"),
+        (
+            _case(items=[{"sku": "A", "qty": 1, "unit_price_minor": 1}] * 100_000),
+            "at most 2,000 entries, found 100,000",
+        ),
+        (_case(expect={"total": 1}), "the nearest known key is 'total_minor'"),
+        (_case(selection="bestdeal"), "perhaps best_deal"),
+        (
+            _case(
+                promotions=[
+                    _promotion(
+                        {"type": "free_item", "sku": gift, "qty": 1, "for_each": {"qty": 1, "target": {"skus": [sku]}}},
+                        id=gift,
+                    )
+                    for sku, gift in (("A", "B"), ("B", "C"), ("C", "A"))
+                ]
+            ),
+            "free items in a circle",
+        ),
+    ],
+)
+def test_exit_2_names_the_case_and_the_key(tmp_path: Path, case: dict[str, Any], message: str) -> None:
+    result = _run(tmp_path, {"cases": [_case(id="c0"), case]})
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "c1" in result.output
+    assert "agree" not in result.output, "nothing is priced when the file is not valid"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"cases": 1}', '{"cases": [1]}', '{"cases": [NaN]}', "[" * 100_000])
+def test_bytes_that_are_no_cases_are_refused(tmp_path: Path, text: str) -> None:
+    assert _run(tmp_path, text).exit_code == 2
+
+
+def test_values_that_fit_no_engine_fail_their_case_alone(tmp_path: Path) -> None:
+    """Overlapping hours, a currency that nobody knows, and amounts beyond the limits of a line."""
+    overlapping = {"days": ["mon"], "times": [["09:00", "12:00"], ["11:00", "13:00"]]}
+    converted = {"currency": "QQQ", "rate": "2", "unit_minor": 1, "total_minor": 1}
+    cases = [
+        _case(id="hours", promotions=[_promotion(OFF, schedule=overlapping)]),
+        _case(id="currency", expect={"converted": converted}),
+        _case(id="amount", items=[{"sku": "A", "qty": 10**9, "unit_price_minor": 10**12}]),
+        _case(id="good"),
+    ]
+    result = _run(tmp_path, {"cases": cases}, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [line.get("ok") for line in lines[:4]] == [False, False, False, True]
+    assert "schedule" in lines[0]["differs"][0]
+    assert "QQQ" in lines[1]["differs"][0]
+    assert "AMOUNT_TOO_LARGE" in lines[2]["differs"][0]
+
+
+def test_a_time_without_a_zone_is_the_store_s_clock(tmp_path: Path) -> None:
+    """09:30 in Berlin's summer is 07:30 UTC: the window by UTC has begun at 07:15."""
+    window = {"from": "2025-07-01T07:15:00Z", "to": "2025-07-02T00:00"}
+    case = _case(at="2025-07-01T09:30", promotions=[_promotion(OFF, window=window)], expect={"total_minor": 1800})
+    assert _run(tmp_path, {"cases": [case]}, "--zone", "Europe/Berlin").exit_code == 0
+    case["at"] = "2025-07-01T09:00"
+    assert _run(tmp_path, {"cases": [case]}, "--zone", "Europe/Berlin").exit_code == 1
+
+
+def test_check_case_takes_what_the_collection_has() -> None:
+    with pytest.raises(CaseError, match="expected an object"):
+        check_case([], "case number 1")

@@ -76,7 +76,7 @@ cdef enum:
     CLASSES_MAX = 48  # of one component
     OFFERS_MAX = 64
     PARTS_MAX = 8
-    NODES_DEFAULT = 50000
+    NODES_DEFAULT = 5000  # some 60 ms at worst
     OPTIONS_PER_NODE = 8  # so many applications weighed cost as much as a node
     OPTIONS_LEFT_MAX = 2000  # weighed at a state once the budget is spent
     BLOCKS_MAX = 16

@@ -72,7 +72,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -87,6 +87,7 @@ cdef enum Query:
     QUERY_GET_ORDER = 9
     QUERY_LIST_PROMOTIONS = 10
     QUERY_SIMULATE = 11
+    QUERY_LIST_ORDERS = 12
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -100,6 +101,7 @@ cdef dict _QUERIES = {
     "GetOrder": QUERY_GET_ORDER,
     "ListPromotions": QUERY_LIST_PROMOTIONS,
     "Simulate": QUERY_SIMULATE,
+    "ListOrders": QUERY_LIST_ORDERS,
 }
 
 
@@ -366,6 +368,8 @@ cdef class Core:
             return self.stock_commands.get_order(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
             return self.promotion_book.list_promotions(request, out)
+        if kind == QUERY_LIST_ORDERS:
+            return self.stock_commands.list_orders(request, out)
         return self.settings.get_settings(request, out)
 
     def find_receipt(self, const uint8_t[::1] request) -> tuple[bytes, int, int]:

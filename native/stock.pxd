@@ -31,4 +31,5 @@ cdef class Stock(Orders):
     cdef bint place_is_empty(self, int64_t item, int64_t location) noexcept nogil
     cdef void remove_place(self, int64_t item, int64_t location) noexcept nogil
     cdef void sum_demands(self, const Demand* demands, int64_t count) noexcept nogil
+    cdef void expire_due(self, int64_t now_ns) noexcept nogil
     cdef void rebuild(self) noexcept nogil

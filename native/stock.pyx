@@ -210,6 +210,11 @@ cdef class Stock(Orders):
             row = self.find(item, location)
         self.arrive(item, location, self.incoming_milli(item, location, 0))
 
+    cdef void expire_due(self, int64_t now_ns) noexcept nogil:
+        """End what is due: holds by deadline, then orders that were not collected."""
+        self.expire_holds(now_ns)
+        self.expire_pickups(now_ns)
+
     cdef void rebuild(self) noexcept nogil:
         """Make all derived state again from the rows, after a start."""
         self.rebuild_positions()

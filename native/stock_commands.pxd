@@ -2,10 +2,10 @@
 from libc.stdint cimport int64_t
 
 from ringup.native.command cimport Command
-from ringup.native.stock_order_commands cimport OrderCommands
+from ringup.native.stock_fulfil cimport FulfilCommands
 from ringup.native.wire cimport Span, Writer
 
-cdef class StockCommands(OrderCommands):
+cdef class StockCommands(FulfilCommands):
     cdef int handle(self, int kind, Command* command, Writer* out) noexcept nogil
     cdef int get_availability(self, Span request, Writer* out) noexcept nogil
     cdef int get_promise(self, Span request, Writer* out) noexcept nogil

@@ -26,11 +26,15 @@ from ringup.native.contract cimport (
     Command_count_stock,
     Command_expect_stock,
     Command_extend_hold,
+    Command_hand_over_order,
     Command_hold_stock,
+    Command_pack_order,
     Command_pay_hold,
+    Command_pick_order,
     Command_place_order,
     Command_put_channels,
     Command_put_stock_policies,
+    Command_ready_order,
     Command_reallocate_order,
     Command_receive_stock,
     Command_release_hold,
@@ -85,7 +89,7 @@ cdef inline Span _none() noexcept nogil:
     return span_at(NULL, 0)
 
 
-cdef class StockCommands(OrderCommands):
+cdef class StockCommands(FulfilCommands):
     """What stock does with commands and queries."""
 
     cdef int handle(self, int kind, Command* command, Writer* out) noexcept nogil:
@@ -112,6 +116,14 @@ cdef class StockCommands(OrderCommands):
             return self.adjust_stock(command, out)
         if kind == Command_cancel_order:
             return self.cancel_order(command, out)
+        if kind == Command_pick_order:
+            return self.pick_order(command, out)
+        if kind == Command_pack_order:
+            return self.pack_order(command, out)
+        if kind == Command_ready_order:
+            return self.ready_order(command, out)
+        if kind == Command_hand_over_order:
+            return self.hand_over_order(command, out)
         if kind == Command_unship_order:
             return self.unship_order(command, out)
         if kind == Command_return_order:

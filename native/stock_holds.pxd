@@ -62,7 +62,7 @@ cdef class Holds(Lines):
     cdef void release_part(self, int64_t hold, int64_t qty_milli) noexcept nogil
     cdef void commit(self, int64_t hold) noexcept nogil
     cdef void commit_part(self, int64_t hold, int64_t qty_milli) noexcept nogil
-    cdef void expire_due(self, int64_t now_ns) noexcept nogil
+    cdef void expire_holds(self, int64_t now_ns) noexcept nogil
     cdef void forget_position(self, int64_t position, Chain* chain) noexcept nogil
     cdef void forget_position_in_holds(self, int64_t position) noexcept nogil
     cdef int64_t new_hold_row(self) noexcept nogil

@@ -216,7 +216,7 @@ cdef class Holds(Lines):
             at = line.next
         self.end(hold, HOLD_STATE_COMMITTED)
 
-    cdef void expire_due(self, int64_t now_ns) noexcept nogil:
+    cdef void expire_holds(self, int64_t now_ns) noexcept nogil:
         """End every hold whose deadline has come, in the order of deadlines, then of making."""
         while self.deadlines.count and self.deadlines.heap[0].at_ns <= now_ns:
             self.release(self.deadlines.heap[0].row, HOLD_STATE_EXPIRED)

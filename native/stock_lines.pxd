@@ -13,6 +13,7 @@ cdef enum:
 
 cdef struct LineRow:
     int64_t qty_milli
+    int64_t picked_milli  # of an allocated line: taken from the shelf
     int32_t position  # row; -1: none
     int32_t next  # row + 1 of the next line, or of the next free row
     int32_t item

@@ -13,9 +13,11 @@ cdef class OrderCommands(HoldCommands):
     cdef int unship_order(self, Command* command, Writer* out) noexcept nogil
     cdef int return_order(self, Command* command, Writer* out) noexcept nogil
     cdef int reallocate_order(self, Command* command, Writer* out) noexcept nogil
-    cdef int get_order(self, Span request, Writer* out) noexcept nogil
 
     cdef StockIn read_order(self, Span body, uint32_t id_field, uint32_t lines_field) noexcept nogil
     cdef int check_order_lines(self, StockIn* request, Writer* out) noexcept nogil
     cdef int check_within(self, StockIn* request, int64_t order, Writer* out) noexcept nogil
-    cdef void write_shipment(self, Writer* out) noexcept nogil
+    cdef void write_shipment(self, uint32_t field, Writer* out) noexcept nogil
+
+cdef int refuse_order(Writer* out, int code, Span order_id) noexcept nogil
+cdef int refuse_order_id(Writer* out, Span order_id) noexcept nogil

@@ -13,13 +13,12 @@ from ringup.native.contract cimport (
     RESULT_CODE_ORDER_DONE,
     RESULT_CODE_ORDER_EXCEEDED,
     RESULT_CODE_ORDER_EXISTS,
+    RESULT_CODE_ORDER_STATE,
     RESULT_CODE_ORDER_UNKNOWN,
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_STOCK_INSUFFICIENT,
     CancelOrderRequest_lines,
     CancelOrderRequest_order_id,
-    GetOrderRequest_order_id,
-    GetOrderResponse_order,
     PlaceOrderRequest_add,
     PlaceOrderRequest_customer_id,
     PlaceOrderRequest_hold_id,
@@ -46,32 +45,24 @@ from ringup.native.contract cimport (
     ShipOrderRequest_order_id,
     ShipOrderResponse_short_item_ids,
     ShipOrderResponse_takes,
-    StockOrder_allocated,
-    StockOrder_cancelled,
-    StockOrder_customer_id,
-    StockOrder_order_id,
-    StockOrder_placed_at_ns,
-    StockOrder_shipped,
     UnshipOrderRequest_order_id,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES
-from ringup.native.stock_orders cimport ORDER_CANCELLED, OrderRow
+from ringup.native.stock_orders cimport ORDER_CANCELLED
 from ringup.native.stock_positions cimport BAR_REASONS, PositionRow
 from ringup.native.stock_request cimport refuse_hold, refuse_hold_id
+from ringup.native.stock_states cimport ACTION_ADD, next_state
 from ringup.native.stock_tally cimport tally_at, tally_clear
 from ringup.native.wire cimport (
     Reader,
     Span,
     Writer,
-    begin_message,
-    end_message,
     next_field,
     read_int,
     read_span,
     reader_of,
     skip_field,
     span_at,
-    write_int,
     write_span,
 )
 
@@ -80,11 +71,11 @@ cdef inline Span _none() noexcept nogil:
     return span_at(NULL, 0)
 
 
-cdef int _refuse_order(Writer* out, int code, Span order_id) noexcept nogil:
+cdef int refuse_order(Writer* out, int code, Span order_id) noexcept nogil:
     return refuse(out, code, "order_id", 0, order_id, 0, 0)
 
 
-cdef int _refuse_order_id(Writer* out, Span order_id) noexcept nogil:
+cdef int refuse_order_id(Writer* out, Span order_id) noexcept nogil:
     return refuse(out, RESULT_CODE_FIELD_INVALID, "order_id", 0, _none(), order_id.size, CODE_BYTES_MAX)
 
 
@@ -122,7 +113,7 @@ cdef class OrderCommands(HoldCommands):
         if request.bad or reader.bad:
             return MALFORMED
         if not is_code(request.order_id):
-            return _refuse_order_id(out, request.order_id)
+            return refuse_order_id(out, request.order_id)
         if request.hold_id.size and request.hold_id.size != ID_BYTES:
             return refuse_hold_id(out, request.hold_id)
         if not is_code_or_empty(request.text):
@@ -141,7 +132,7 @@ cdef class OrderCommands(HoldCommands):
                 return refuse_hold(out, RESULT_CODE_HOLD_UNKNOWN, request.hold_id)
         order = self.stock.find_order(request.order_id)
         if order < 0 and request.flag:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         if planned or request.has_scope:
             code = self.check_scope(&request, out)
             if code != RESULT_CODE_OK:
@@ -151,9 +142,13 @@ cdef class OrderCommands(HoldCommands):
             if code != RESULT_CODE_OK:
                 return refuse_hold(out, code, request.hold_id)
         if order >= 0 and not request.flag:
-            return _refuse_order(out, RESULT_CODE_ORDER_EXISTS, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_EXISTS, request.order_id)
         if order >= 0 and self.stock.order_row(order).flags & ORDER_CANCELLED:
-            return _refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
+        if order >= 0 and not next_state(ACTION_ADD, self.stock.order_row(order).state):
+            return refuse(
+                out, RESULT_CODE_ORDER_STATE, "order_id", 0, request.order_id, self.stock.order_row(order).state, 0
+            )
         self.stock.plan_begin()
         if planned:
             self.sum_wants(&request)
@@ -164,8 +159,11 @@ cdef class OrderCommands(HoldCommands):
 
         # Apply.
         if order < 0:
-            order = self.stock.make_order(request.order_id, request.text, command.now_ns)
-        self.stock.place(order, hold, planned)
+            order = self.stock.make_order(
+                request.order_id, request.text,
+                self.scope.channel if planned else (self.stock.hold_row(hold).channel - 1), command.now_ns,
+            )
+        self.stock.place(order, hold, planned, command.now_ns)
         self.write_plan(PlaceOrderResponse_takes, out)
         return ok(out)
 
@@ -189,7 +187,7 @@ cdef class OrderCommands(HoldCommands):
         """FIELD_INVALID to LOCATION_UNKNOWN; no lines mean the whole order."""
         cdef int code
         if not is_code(request.order_id):
-            return _refuse_order_id(out, request.order_id)
+            return refuse_order_id(out, request.order_id)
         if request.line_count == 0:
             return RESULT_CODE_OK
         code = self.check_line_count(request, out)
@@ -227,18 +225,18 @@ cdef class OrderCommands(HoldCommands):
             return code
         order = self.stock.find_order(request.order_id)
         if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         if request.line_count == 0 and not self.stock.order_row(order).allocated.first:
-            return _refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
         code = self.check_within(&request, order, out)
         if code != RESULT_CODE_OK:
             return code
 
         # Apply.
         if request.line_count == 0:
-            self.stock.cancel(order)
+            self.stock.cancel(order, command.now_ns)
         for i in range(request.line_count):
-            self.stock.cancel_part(order, self.lines[i].item, self.lines[i].qty_milli)
+            self.stock.cancel_part(order, self.lines[i].item, self.lines[i].qty_milli, command.now_ns)
         return ok(out)
 
     cdef int ship_order(self, Command* command, Writer* out) noexcept nogil:
@@ -254,9 +252,9 @@ cdef class OrderCommands(HoldCommands):
             return code
         order = self.stock.find_order(request.order_id)
         if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         if request.line_count == 0 and not self.stock.order_row(order).allocated.first:
-            return _refuse_order(out, RESULT_CODE_ORDER_EXCEEDED, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_EXCEEDED, request.order_id)
         code = self.check_within(&request, order, out)
         if code != RESULT_CODE_OK:
             return code
@@ -274,11 +272,11 @@ cdef class OrderCommands(HoldCommands):
             return RESULT_CODE_STOCK_INSUFFICIENT
 
         # Apply.
-        self.stock.ship(order)
-        self.write_shipment(out)
+        self.stock.ship(order, command.now_ns)
+        self.write_shipment(ShipOrderResponse_takes, out)
         return ok(out)
 
-    cdef void write_shipment(self, Writer* out) noexcept nogil:
+    cdef void write_shipment(self, uint32_t field, Writer* out) noexcept nogil:
         cdef int64_t i, position
         cdef PositionRow* row
         for i in range(self.stock.ship_move_count):
@@ -286,7 +284,7 @@ cdef class OrderCommands(HoldCommands):
             if position >= 0:
                 row = self.stock.position_row(position)
                 self.write_take(
-                    ShipOrderResponse_takes, row.item, row.location, row.lot, self.stock.ship_moves[i].qty_milli, False, out
+                    field, row.item, row.location, row.lot, self.stock.ship_moves[i].qty_milli, False, out
                 )
 
     cdef int unship_order(self, Command* command, Writer* out) noexcept nogil:
@@ -297,15 +295,15 @@ cdef class OrderCommands(HoldCommands):
         if request.bad:
             return MALFORMED
         if not is_code(request.order_id):
-            return _refuse_order_id(out, request.order_id)
+            return refuse_order_id(out, request.order_id)
         order = self.stock.find_order(request.order_id)
         if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         if not self.stock.order_row(order).shipped.first:
-            return _refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
 
         # Apply.
-        self.stock.unship(order)
+        self.stock.unship(order, command.now_ns)
         return ok(out)
 
     cdef int return_order(self, Command* command, Writer* out) noexcept nogil:
@@ -339,7 +337,7 @@ cdef class OrderCommands(HoldCommands):
         if reader.bad:
             return MALFORMED
         if not is_code(request.order_id):
-            return _refuse_order_id(out, request.order_id)
+            return refuse_order_id(out, request.order_id)
         if not 0 <= reason < BAR_REASONS:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "bar_reason", 0, _none(), reason, BAR_REASONS - 1)
         code = self.check_quantity(&request, request.qty_milli, "qty_milli", out)
@@ -355,7 +353,7 @@ cdef class OrderCommands(HoldCommands):
             return code
         order = self.stock.find_order(request.order_id)
         if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         shipped_milli = self.stock.chain_milli(&self.stock.order_row(order).shipped, request.item)
         if request.qty_milli > shipped_milli:
             return refuse(
@@ -397,7 +395,7 @@ cdef class OrderCommands(HoldCommands):
         if reader.bad:
             return MALFORMED
         if not is_code(request.order_id):
-            return _refuse_order_id(out, request.order_id)
+            return refuse_order_id(out, request.order_id)
         if target >= 0 and target == request.location:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "to_location_id", 0, request.to_code, 0, 0)
         code = self.check_quantity(&request, request.qty_milli, "qty_milli", out)
@@ -409,7 +407,7 @@ cdef class OrderCommands(HoldCommands):
             return code
         order = self.stock.find_order(request.order_id)
         if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+            return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
         there_milli = self.stock.allocated_at(order, request.item, request.location)
         if request.qty_milli > there_milli:
             return refuse(
@@ -427,26 +425,4 @@ cdef class OrderCommands(HoldCommands):
         self.stock.plan_free(request.item, target, request.qty_milli)
         self.stock.reallocate(order, request.item, request.qty_milli, request.location)
         self.write_plan(ReallocateOrderResponse_takes, out)
-        return ok(out)
-
-    cdef int get_order(self, Span request, Writer* out) noexcept nogil:
-        cdef StockIn asked = self.read_order(request, GetOrderRequest_order_id, 0)
-        cdef OrderRow* row
-        cdef int64_t order, mark
-        if asked.bad:
-            return MALFORMED
-        if not is_code(asked.order_id):
-            return _refuse_order_id(out, asked.order_id)
-        order = self.stock.find_order(asked.order_id)
-        if order < 0:
-            return _refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, asked.order_id)
-        row = self.stock.order_row(order)
-        mark = begin_message(out, GetOrderResponse_order)
-        write_span(out, StockOrder_order_id, asked.order_id)
-        self.write_chain(&row.allocated, StockOrder_allocated, out)
-        self.write_chain(&row.shipped, StockOrder_shipped, out)
-        write_int(out, StockOrder_cancelled, row.flags & ORDER_CANCELLED != 0)
-        write_int(out, StockOrder_placed_at_ns, row.placed_at_ns)
-        write_span(out, StockOrder_customer_id, span_at(row.customer, row.customer_size))
-        end_message(out, mark)
         return ok(out)

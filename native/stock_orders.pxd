@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ringup.native.index cimport Index
+from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_holds cimport Holds
 from ringup.native.stock_lines cimport Chain, LineRow
 from ringup.native.stock_plan cimport Place, Want
@@ -15,12 +16,19 @@ cdef enum:
 
 cdef struct OrderRow:
     int64_t placed_at_ns
+    int64_t state_at_ns[9]  # when it first came to each OrderState
+    int64_t pickup_deadline_ns  # 0: none
     Chain allocated
     Chain shipped
+    int32_t channel  # symbol row + 1
+    int32_t pickup_location  # row + 1
     uint8_t flags
     uint8_t code_size
     uint8_t customer_size
-    uint8_t spare[5]
+    uint8_t state  # ORDER_STATE_*
+    uint8_t pickup_code_size
+    uint8_t spare[3]
+    uint8_t pickup_code[16]
     uint8_t code[64]
     uint8_t customer[64]
 
@@ -36,6 +44,8 @@ cdef struct ShipMove:
 cdef class Orders(Holds):
     cdef readonly Table orders
     cdef Index order_index  # code -> order
+    cdef Index customer_index  # customer -> each of their orders
+    cdef Deadlines pickups  # orders that wait for their customer
     cdef ShipLine* ship_lines  # scratch
     cdef int64_t ship_line_count
     cdef int64_t ship_line_capacity
@@ -51,10 +61,18 @@ cdef class Orders(Holds):
         return <OrderRow*>self.orders.row(order)
 
     cdef int64_t find_order(self, Span code) noexcept nogil
-    cdef int64_t make_order(self, Span code, Span customer, int64_t now_ns) noexcept nogil
-    cdef void place(self, int64_t order, int64_t hold, bint planned) noexcept nogil
-    cdef void cancel(self, int64_t order) noexcept nogil
-    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
+    cdef int64_t make_order(self, Span code, Span customer, int64_t symbol, int64_t now_ns) noexcept nogil
+    cdef int64_t older_order(self, Span customer, int64_t before) noexcept nogil
+    cdef void enter(self, int64_t order, int action, int64_t now_ns) noexcept nogil
+    cdef void wait_for_customer(
+        self, int64_t order, int64_t location, Span code, int64_t deadline_ns, int64_t now_ns
+    ) noexcept nogil
+    cdef void expire_pickups(self, int64_t now_ns) noexcept nogil
+    cdef void pick(self, int64_t order, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil
+    cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil
+    cdef void cancel(self, int64_t order, int64_t now_ns) noexcept nogil
+    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli, int64_t now_ns) noexcept nogil
     cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil
     cdef int64_t plan_ship_all(self, int64_t order) noexcept nogil
     cdef void ship_begin(self, int64_t order) noexcept nogil
@@ -64,8 +82,8 @@ cdef class Orders(Holds):
     cdef bint leave(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
     cdef void meet(self, int64_t item, int64_t location, int64_t position, int64_t qty_milli) noexcept nogil
     cdef int64_t ship_move(self, int64_t ship_line, int64_t position, int64_t qty_milli) noexcept nogil
-    cdef void ship(self, int64_t order) noexcept nogil
-    cdef void unship(self, int64_t order) noexcept nogil
+    cdef void ship(self, int64_t order, int64_t now_ns) noexcept nogil
+    cdef void unship(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
     cdef int64_t allocated_at(self, int64_t order, int64_t item, int64_t location) noexcept nogil
     cdef void reallocate(self, int64_t order, int64_t item, int64_t qty_milli, int64_t source) noexcept nogil

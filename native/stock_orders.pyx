@@ -4,16 +4,31 @@ A shipment is planned first: which allocated lines it meets and from which posit
 Units that the order has not allocated at a place must be free there, and free its allocation elsewhere.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport abort, free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ringup.native.catalog cimport ITEM_UNTRACKED
-from ringup.native.contract cimport HOLD_STATE_ORDERED
+from ringup.native.contract cimport (
+    BAR_REASON_QUALITY,
+    HOLD_STATE_ORDERED,
+    ORDER_STATE_PLACED,
+    ORDER_STATE_READY,
+)
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_reserve, index_start
+from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
 from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Place, ScopeIn, Want
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
+from ringup.native.stock_states cimport (
+    ACTION_ADD,
+    ACTION_CANCEL,
+    ACTION_EXPIRE,
+    ACTION_READY,
+    ACTION_SHIP,
+    ACTION_UNSHIP,
+    next_state,
+)
 from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find, tally_free
 from ringup.native.stock_tally cimport Entry as Sum
 from ringup.native.table cimport Table
@@ -47,6 +62,8 @@ cdef class Orders(Holds):
 
     def __dealloc__(self):
         index_free(&self.order_index)
+        index_free(&self.customer_index)
+        deadlines_free(&self.pickups)
         free(self.ship_lines)
         free(self.ship_moves)
         free(self.part_places)
@@ -62,22 +79,108 @@ cdef class Orders(Holds):
             row = index_next(&self.order_index, hash_bytes(code.data, code.size), &cursor)
         return -1
 
-    cdef int64_t make_order(self, Span code, Span customer, int64_t now_ns) noexcept nogil:
-        """A new order without units."""
+    cdef int64_t make_order(self, Span code, Span customer, int64_t symbol, int64_t now_ns) noexcept nogil:
+        """A new order without units, of a channel (its symbol)."""
         cdef int64_t order = self.orders.append()
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         row.placed_at_ns = now_ns
         row.code_size = <uint8_t>code.size
         memcpy(row.code, code.data, code.size)
         row.customer_size = <uint8_t>customer.size
+        row.channel = <int32_t>(symbol + 1)
+        row.state = ORDER_STATE_PLACED
+        row.state_at_ns[ORDER_STATE_PLACED] = now_ns
         if customer.size:
             memcpy(row.customer, customer.data, customer.size)
+            index_add(&self.customer_index, hash_bytes(customer.data, customer.size), order)
         index_add(&self.order_index, hash_bytes(code.data, code.size), order)
         return order
 
+    cdef int64_t older_order(self, Span customer, int64_t before) noexcept nogil:
+        """The newest order of a customer that was placed before order row `before`, or -1."""
+        cdef uint64_t hash = hash_bytes(customer.data, customer.size)
+        cdef int64_t cursor = index_start(&self.customer_index, hash), best = -1
+        cdef int64_t row = index_next(&self.customer_index, hash, &cursor)
+        while row >= 0:
+            if best < row < before:
+                if span_equal(span_at(self.order_row(row).customer, self.order_row(row).customer_size), customer):
+                    best = row
+            row = index_next(&self.customer_index, hash, &cursor)
+        return best
+
+    # States and pickup.
+
+    cdef void enter(self, int64_t order, int action, int64_t now_ns) noexcept nogil:
+        """Move an order on by the table of states; one that is not waiting any more has no deadline."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef int state = next_state(action, row.state)
+        if state == 0 or state == row.state:
+            return
+        if row.state == ORDER_STATE_READY:
+            deadlines_remove(&self.pickups, order)
+            row.pickup_deadline_ns = 0
+            row.pickup_location = 0
+            row.pickup_code_size = 0
+            memset(row.pickup_code, 0, sizeof(row.pickup_code))
+        row.state = <uint8_t>state
+        if row.state_at_ns[state] == 0:
+            row.state_at_ns[state] = now_ns
+
+    cdef void wait_for_customer(
+        self, int64_t order, int64_t location, Span code, int64_t deadline_ns, int64_t now_ns
+    ) noexcept nogil:
+        """The order waits at a place for who knows its code, until a deadline (zero: for ever)."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        self.enter(order, ACTION_READY, now_ns)
+        row.pickup_location = <int32_t>(location + 1)
+        row.pickup_deadline_ns = deadline_ns
+        row.pickup_code_size = <uint8_t>code.size
+        memcpy(row.pickup_code, code.data, code.size)
+        deadlines_set(&self.pickups, order, deadline_ns, order)
+
+    cdef void expire_pickups(self, int64_t now_ns) noexcept nogil:
+        """Orders that were not collected in time give their units back."""
+        cdef int64_t order
+        while self.pickups.count and self.pickups.heap[0].at_ns <= now_ns:
+            order = self.pickups.heap[0].row
+            self.enter(order, ACTION_EXPIRE, now_ns)
+            self.cancel(order, now_ns)
+
+    # Picking.
+
+    cdef void pick(self, int64_t order, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
+        """Units of an item were taken from the shelf at a place."""
+        cdef int64_t at = self.order_row(order).allocated.first, part
+        cdef LineRow* line
+        while at and qty_milli:
+            line = self.line_row(at - 1)
+            if line.item == item and line.location == location:
+                part = min(qty_milli, line.qty_milli - line.picked_milli)
+                self.edit_line(at - 1).picked_milli += part
+                qty_milli -= part
+            at = line.next
+
+    cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil:
+        """What was not picked at a place is not there: barred until it is counted, promised as the plan says."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef LineRow* line
+        cdef int64_t at = row.allocated.first, rest, i
+        while at:
+            line = self.edit_line(at - 1)
+            if line.location == location and line.kind == ENTRY_STOCK:
+                rest = line.qty_milli - line.picked_milli
+                line.qty_milli = line.picked_milli
+                if rest:
+                    self.edit_extra(line.position).barred_milli[BAR_REASON_QUALITY] += rest
+                    self.move(line.position, 0, 0, -rest, rest)
+            at = line.next
+        self.sweep_chain(&row.allocated)
+        for i in range(self.plan_count):
+            self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
+
     # Allocation.
 
-    cdef void place(self, int64_t order, int64_t hold, bint planned) noexcept nogil:
+    cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil:
         """Allocate the plan at hand (`planned`), or else what hold row `hold` has; a hold ends with it."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
@@ -94,16 +197,20 @@ cdef class Orders(Holds):
             self.end(hold, HOLD_STATE_ORDERED)
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
+        self.enter(order, ACTION_ADD, now_ns)
 
-    cdef void cancel(self, int64_t order) noexcept nogil:
+    cdef void cancel(self, int64_t order, int64_t now_ns) noexcept nogil:
         """Give everything back that has not shipped; with nothing shipped the order is over."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         self.give_back_chain(&row.allocated, COUNTER_ALLOCATED)
         self.free_chain(&row.allocated)
         if not row.shipped.first:
             row.flags |= ORDER_CANCELLED
+            self.enter(order, ACTION_CANCEL, now_ns)
+        else:
+            self.enter(order, ACTION_SHIP, now_ns)  # all that is left of it has shipped
 
-    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
+    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli, int64_t now_ns) noexcept nogil:
         """Give units of an item back, the earliest allocated first."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
@@ -114,9 +221,12 @@ cdef class Orders(Holds):
                 part = min(qty_milli, line.qty_milli)
                 self.give_back(line, part, COUNTER_ALLOCATED)
                 line.qty_milli -= part
+                line.picked_milli = min(line.picked_milli, line.qty_milli)
                 qty_milli -= part
             at = line.next
         self.sweep_chain(&row.allocated)
+        if not row.allocated.first and row.shipped.first:
+            self.enter(order, ACTION_SHIP, now_ns)
 
     cdef int64_t allocated_at(self, int64_t order, int64_t item, int64_t location) noexcept nogil:
         """Units of an item that an order has allocated at a place."""
@@ -139,7 +249,9 @@ cdef class Orders(Holds):
             if line.item == item and line.kind == ENTRY_STOCK and line.location == source:
                 part = min(qty_milli, line.qty_milli)
                 self.give_back(line, part, COUNTER_ALLOCATED)
-                self.edit_line(at - 1).qty_milli -= part
+                line = self.edit_line(at - 1)
+                line.qty_milli -= part
+                line.picked_milli = min(line.picked_milli, line.qty_milli)
                 qty_milli -= part
             at = line.next
         self.sweep_chain(&row.allocated)
@@ -290,7 +402,7 @@ cdef class Orders(Holds):
 
     # Shipments: apply.
 
-    cdef void ship(self, int64_t order) noexcept nogil:
+    cdef void ship(self, int64_t order, int64_t now_ns) noexcept nogil:
         """Carry the planned shipment out."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef ShipMove* move
@@ -303,6 +415,7 @@ cdef class Orders(Holds):
             gone = self.append_line(&row.shipped)
             line = self.edit_line(self.ship_lines[move.ship_line].line)
             line.qty_milli -= move.qty_milli
+            line.picked_milli = max(0, line.picked_milli - move.qty_milli)
             if line.kind == ENTRY_STOCK:
                 self.move(line.position, 0, 0, -move.qty_milli, 0)
             gone.qty_milli = move.qty_milli
@@ -316,8 +429,10 @@ cdef class Orders(Holds):
                 gone.lot = position.lot
                 gone.barred = position.flags & POSITION_BARRED != 0
         self.sweep_chain(&row.allocated)
+        if not row.allocated.first:
+            self.enter(order, ACTION_SHIP, now_ns)
 
-    cdef void unship(self, int64_t order) noexcept nogil:
+    cdef void unship(self, int64_t order, int64_t now_ns) noexcept nogil:
         """What shipped and did not come back is on hand and allocated again."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
@@ -339,6 +454,7 @@ cdef class Orders(Holds):
             row.allocated.first = row.shipped.first
         row.allocated.last = row.shipped.last
         row.shipped.first = row.shipped.last = 0
+        self.enter(order, ACTION_UNSHIP, now_ns)
 
     cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
         """So many shipped units came back, the earliest first; what becomes of them is the caller's."""
@@ -365,7 +481,12 @@ cdef class Orders(Holds):
         cdef int64_t order
         cdef OrderRow* row
         index_free(&self.order_index)
+        index_free(&self.customer_index)
+        deadlines_free(&self.pickups)
         index_reserve(&self.order_index, self.orders.count)
         for order in range(self.orders.count):
             row = self.order_row(order)
             index_add(&self.order_index, hash_bytes(row.code, row.code_size), order)
+            if row.customer_size:
+                index_add(&self.customer_index, hash_bytes(row.customer, row.customer_size), order)
+            deadlines_set(&self.pickups, order, row.pickup_deadline_ns, order)

@@ -81,7 +81,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self.sequencer = Sequencer(
             self.core,
-            self._read_reply,
+            self._read_replies,
             self._commit,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
@@ -112,7 +112,7 @@ class Engine:
             return refusal
         pending = self.sequencer.pending(sequence)
         if pending is None:
-            return receipt_response(self._read_reply(sequence, index))
+            return receipt_response(nth_reply(self._read_replies(sequence), index))
         reply = pending.reply(index)
         durable: asyncio.Future[bytes] = self._loop.create_future()
         pending.waiters.append((partial(_settle, durable), b""))
@@ -123,11 +123,11 @@ class Engine:
         if self.is_failed:
             raise EngineFailed("the engine has failed and its memory is ahead of its disk; ask again when it is back")
 
-    def _read_reply(self, sequence: int, index: int) -> bytes:
+    def _read_replies(self, sequence: int) -> bytes:
         raw = self.journal.get(sequence)
         if raw is None:
             raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
-        return nth_reply(decode(raw, sequence, None).replies, index)
+        return decode(raw, sequence, None).replies
 
     # Commits
 

@@ -11,6 +11,7 @@ it calls `committed` or `failed`.  That is what lets a simulation drive the prod
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from ringup.engine.journal import Journal
 from ringup.engine.record import encode
 from ringup.native.core import Core
-from ringup.native.envelope import nth_reply, replace_replies
+from ringup.native.envelope import nth_replies, nth_reply, replace_replies
 from ringup.native.table import Checkpoint
 
 BATCH_BYTES_MAX = 16 << 20  # commands waiting for their commit; beyond it the engine is overloaded
@@ -51,6 +52,7 @@ class Batch:
     now_ns: int
     commands: list[bytes] = field(default_factory=list)
     replies: list[bytes] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)  # the number of each request's first command in the batch
     waiters: list[tuple[Answer, bytes]] = field(default_factory=list)
     size: int = 0
     command_count: int = 0
@@ -59,7 +61,8 @@ class Batch:
 
     def reply(self, index: int) -> bytes:
         """The CommandReply of command `index`."""
-        return nth_reply(b"".join(self.replies), index)
+        request = bisect_right(self.starts, index) - 1
+        return nth_reply(self.replies[request], index - self.starts[request])
 
 
 @dataclass(slots=True)
@@ -91,19 +94,19 @@ class Sequencer:
     def __init__(
         self,
         core: Core,
-        read_reply: Callable[[int, int], bytes],
+        read_replies: Callable[[int], bytes],
         commit: Callable[[Batch], None],
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         soon: Callable[[Callable[[], None]], Any] = lambda call: call(),
         checkpoint_due: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`commit` starts making a batch durable; `read_reply(sequence, index)` reads an answer from the journal.
+        """`commit` starts making a batch durable; `read_replies(sequence)` reads the answers of a batch in the journal.
 
         `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).
         """
         self._core = core
-        self._read_reply = read_reply
+        self._read_replies = read_replies
         self._commit = commit
         self._clock_ns = clock_ns
         self._soon = soon
@@ -119,7 +122,7 @@ class Sequencer:
     def submit(self, request: bytes, answer: Answer) -> None:
         """Execute the commands of a SessionRequest; `answer` gets the SessionResponse when it is durable.
 
-        Raises MalformedRequest, Overloaded or Stopped, with nothing executed; and what `read_reply` raises
+        Raises MalformedRequest, Overloaded or Stopped, with nothing executed; and what `read_replies` raises
         when the first answer to a resent command cannot be read: then it may have happened.
         """
         if self._refusing:
@@ -157,20 +160,21 @@ class Sequencer:
         answer: Answer,
     ) -> None:
         """Make an executed request part of the open batch."""
+        # The core has executed it, so the journal gets it whether or not a first answer can be read.
+        batch.commands.append(request)
+        batch.replies.append(replies)
+        batch.starts.append(batch.command_count)
+        batch.size += len(request) + len(replies)
+        batch.command_count += kept
         shown = replies
         try:
             if replays:
-                shown = self._fill_in(batch, replies, replays)
+                shown = self._fill_in(replies, replays)
         except BaseException:
             answer = _no_answer  # the caller gets the exception instead
             raise
         finally:
-            # The core has executed it, so the journal gets it whether or not its answer could be read.
-            batch.commands.append(request)
-            batch.replies.append(replies)
             batch.waiters.append((answer, shown))
-            batch.size += len(request) + len(replies)
-            batch.command_count += kept
 
     def now_ns(self) -> int:
         """The clock, for queries."""
@@ -239,19 +243,21 @@ class Sequencer:
                 return batch
         return None
 
-    def _fill_in(self, batch: Batch, replies: bytes, replays: list[tuple[int, int, int]]) -> bytes:
-        """Put the first answers of resent commands in their places.
+    def _fill_in(self, replies: bytes, replays: list[tuple[int, int, int]]) -> bytes:
+        """Put the first answers of resent commands in their places; a batch in the journal is read once.
 
         The request joins the open batch, so it is answered after the first answer is durable, too.
         """
         self.counters.replays += len(replays)
         found: dict[int, bytes] = {}
+        stored: dict[int, dict[int, int]] = {}  # batch in the journal: position here, index there
         for position, sequence, index in replays:
             pending = self.pending(sequence)
             if pending is None:
-                found[position] = self._read_reply(sequence, index)
-            elif pending is batch and index >= batch.command_count:
-                found[position] = nth_reply(replies, index - batch.command_count)
+                stored.setdefault(sequence, {})[position] = index
             else:
                 found[position] = pending.reply(index)
+        for sequence, places in stored.items():
+            first = nth_replies(self._read_replies(sequence), set(places.values()))
+            found.update((position, first[index]) for position, index in places.items())
         return replace_replies(replies, found)

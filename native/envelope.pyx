@@ -104,6 +104,22 @@ def nth_reply(const uint8_t[::1] response, int64_t index) -> bytes:
     return PyBytes_FromStringAndSize(reply.data, reply.size)
 
 
+def nth_replies(const uint8_t[::1] response, set indexes) -> dict[int, bytes]:
+    """The `CommandReply` at each index of a `SessionResponse` that is asked for, in one walk."""
+    cdef Reader reader = reader_of(_span(response))
+    cdef Span reply
+    cdef int64_t at = 0, last = max(indexes)
+    cdef dict found = {}
+    while at <= last and next_field(&reader):
+        reply = read_span(&reader)
+        if at in indexes:
+            found[at] = PyBytes_FromStringAndSize(reply.data, reply.size)
+        at += 1
+    if len(found) != len(indexes):
+        raise IndexError(f"the batch has {at} answers, asked for number {last}")
+    return found
+
+
 def replace_replies(const uint8_t[::1] response, dict replacements) -> bytes:
     """The `SessionResponse` with the `CommandReply` at each position given put in place."""
     cdef Reader reader = reader_of(_span(response))

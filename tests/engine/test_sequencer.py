@@ -25,12 +25,17 @@ class Stage:
         self.waiting: list[Batch] = []
         self.answers: list[bytes | None] = []
         self.sequencer = Sequencer(
-            self.shop.core, self._unreadable, self.waiting.append, clock_ns=lambda: self.now_ns, soon=self._soon
+            self.shop.core, self._read_replies, self.waiting.append, clock_ns=lambda: self.now_ns, soon=self._soon
         )
         self.later: list[object] = []
+        self.is_readable = False
+        self.reads = 0
 
-    def _unreadable(self, sequence: int, index: int) -> bytes:
-        raise JournalError(f"batch {sequence} cannot be read")
+    def _read_replies(self, sequence: int) -> bytes:
+        self.reads += 1
+        if not self.is_readable:
+            raise JournalError(f"batch {sequence} cannot be read")
+        return b"".join(self.shop.journal[sequence - 1][3])
 
     def _soon(self, call: object) -> None:
         self.later.append(call)
@@ -106,3 +111,38 @@ def test_a_batch_of_many_requests_is_recovered_whole(tmp_path: Path) -> None:
         assert recover(journal, None).core.digest() == stage.shop.core.digest()
     finally:
         journal.close()
+
+
+def test_a_resent_batch_costs_one_read_of_the_journal() -> None:
+    """Every resent command read its batch anew and proved its checksum: 4,096 times megabytes, while all waited."""
+    stage = Stage()
+    stage.is_readable = True
+    requests = [_hold(number.to_bytes(16, "big"), item) for number in range(90) for item in ("milk", "bread")][::2]
+    stage.submit(*requests[:40])
+    stage.submit(*requests[40:])
+    stage.settle()
+    first = [session_pb2.SessionResponse.FromString(answer or b"").replies for answer in stage.answers]
+    stage.submit(*reversed(requests))
+    stage.settle()
+    again = session_pb2.SessionResponse.FromString(stage.answers[-1] or b"").replies
+    assert list(reversed(again)) == [*first[0], *first[1]]
+    assert stage.reads == 1
+
+
+def test_a_resend_is_answered_from_the_request_where_it_was_first() -> None:
+    """In the same request, in the open batch and in the batch that is being committed."""
+    stage = Stage()
+    ids = [bytes([65 + number]) * 16 for number in range(6)]
+    stage.submit(_hold(ids[0]), _hold(ids[1], "bread"))
+    while stage.later:
+        stage.later.pop(0)()  # type: ignore[operator]
+    assert stage.waiting, "the first batch is being committed"
+    stage.submit(_hold(ids[2], "lamp"), _hold(ids[1], "bread"))
+    stage.submit(_hold(ids[3]), _hold(ids[2], "lamp"), _hold(ids[3]), _hold(ids[1], "bread"))
+    stage.settle()
+    seen = [
+        [reply.hold_stock.hold_id[:1] for reply in session_pb2.SessionResponse.FromString(answer or b"").replies]
+        for answer in stage.answers
+    ]
+    assert seen == [[b"A", b"B"], [b"C", b"B"], [b"D", b"C", b"D", b"B"]]
+    assert stage.reads == 0

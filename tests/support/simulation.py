@@ -20,7 +20,6 @@ from ringup.engine.record import decode
 from ringup.engine.recovery import recover
 from ringup.engine.sequencer import Batch, Sequencer, Stopped, write_batch
 from ringup.native.core import Core
-from ringup.native.envelope import nth_reply
 from ringup.v1 import pricing_pb2, sale_pb2, session_pb2, stock_pb2
 from support.core import command_of, small_shop
 
@@ -145,7 +144,7 @@ class Simulation:
         self.checkpoint_waits = False
         self.sequencer = Sequencer(
             self.core,
-            lambda sequence, index: nth_reply(decode(self.disk.get(sequence) or b"", sequence, None).replies, index),
+            lambda sequence: decode(self.disk.get(sequence) or b"", sequence, None).replies,
             self._start_commit,
             clock_ns=lambda: self.clock_ns,
             checkpoint_due=lambda: self.rng.random() < 0.1 and not self.checkpoint_waits,

@@ -5,6 +5,7 @@ Every path here is the same fold: batches from the journal go through the same c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,13 +50,19 @@ def load_checkpoint(core: Core, store: CheckpointStore) -> tuple[int, bytes, str
         return 0, GENESIS, ""
     if meta["layout"] != core.layout():
         return 0, GENESIS, f"the checkpoint has layout {meta['layout']}, this version has {core.layout()}"
-    counts = meta["counts"]
+    counts, pages = meta["counts"], Counter[str]()
     for number, page, data in store.pages():
         table = core.tables[number]
-        table.load_page(page, data, counts[table.name])
+        if page * table.page_rows < counts[table.name]:  # else the table has shrunk since that page was written
+            table.load_page(page, data, counts[table.name])
+            pages[table.name] += 1
     for table in core.tables:
-        if table.count != counts[table.name]:
-            raise DamagedCheckpoint(f"table {table.name} has {table.count} rows, expected {counts[table.name]}")
+        expected = -(-counts[table.name] // table.page_rows)
+        if table.count != counts[table.name] or pages[table.name] != expected:
+            raise DamagedCheckpoint(
+                f"table {table.name} has {table.count} rows on {pages[table.name]} pages, "
+                f"expected {counts[table.name]} on {expected} pages"
+            )
     core.rebuild()
     return int(meta["sequence"]), bytes.fromhex(meta["digest"]), ""
 

@@ -9,6 +9,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ringup.native.catalog cimport (
+    ITEM_MEASURED,
     ITEM_UNTRACKED,
     LOCATION_DISABLED,
     LOCATION_SHORTFALL_ALLOWED,
@@ -595,6 +596,10 @@ cdef class Sales:
             )
         line_row = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + line.line)
         code = self.catalog.item_code(line_row.item)
+        if line.qty_milli % 1000 and line_row.qty_milli % 1000 == 0 and not (
+            self.catalog.item(line_row.item).flags & ITEM_MEASURED
+        ):  # sold by the piece; what was sold as a part may come back as one
+            return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, code, line.qty_milli, 1000)
         # The same line may stand several times in one return: count what comes before, too.
         open_milli = line_row.qty_milli - line_row.returned_milli - self.pricing.shares[line.line]
         if line.qty_milli > open_milli:

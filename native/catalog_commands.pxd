@@ -35,7 +35,7 @@ cdef class CatalogCommands:
     cdef int search_items(self, Span request, Writer* out) noexcept nogil
 
     cdef int check_item(self, ItemIn* item, int64_t index, Span request, Writer* out) noexcept nogil
-    cdef bint claim_barcode(self, Span barcode, Span owner, Span request) noexcept nogil
+    cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil
     cdef bint same_barcodes(self, int64_t row, ItemIn* item) noexcept nogil
     cdef void put_categories(self, int64_t row, ItemIn* item) noexcept nogil
     cdef int check_price(self, PriceIn* price, int64_t index, Writer* out) noexcept nogil

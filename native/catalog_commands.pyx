@@ -99,6 +99,7 @@ from ringup.native.limits cimport (
     TIME_NS_MAX,
 )
 from ringup.native.wire cimport (
+    WIRE_BYTES,
     Reader,
     Span,
     Writer,
@@ -341,7 +342,7 @@ cdef class CatalogCommands:
     cdef int check_item(self, ItemIn* item, int64_t index, Span request, Writer* out) noexcept nogil:
         cdef Reader reader
         cdef Span span
-        cdef int64_t barcode, owner
+        cdef int64_t barcode, owner, at
         if item.bad:
             return MALFORMED
         if not is_code(item.code):
@@ -371,6 +372,7 @@ cdef class CatalogCommands:
                         out, RESULT_CODE_FIELD_INVALID, "items.categories", index, item.code, span.size, CODE_BYTES_MAX
                     )
             elif reader.field == Item_barcodes:
+                at = <const char*>reader.at - request.data
                 span = read_span(&reader)
                 if not is_code(span):
                     return refuse(
@@ -381,30 +383,29 @@ cdef class CatalogCommands:
                     owner = (<BarcodeRow*>self.catalog.barcodes.row(barcode)).item
                     if not span_equal(self.catalog.item_code(owner), item.code):
                         return refuse(out, RESULT_CODE_BARCODE_TAKEN, "items.barcodes", index, span, 0, 0)
-                if not self.claim_barcode(span, item.body, request):
+                if not self.claim_barcode(span, at, request):
                     return refuse(out, RESULT_CODE_BARCODE_TAKEN, "items.barcodes", index, span, 0, 0)
             else:
                 skip_field(&reader)
         return RESULT_CODE_OK
 
-    cdef bint claim_barcode(self, Span barcode, Span owner, Span request) noexcept nogil:
-        """Note that this request gives `barcode` to an item; False where it does so twice.
+    cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil:
+        """Note that this request names `barcode`; False where it did so before.
 
-        The scratch index holds the offset of the barcode's bytes in the request; a barcode's bytes
-        are found again there, so equal ones are compared without a copy.
+        `at` is where the barcode's length stands in the request.  The scratch index holds such places, so a
+        barcode is read again from there, however its length was written, and compared without a copy.
         """
         cdef uint64_t hash = hash_bytes(barcode.data, barcode.size)
         cdef int64_t cursor = index_start(&self.scratch, hash)
-        cdef int64_t at = index_next(&self.scratch, hash, &cursor)
-        while at >= 0:
-            if (
-                request.data[at - 1] == <char>barcode.size  # the length before it; codes are below 128 bytes
-                and at + barcode.size <= request.size
-                and span_equal(span_at(request.data + at, barcode.size), barcode)
-            ):
+        cdef int64_t other = index_next(&self.scratch, hash, &cursor)
+        cdef Reader reader
+        while other >= 0:
+            reader = reader_of(span_at(request.data + other, request.size - other))
+            reader.wire_type = WIRE_BYTES
+            if span_equal(read_span(&reader), barcode):
                 return False
-            at = index_next(&self.scratch, hash, &cursor)
-        index_add(&self.scratch, hash, barcode.data - request.data)
+            other = index_next(&self.scratch, hash, &cursor)
+        index_add(&self.scratch, hash, at)
         return True
 
     cdef bint same_barcodes(self, int64_t row, ItemIn* item) noexcept nogil:

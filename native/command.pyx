@@ -36,11 +36,15 @@ cdef int refuse(
 
 cdef bint is_text(Span span, int64_t size_max) noexcept nogil:
     cdef int64_t at
+    cdef uint8_t byte, before = 0
     if span.size > size_max:
         return False
     for at in range(span.size):
-        if <uint8_t>span.data[at] < 32:  # control characters have no place in a name or code
+        byte = <uint8_t>span.data[at]
+        # Control characters (C0, DEL, and C1 as UTF-8 writes it) have no place in what printers and screens show.
+        if byte < 32 or byte == 127 or (before == 0xc2 and byte < 0xa0):
             return False
+        before = byte
     return is_utf8(span)
 
 

@@ -245,7 +245,7 @@ cdef class Core:
         body_hash = hash_bytes(command.body.data, command.body.size) ^ hash_int(<uint64_t>kind)
         self.index += 1
 
-        if kind == 0 or reader.bad or inner.bad:
+        if not 0 < kind < CommandReply_rejected or reader.bad or inner.bad:  # from there on are answers alone
             self.reject(b"Command: expected one command, found bytes that are none; nothing was changed", start)
         elif id.size != ID_BYTES:
             self.reject(b"command_id: expected 16 bytes, found another length; make a new random id for each command", start)

@@ -33,7 +33,9 @@ types: $(DEV)    ## strict static types
 	$(BIN)/mypy
 bench: $(DEV)    ## measure beside peers and floors; results in build/bench
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+bench-compare: $(READY)  ## kernels now beside the stored baseline: what did a change do
+	$(BIN)/python -m bench.compare $(ARGS)
 clean:           ## forget everything built
 	rm -rf build $(VENV) native/*.so native/*.c native/contract.pxd
 	find protos -name '*_pb2*' -delete
-.PHONY: help build demo test lint types bench clean
+.PHONY: help build demo test lint types bench bench-compare clean

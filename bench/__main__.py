@@ -40,6 +40,9 @@ PARTS = (
     "start",
     "load",
     "flash",
+    "peak",
+    "growth",
+    "price",
 )
 PART_SECONDS_MAX = 300
 EXIT_SKIPPED = 75

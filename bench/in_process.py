@@ -33,8 +33,8 @@ class DurableCore(BareCore):
     """The same with the engine's journal, as the engine runs it: batch n+1 executes while batch n commits."""
 
     def __init__(self, directory: Path, items: int, ids: Ids) -> None:
-        self._journal = LmdbJournal(directory)
-        self._journal.acquire()
+        self.journal = LmdbJournal(directory)
+        self.journal.acquire()
         self._digest = GENESIS
         self._layout = Core().layout()
         self._thread = ThreadPoolExecutor(1)
@@ -52,7 +52,7 @@ class DurableCore(BareCore):
     def _commit(self, sequence: int, now_ns: int, request: bytes, replies: bytes) -> None:
         """One append, one sync."""
         record, self._digest = encode(sequence, now_ns, self._layout, [request], [replies], self._digest)
-        self._journal.append(sequence, record)
+        self.journal.append(sequence, record)
 
     def flush(self) -> None:
         """Wait until all that was applied is durable."""
@@ -64,5 +64,5 @@ class DurableCore(BareCore):
         """Release the journal."""
         self.flush()
         self._thread.shutdown()
-        assert self._journal.last_sequence() == self.core.sequence
-        self._journal.close()
+        assert self.journal.last_sequence() == self.core.sequence
+        self.journal.close()

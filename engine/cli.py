@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": (
         "ringup.engine.commands_serve", "serve", "Serve one data directory to tills and shops until SIGINT or SIGTERM.",
     ),
+    "import": (
+        "ringup.engine.commands_import", "import_",
+        "Put items, prices and stock from CSV or Parquet into a running engine; all rows or none.",
+    ),
     "check": (
         "ringup.engine.commands_check", "check", "Walk the journal and the checkpoint and name the first bad record.",
     ),

@@ -33,6 +33,8 @@ cdef class CatalogCommands:
     cdef int put_tills(self, Command* command, Writer* out) noexcept nogil
     cdef int get_item(self, Span request, Writer* out) noexcept nogil
     cdef int search_items(self, Span request, Writer* out) noexcept nogil
+    cdef int list_locations(self, Span request, Writer* out) noexcept nogil
+    cdef int list_tax_classes(self, Span request, Writer* out) noexcept nogil
 
     cdef int check_item(self, ItemIn* item, int64_t index, Span request, Writer* out) noexcept nogil
     cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil

@@ -51,6 +51,10 @@ from ringup.native.contract cimport (
     Item_name,
     Item_tax_class_id,
     Item_untracked,
+    ListLocationsRequest_page_size,
+    ListLocationsRequest_page_token,
+    ListLocationsResponse_locations,
+    ListTaxClassesResponse_tax_classes,
     Location_disabled,
     Location_location_id,
     Location_name,
@@ -117,6 +121,7 @@ from ringup.native.wire cimport (
 )
 
 cdef enum:
+    PAGE_SIZE_DEFAULT = 50
     SEARCH_ROWS_MAX = 50000  # items looked at for one page of a search
 
 cdef ItemIn _read_item(Span body) noexcept nogil:
@@ -763,8 +768,8 @@ cdef class CatalogCommands:
         """One page of items; a page looks at SEARCH_ROWS_MAX items at most, so that it is always quick."""
         cdef Reader reader = reader_of(request)
         cdef Span text = span_at(NULL, 0), token = span_at(NULL, 0)
-        cdef int64_t page_size = 0, row = 0, found = 0, looked = 0, at
-        cdef char[24] digits
+        cdef int64_t page_size = 0, row = 0, found = 0, looked = 0
+        cdef int code
         while next_field(&reader):
             if reader.field == SearchItemsRequest_text:
                 text = read_span(&reader)
@@ -778,15 +783,9 @@ cdef class CatalogCommands:
             return MALFORMED
         if not is_text(text, NAME_BYTES_MAX):
             return refuse(out, RESULT_CODE_FIELD_INVALID, "text", 0, text, text.size, NAME_BYTES_MAX)
-        if not 0 <= page_size <= PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, text, page_size, PAGE_SIZE_MAX)
-        if token.size > 12:
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "page_token", 0, token, token.size, 12)
-        for at in range(token.size):
-            if not 48 <= token.data[at] <= 57:
-                return refuse(out, RESULT_CODE_FIELD_INVALID, "page_token", 0, token, 0, 0)
-            row = row * 10 + token.data[at] - 48
-        page_size = page_size if page_size else 50
+        code = _first_row(token, &page_size, &row, out)
+        if code != RESULT_CODE_OK:
+            return code
         while row < self.catalog.items.count and found < page_size and looked < SEARCH_ROWS_MAX:
             if self.item_matches(row, text):
                 self.write_item(row, SearchItemsResponse_items, out)
@@ -794,12 +793,50 @@ cdef class CatalogCommands:
             row += 1
             looked += 1
         if row < self.catalog.items.count:
-            at = 24
-            while row > 0:
-                at -= 1
-                digits[at] = <char>(48 + row % 10)
-                row //= 10
-            write_span(out, SearchItemsResponse_next_page_token, span_at(&digits[at], 24 - at))
+            _write_token(row, out)
+        return ok(out)
+
+    cdef int list_locations(self, Span request, Writer* out) noexcept nogil:
+        cdef int64_t page_size = 0, row = 0, end, mark
+        cdef LocationRow* location
+        cdef int code = _read_page(request, &page_size, &row, out)
+        if code != RESULT_CODE_OK:
+            return code
+        end = min(row + page_size, self.catalog.locations.count)
+        while row < end:
+            location = self.catalog.location(row)
+            mark = begin_message(out, ListLocationsResponse_locations)
+            write_span(out, Location_location_id, self.catalog.text(location.code))
+            write_span(out, Location_name, self.catalog.text(location.name))
+            write_int(out, Location_till_shortfall_allowed, (location.flags & LOCATION_SHORTFALL_ALLOWED) != 0)
+            write_int(out, Location_disabled, (location.flags & LOCATION_DISABLED) != 0)
+            end_message(out, mark)
+            row += 1
+        if row < self.catalog.locations.count:
+            _write_token(row, out)
+        return ok(out)
+
+    cdef int list_tax_classes(self, Span request, Writer* out) noexcept nogil:
+        cdef int64_t page_size = 0, row = 0, end, mark, inner, at
+        cdef TaxClassRow* tax_class
+        cdef int code = _read_page(request, &page_size, &row, out)
+        if code != RESULT_CODE_OK:
+            return code
+        end = min(row + page_size, self.catalog.tax_classes.count)
+        while row < end:
+            tax_class = self.catalog.tax_class(row)
+            mark = begin_message(out, ListTaxClassesResponse_tax_classes)
+            write_span(out, TaxClass_tax_class_id, self.catalog.text(tax_class.code))
+            for at in range(tax_class.tax_count):
+                inner = begin_message(out, TaxClass_taxes)
+                write_span(out, Tax_name, self.catalog.text(tax_class.taxes[at].name))
+                write_int(out, Tax_rate_ppb, tax_class.taxes[at].rate_ppb)
+                write_int(out, Tax_inclusive, (tax_class.taxes[at].flags & TAX_INCLUSIVE) != 0)
+                end_message(out, inner)
+            end_message(out, mark)
+            row += 1
+        if row < self.catalog.tax_classes.count:
+            _write_token(row, out)
         return ok(out)
 
     cdef bint item_matches(self, int64_t row, Span text) noexcept nogil:
@@ -814,6 +851,49 @@ cdef class CatalogCommands:
                 return True
             at = <int64_t>barcode.next - 1
         return False
+
+
+# Pages: a token is the row to go on with; rows of the catalog are never taken out.
+cdef int _first_row(Span token, int64_t* page_size, int64_t* row, Writer* out) noexcept nogil:
+    cdef int64_t at
+    if not 0 <= page_size[0] <= PAGE_SIZE_MAX:
+        return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, span_at(NULL, 0), page_size[0], PAGE_SIZE_MAX)
+    if token.size > 12:
+        return refuse(out, RESULT_CODE_FIELD_INVALID, "page_token", 0, token, token.size, 12)
+    row[0] = 0
+    for at in range(token.size):
+        if not 48 <= token.data[at] <= 57:
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "page_token", 0, token, 0, 0)
+        row[0] = row[0] * 10 + token.data[at] - 48
+    page_size[0] = page_size[0] if page_size[0] else PAGE_SIZE_DEFAULT
+    return RESULT_CODE_OK
+
+
+cdef int _read_page(Span request, int64_t* page_size, int64_t* row, Writer* out) noexcept nogil:
+    """Read a ListLocationsRequest; the numbers are those of ListTaxClassesRequest, a test proves it."""
+    cdef Reader reader = reader_of(request)
+    cdef Span token = span_at(NULL, 0)
+    while next_field(&reader):
+        if reader.field == ListLocationsRequest_page_size:
+            page_size[0] = read_int(&reader)
+        elif reader.field == ListLocationsRequest_page_token:
+            token = read_span(&reader)
+        else:
+            skip_field(&reader)
+    if reader.bad:
+        return MALFORMED
+    return _first_row(token, page_size, row, out)
+
+
+cdef void _write_token(int64_t row, Writer* out) noexcept nogil:
+    """Write next_page_token, the same number in all answers with pages; a test proves it."""
+    cdef char[24] digits
+    cdef int64_t at = 24
+    while row > 0:
+        at -= 1
+        digits[at] = <char>(48 + row % 10)
+        row //= 10
+    write_span(out, SearchItemsResponse_next_page_token, span_at(&digits[at], 24 - at))
 
 
 cdef inline char _lower(char letter) noexcept nogil:

@@ -88,6 +88,8 @@ cdef enum Query:
     QUERY_LIST_PROMOTIONS = 10
     QUERY_SIMULATE = 11
     QUERY_LIST_ORDERS = 12
+    QUERY_LIST_LOCATIONS = 13
+    QUERY_LIST_TAX_CLASSES = 14
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -102,6 +104,8 @@ cdef dict _QUERIES = {
     "ListPromotions": QUERY_LIST_PROMOTIONS,
     "Simulate": QUERY_SIMULATE,
     "ListOrders": QUERY_LIST_ORDERS,
+    "ListLocations": QUERY_LIST_LOCATIONS,
+    "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
 }
 
 
@@ -356,6 +360,10 @@ cdef class Core:
             return self.catalog_commands.get_item(request, out)
         if kind == QUERY_SEARCH_ITEMS:
             return self.catalog_commands.search_items(request, out)
+        if kind == QUERY_LIST_LOCATIONS:
+            return self.catalog_commands.list_locations(request, out)
+        if kind == QUERY_LIST_TAX_CLASSES:
+            return self.catalog_commands.list_tax_classes(request, out)
         if kind == QUERY_GET_HOLD:
             return self.stock_commands.get_hold(request, out)
         if kind == QUERY_GET_AVAILABILITY:

@@ -7,6 +7,7 @@ threads work beside it: one commits batches, one writes checkpoints from frozen 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from ringup.engine.journal import JournalError
-from ringup.engine.lmdb_store import CheckpointStore, DirectoryLock, LmdbJournal
+from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
 from ringup.engine.record import decode
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
@@ -48,10 +49,11 @@ class Engine:
         self._lock = DirectoryLock(directory)
         try:
             self.journal = LmdbJournal(directory / "journal")
-            self._checkpoints = CheckpointStore(directory / "checkpoint")
+            self._checkpoints, damage = _open_checkpoints(directory / "checkpoint")
             self.journal.acquire()
             began = time.perf_counter()
             recovered: Recovered = recover(self.journal, self._checkpoints, progress)
+            recovered.note = recovered.note or damage
         except BaseException:
             self._lock.close()
             raise
@@ -234,6 +236,17 @@ class Engine:
             "replayed_at_start": self.recovered.replayed,
             **self.journal.health(),
         }
+
+
+def _open_checkpoints(path: Path) -> tuple[CheckpointStore, str]:
+    """The checkpoints, and why they begin anew ("" where they do not): the journal has everything that they had."""
+    try:
+        return CheckpointStore(path), ""
+    except DamagedStore as damage:
+        aside = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        return CheckpointStore(path), f"{damage} (moved to {aside})"
 
 
 def _settle(future: asyncio.Future[bytes], reply: bytes | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,56 @@ def test_a_failed_engine_shows_nothing_of_what_it_lost(tmp_path: Path, monkeypat
         _release(engine)
 
     asyncio.run(run())
+
+
+def test_a_checkpoint_that_fails_costs_nothing_but_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of the checkpoints is full, in mid-write, while sales go on; later it has room again.  The engine
+    is stopped while one is being written."""
+
+    async def run() -> tuple[bytes, int, list[bool]]:
+        write_directory(tmp_path, shop=small_shop(shortfall_allowed=True))
+        engine = Engine(tmp_path, checkpoint_bytes=1 << 30, checkpoint_commands=1)
+        engine.start()
+        write, fresh = engine._checkpoints.write, []
+
+        def failing(meta: dict[str, Any], pages: Any, **options: Any) -> int:
+            fresh.append(options["fresh"])
+            if len(fresh) in (1, 3):
+                next(iter(pages))
+                raise OSError(errno.ENOSPC, "No space left on device")
+            time.sleep(0.01)  # commands change pages that are being written
+            return write(meta, pages, **options)
+
+        monkeypatch.setattr(engine._checkpoints, "write", failing)
+        for number in range(60):
+            await engine.submit(_sale(number.to_bytes(16, "big")))
+        await engine.stop()
+        return engine.core.digest(), engine.checkpoint_sequence, fresh
+
+    digest, checkpoint_sequence, fresh = asyncio.run(run())
+    assert fresh[:3] == [True, True, False], "until one is written, each has all pages"
+    assert len(fresh) > 3
+    again = Engine(tmp_path, checkpoint_bytes=1 << 30, checkpoint_commands=1 << 30)
+    assert (again.recovered.checkpoint_sequence, again.recovered.replayed) == (checkpoint_sequence, 0)
+    assert again.core.digest() == digest
+    _release(again)
+
+
+def test_an_engine_starts_without_its_checkpoint(tmp_path: Path) -> None:
+    """The file of the checkpoints was damaged at its beginning: the engine asked for a backup, though its journal,
+    which has everything, was whole."""
+    written = write_directory(tmp_path)
+    path = tmp_path / "checkpoint" / "data.mdb"
+    path.write_bytes(b"\xa5" * 8192 + path.read_bytes()[8192:])
+    for replayed in (written.last_sequence, 0):
+
+        async def run() -> None:
+            engine = Engine(tmp_path, checkpoint_bytes=1 << 30, checkpoint_commands=1 << 30)
+            engine.start()
+            assert engine.recovered.replayed == replayed  # noqa: B023 - it runs in this turn of the loop
+            assert bool(engine.recovered.note) == bool(replayed)  # noqa: B023
+            assert engine.core.digest().hex() == written.digest
+            await engine.stop()
+
+        asyncio.run(run())
+    assert (tmp_path / "checkpoint.damaged").is_dir()

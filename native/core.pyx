@@ -348,6 +348,7 @@ cdef class Core:
         # Never before the last batch, so that a quote sees what the batch saw.
         now_ns = max(now_ns, (<CoreGlobals*>self.globals.row(0)).now_ns)
         if kind == QUERY_PRICE_BASKET:
+            self.prefetcher.fetch_quote(span)
             code = self.pricing.price_basket(span, now_ns, &self.out)
         else:
             code = self.answer(kind, span, &self.out)

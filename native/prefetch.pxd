@@ -24,6 +24,7 @@ cdef class Prefetcher:
     cdef int64_t count
 
     cdef int64_t fetch(self, Reader commands) noexcept nogil
+    cdef void fetch_quote(self, Span request) noexcept nogil
 
     cdef void read_command(self, Span body) noexcept nogil
     cdef Span code_of(self, Span line) noexcept nogil

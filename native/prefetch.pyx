@@ -15,6 +15,8 @@ from ringup.native.contract cimport (
     Command_sell,
     HoldStockRequest_lines,
     HoldStockRequest_location_id,
+    PriceBasketRequest_lines,
+    PriceBasketRequest_location_id,
     SellRequest_lines,
     SellRequest_till_id,
 )
@@ -46,6 +48,29 @@ cdef class Prefetcher:
         self.fetch_items()
         self.fetch_places()
         return seen
+
+    cdef void fetch_quote(self, Span request) noexcept nogil:
+        """Fetch for the lines of a PriceBasketRequest."""
+        cdef Reader reader = reader_of(request)
+        cdef Span code
+        cdef int64_t location = -1, at
+        self.count = 0
+        while next_field(&reader):
+            if reader.field == PriceBasketRequest_lines:
+                code = self.code_of(read_span(&reader))
+                if code.size and self.count < WINDOW_LINES:
+                    self.lines[self.count].hash = hash_bytes(code.data, code.size)
+                    index_prefetch(&self.catalog.item_index, self.lines[self.count].hash)
+                    index_prefetch(&self.catalog.barcode_index, self.lines[self.count].hash)
+                    self.count += 1
+            elif reader.field == PriceBasketRequest_location_id:
+                location = self.catalog.find_location(read_span(&reader))
+            else:
+                skip_field(&reader)
+        for at in range(self.count):
+            self.lines[at].location = location
+        self.fetch_items()
+        self.fetch_places()
 
     cdef void read_command(self, Span body) noexcept nogil:
         cdef Reader reader = reader_of(body), inner
@@ -129,6 +154,7 @@ cdef class Prefetcher:
                 continue
             prefetch(self.catalog.text(self.catalog.item(line.item).code).data)
             prefetch(self.catalog.text(self.catalog.item(line.item).name).data)
+            prefetch(self.catalog.text(self.catalog.item(line.item).categories).data)
             for side in range(2):
                 chain = _likely(&self.catalog.chain_index, _hash_chain(line.item, line.location if side else -1))
                 line.chains[side] = chain

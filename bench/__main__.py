@@ -38,11 +38,11 @@ PARTS = (
     "sales_postgres",
     "journal",
     "start",
+    "price",
     "load",
     "flash",
     "peak",
     "growth",
-    "price",
 )
 PART_SECONDS_MAX = 300
 EXIT_SKIPPED = 75

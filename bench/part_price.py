@@ -1,23 +1,102 @@
-"""price_*: baskets with promotions, beside django-oscar and a plain-Python oracle.
+"""price_vs_oscar, price_vs_python, price_promotions_growth, price_items_growth.
 
-The measurements are in `bench/kernels_pricing.py`: a function `figures(quick)` that gives the figures by
-their keys.  This part runs it where it is.
+One basket of 10 lines with 10 promotions that match, from request bytes to answer bytes; the peers
+price the same basket under the same offers to the same total.  django-oscar keeps offers and lines in
+a database (here SQLite in memory) and loads them for each price: that is how it works, and part of
+its time.  The plain-Python oracle reads its case as dictionaries.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import statistics
+import sys
+import time
+from typing import Any
 
+from bench import kernels_pricing as kernels
 from bench.measure import Bench, Skipped
+from bench.peer_oscar import OscarShop
 
-TITLE = "Prices with promotions, beside django-oscar and plain Python"
+TITLE = "The price of a basket"
+ORACLE = "tests/oracle"
 
 
 def run(bench: Bench) -> None:
-    """Write down what the pricing kernels measured."""
-    if importlib.util.find_spec("bench.kernels_pricing") is None:
-        raise Skipped("bench/kernels_pricing.py is not there yet")
-    kernels = importlib.import_module("bench.kernels_pricing")
-    for key, value in kernels.figures(quick=bench.quick).items():
-        bench.put(key, value)
+    """Growth first, then the peers, each with our own price beside it."""
+    counts = (10, 100, 1_000, bench.size(10_000, 2_000))
+    growth = kernels.promotion_growth(bench.rounds(9), bench.size(3_000, 100), counts)
+    for count, seconds in growth.items():
+        bench.put(f"price_{count}_promotions_us", seconds * 1e6)
+    bench.put("price_promotions_growth", growth[counts[-1]] / growth[10])
+    sizes = (1_000, bench.size(1_000_000, 20_000))
+    items = kernels.item_growth(bench.rounds(9), sizes, bench.size(2_000, 100))
+    for count, seconds in items.items():
+        bench.put(f"quote_{count}_items_us", seconds * 1e6)
+    bench.put("price_items_growth", items[sizes[1]] / items[sizes[0]])
+    bench.put("price_scan_by_scan_us", kernels.scan_by_scan(bench.rounds(99)) * 1e6)
+    bench.put("price_vs_python", _oracle_seconds(bench.rounds(5)) / _ours(bench))
+    try:
+        shop = OscarShop()
+    except Skipped as why:
+        bench.put("skipped_price_vs_oscar", str(why))
+        return
+    ratios = []
+    for _ in range(bench.rounds(5)):
+        seconds, total = shop.seconds_per_price(1)
+        expected = kernels.expected_total_minor()
+        assert total == expected, f"django-oscar prices the basket at {total}, expected {expected}"
+        ratios.append(seconds / _ours(bench))
+    bench.put("price_vs_oscar", statistics.median(ratios))
+
+
+def _ours(bench: Bench) -> float:
+    return kernels.seconds_per_price([kernels.pricer_with(kernels.LINES)], bench.rounds(3), bench.size(3_000, 100))[0]
+
+
+def _oracle_seconds(rounds: int) -> float:
+    """Seconds of the plain-Python oracle for the same basket and offers."""
+    sys.path.insert(0, ORACLE)
+    try:
+        price_case: Any = importlib.import_module("pricing_oracle").price_case
+    finally:
+        sys.path.remove(ORACLE)
+    case = {
+        "currency": "EUR",
+        "coupons": [],
+        "items": [
+            {
+                "sku": f"s{n}",
+                "category": ["food", f"aisle {n}"],
+                "qty": kernels.UNITS,
+                "unit_price_minor": kernels.price_minor(n),
+                "tax_class": "std",
+            }
+            for n in range(kernels.LINES)
+        ],
+        "promotions": [
+            {
+                "id": f"p{n}",
+                "conditions": [],
+                "benefits": [
+                    {"type": "multibuy_cheapest_free", "target": {"skus": [f"s{n}"]}, "qty": kernels.UNITS}
+                    if n % 2
+                    else {"type": "item_percent_off", "target": {"skus": [f"s{n}"]}, "percent": 10}
+                ],
+            }
+            for n in range(kernels.LINES)
+        ],
+        "tax": {
+            "mode": "inclusive",
+            "rates": {"std": [{"name": "VAT", "percent": 19}]},
+            "round_at": "line",
+            "rounding": "half_up",
+        },
+    }
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        total = price_case(case)["total_minor"]
+        taken.append(time.perf_counter() - began)
+        assert total == kernels.expected_total_minor(), f"the oracle prices the basket at {total}"
+    return statistics.median(taken)

@@ -30,6 +30,7 @@ PARTS = {
     "sales_postgres": ["session_sales_vs_postgres", "sales_postgres_clients"],
     "journal": ["journal_vs_lmdb", "journal_1024_holds_mb_per_s"],
     "start": ["start_1m_s", "memory_1m_mb"],
+    "price": ["price_vs_oscar", "price_vs_python", "price_promotions_growth", "price_items_growth"],
     "load": ["sale_p99_vs_floor", "overload_goodput", "load_25_p99_ms"],
     "growth": ["growth_items_sale_slope", "growth_holds_slope", "growth_journal_replay_s_per_gb"],
     "flash": ["flash_sold", "flash_refused", "flash_refusal_p99_ms"],

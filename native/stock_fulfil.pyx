@@ -387,7 +387,7 @@ cdef class FulfilCommands(OrderCommands):
     cdef int list_orders(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
         cdef Span customer = _none(), before_id = _none()
-        cdef int64_t page_size = 0, order = self.stock.orders.count, shown = 0
+        cdef int64_t page_size = 0, order, shown = 0
         while next_field(&reader):
             if reader.field == ListOrdersRequest_customer_id:
                 customer = read_span(&reader)
@@ -405,15 +405,17 @@ cdef class FulfilCommands(OrderCommands):
             return refuse_order_id(out, before_id)
         if not 0 <= page_size <= PAGE_SIZE_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, _none(), page_size, PAGE_SIZE_MAX)
+        order = self.stock.newest_order(customer)
         if before_id.size:
             order = self.stock.find_order(before_id)
-            if order < 0:
+            if order < 0 or not span_equal(
+                span_at(self.stock.order_row(order).customer, self.stock.order_row(order).customer_size), customer
+            ):
                 return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, before_id)
+            order = <int64_t>self.stock.order_row(order).older - 1
         page_size = page_size if page_size else ORDERS_PAGE
-        while shown < page_size:
-            order = self.stock.older_order(customer, order)
-            if order < 0:
-                break
+        while order >= 0 and shown < page_size:
             self.write_order(order, ListOrdersResponse_orders, out)
+            order = <int64_t>self.stock.order_row(order).older - 1
             shown += 1
         return ok(out)

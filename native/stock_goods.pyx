@@ -575,7 +575,7 @@ cdef class GoodsCommands(StockRequests):
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
         cdef LineIn* line
-        cdef int64_t i, expected_ns = 0
+        cdef int64_t i, expected_ns = 0, coming_milli
         cdef int code
         memset(&request, 0, sizeof(StockIn))
         while next_field(&reader):
@@ -601,6 +601,18 @@ cdef class GoodsCommands(StockRequests):
             code = self.check_known(&request, True, out)
         if code != RESULT_CODE_OK:
             return code
+
+        tally_clear(&self.sums)
+        for i in range(request.line_count):
+            line = &self.lines[i]
+            tally_at(&self.sums, line.item).sum_milli += line.qty_milli
+            coming_milli = (
+                self.stock.incoming_milli(line.item, request.location, 0) + tally_at(&self.sums, line.item).sum_milli
+            )
+            if coming_milli > QTY_MILLI_MAX:
+                return refuse(
+                    out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", i, line.code, coming_milli, QTY_MILLI_MAX
+                )
 
         # Apply.
         for i in range(request.line_count):

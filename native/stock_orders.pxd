@@ -22,6 +22,8 @@ cdef struct OrderRow:
     Chain shipped
     int32_t channel  # symbol row + 1
     int32_t pickup_location  # row + 1
+    int32_t older  # row + 1 of the same customer's order before this one
+    int32_t spare_row
     uint8_t flags
     uint8_t code_size
     uint8_t customer_size
@@ -44,7 +46,7 @@ cdef struct ShipMove:
 cdef class Orders(Holds):
     cdef readonly Table orders
     cdef Index order_index  # code -> order
-    cdef Index customer_index  # customer -> each of their orders
+    cdef Index customer_index  # customer -> their newest order
     cdef Deadlines pickups  # orders that wait for their customer
     cdef ShipLine* ship_lines  # scratch
     cdef int64_t ship_line_count
@@ -62,7 +64,8 @@ cdef class Orders(Holds):
 
     cdef int64_t find_order(self, Span code) noexcept nogil
     cdef int64_t make_order(self, Span code, Span customer, int64_t symbol, int64_t now_ns) noexcept nogil
-    cdef int64_t older_order(self, Span customer, int64_t before) noexcept nogil
+    cdef int64_t newest_order(self, Span customer) noexcept nogil
+    cdef void index_customer(self, int64_t order) noexcept nogil
     cdef void enter(self, int64_t order, int action, int64_t now_ns) noexcept nogil
     cdef void wait_for_customer(
         self, int64_t order, int64_t location, Span code, int64_t deadline_ns, int64_t now_ns

@@ -15,7 +15,7 @@ from ringup.native.contract cimport (
     ORDER_STATE_PLACED,
     ORDER_STATE_READY,
 )
-from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_reserve, index_start
+from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
 from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Place, ScopeIn, Want
@@ -92,21 +92,31 @@ cdef class Orders(Holds):
         row.state_at_ns[ORDER_STATE_PLACED] = now_ns
         if customer.size:
             memcpy(row.customer, customer.data, customer.size)
-            index_add(&self.customer_index, hash_bytes(customer.data, customer.size), order)
+            self.index_customer(order)
         index_add(&self.order_index, hash_bytes(code.data, code.size), order)
         return order
 
-    cdef int64_t older_order(self, Span customer, int64_t before) noexcept nogil:
-        """The newest order of a customer that was placed before order row `before`, or -1."""
+    cdef int64_t newest_order(self, Span customer) noexcept nogil:
+        """The newest order of a customer, or -1; go on by `older`."""
         cdef uint64_t hash = hash_bytes(customer.data, customer.size)
-        cdef int64_t cursor = index_start(&self.customer_index, hash), best = -1
+        cdef int64_t cursor = index_start(&self.customer_index, hash)
         cdef int64_t row = index_next(&self.customer_index, hash, &cursor)
         while row >= 0:
-            if best < row < before:
-                if span_equal(span_at(self.order_row(row).customer, self.order_row(row).customer_size), customer):
-                    best = row
+            if span_equal(span_at(self.order_row(row).customer, self.order_row(row).customer_size), customer):
+                return row
             row = index_next(&self.customer_index, hash, &cursor)
-        return best
+        return -1
+
+    cdef void index_customer(self, int64_t order) noexcept nogil:
+        """The order is its customer's newest: one entry a customer, however many orders."""
+        cdef OrderRow* row = self.order_row(order)
+        cdef uint64_t hash = hash_bytes(row.customer, row.customer_size)
+        cdef int64_t older = self.newest_order(span_at(row.customer, row.customer_size))
+        if older >= 0:
+            index_remove(&self.customer_index, hash, older)
+        if row.older != older + 1:
+            (<OrderRow*>self.orders.edit(order)).older = <int32_t>(older + 1)
+        index_add(&self.customer_index, hash, order)
 
     # States and pickup.
 
@@ -488,5 +498,5 @@ cdef class Orders(Holds):
             row = self.order_row(order)
             index_add(&self.order_index, hash_bytes(row.code, row.code_size), order)
             if row.customer_size:
-                index_add(&self.customer_index, hash_bytes(row.customer, row.customer_size), order)
+                self.index_customer(order)
             deadlines_set(&self.pickups, order, row.pickup_deadline_ns, order)

@@ -213,6 +213,9 @@ cdef class Planner(Policies):
     cdef bint owes_too_much(self, int64_t item, int64_t qty_milli, ScopeIn* scope) noexcept nogil:
         """Whether an item without a limit has been promised so often that counters could run over."""
         cdef int64_t i, debtor = self.policy(item).backorder_location - 1
+        if self.policy(item).flags & POLICY_PREORDER:
+            i = self.policy(item).preordered_milli + _sum_at(&self.quota_delta, -1 - item)
+            return i + qty_milli > PROMISED_MILLI_MAX
         for i in range(scope.place_count):
             if self.planned_free(item, self.places[i].location) - qty_milli < -PROMISED_MILLI_MAX:
                 return True

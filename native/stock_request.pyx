@@ -158,8 +158,10 @@ cdef class StockRequests:
 
     cdef void read_scope(self, Span body, StockIn* request) noexcept nogil:
         cdef Reader reader = reader_of(body)
-        request.scope = body
+        request.scope = body  # of several the last one counts, whole
         request.has_scope = True
+        request.channel_code = request.collection_code = _none()
+        request.scope_place_count = 0
         while next_field(&reader):
             if reader.field == Scope_channel_id:
                 request.channel_code = read_span(&reader)

@@ -298,6 +298,11 @@ class Replay(CaseRequests):
 
     # The end
 
+    def promise(self, sku: str, scope: Json) -> Json:
+        """What can be promised of an item in a scope, and its counters there; nothing when a name is unknown."""
+        answer = self.engine.call(*self.make_query({"sku": sku, **scope}))
+        return self.promise_values(answer.promises[0]) if answer.promises else {}
+
     def promise_values(self, promise: stock_pb2.Promise) -> Json:
         """The counters of a promise, in units."""
         values: Json = {name: from_milli(getattr(promise, f"{name}_milli")) for name in COUNTERS}
@@ -322,12 +327,14 @@ class Replay(CaseRequests):
             for row in rows:
                 if kind == "available":
                     scope = {name: row[name] for name in SCOPE_KEYS if name in row}
-                    answer = self.engine.call(*self.make_query({"sku": row["sku"], **scope}))
-                    found = self.promise_values(answer.promises[0]) if answer.promises else {}
+                    found = self.promise(row["sku"], scope)
                 elif kind == "preorders":
                     found = self.preordered(row["sku"], row.get("channel"))
                 else:
                     found = self.levels(row["sku"], row.get("location"), row.get("lot"))
+                    if "available" in row:
+                        scope = {"location": row["location"]} if "location" in row else {}
+                        found["available"] = self.promise(row["sku"], scope).get("available")
                 got[kind].append({name: found.get(name, value) for name, value in row.items()})
         return got
 

@@ -40,8 +40,8 @@ STEP_EXPECT = COUNTERS | {
     "result", "take", "taken", "backordered", "locations_used", "short", "qty", "forecast", "counts", "available",
 }  # fmt: skip
 END_ROWS: dict[str, set[str]] = {
-    "levels": COUNTERS | {"sku", "location", "lot", "free"},
-    "totals": COUNTERS | {"sku", "free"},
+    "levels": COUNTERS | {"sku", "location", "lot", "free", "available"},
+    "totals": COUNTERS | {"sku", "free", "available"},
     "available": SCOPE | {"sku", "available"},
     "preorders": {"sku", "channel", "taken", "total", "left"},
 }

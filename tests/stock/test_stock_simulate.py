@@ -34,6 +34,13 @@ def test_decimals_are_exact_from_the_file_to_the_report() -> None:
     assert json.loads(outcome.as_json())["got"] == CASE["expect"]
 
 
+def test_a_row_of_levels_may_name_what_is_available_there() -> None:
+    for available, agrees in ((9.5, True), (9.25, False)):
+        rows = [{"sku": "ham", "location": "shop", "on_hand": 9.5, "available": available}]
+        (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "expect": {"levels": rows}}]})))
+        assert outcome.ok == agrees
+
+
 def test_what_differs_is_said_in_the_units_of_the_case() -> None:
     wrong = {**CASE, "expect": {"levels": [{"sku": "ham", "location": "shop", "on_hand": 9.25}]}}
     (outcome,) = run_cases(load_cases(json.dumps({"cases": [wrong]})))

@@ -557,6 +557,10 @@ cdef class Sales:
         cdef Span none = span_at(NULL, 0)
         if asked.sale_id.size != 0 and asked.sale_id.size != ID_BYTES:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "sale_id", 0, none, asked.sale_id.size, ID_BYTES)
+        if not is_code_or_empty(asked.receipt_till):
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "receipt_till_id", 0, none, asked.receipt_till.size, CODE_BYTES_MAX
+            )
         if not is_text(asked.reason, REASON_BYTES_MAX):
             return refuse(out, RESULT_CODE_FIELD_INVALID, "reason", 0, none, asked.reason.size, REASON_BYTES_MAX)
         if not TENDER_METHOD_UNSPECIFIED <= asked.refund_method <= TENDER_METHOD_ACCOUNT:

@@ -102,7 +102,13 @@ cdef class SettingsTable:
 
     cdef int get_settings(self, Span request, Writer* out) noexcept nogil:
         cdef SettingsRow* row = self.now()
-        cdef int64_t mark = begin_message(out, GetSettingsResponse_settings)
+        cdef Reader reader = reader_of(request)
+        cdef int64_t mark
+        while next_field(&reader):
+            skip_field(&reader)
+        if reader.bad:
+            return MALFORMED
+        mark = begin_message(out, GetSettingsResponse_settings)
         write_span(out, Settings_currency, span_at(row.currency, strlen(row.currency)))
         write_int(out, Settings_cash_increment_minor, row.cash_increment_minor)
         write_int(out, Settings_reply_retention_ms, row.reply_retention_ms)

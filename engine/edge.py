@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -162,6 +163,10 @@ class Edge:
             return await _abort(context, error)
 
     async def _get_stats(self, request: bytes, context: Context) -> bytes:
+        try:
+            admin_pb2.GetStatsRequest.FromString(request)
+        except DecodeError:
+            return await _abort(context, MalformedRequest("GetStatsRequest: the bytes are no such message"))
         return admin_pb2.GetStatsResponse(
             code=result_pb2.RESULT_CODE_OK,
             rows=self._engine.core.row_counts(),
@@ -194,6 +199,10 @@ class Edge:
                     room.release()
         except NO_ANSWER as error:
             await _abort(context, error)
+        except Exception:
+            if not context.cancelled():
+                raise
+            # Its caller went away in the middle of an answer; the commands happened all the same.
         finally:
             self._streams.discard(outgoing)
             reader.cancel()

@@ -275,7 +275,7 @@ cdef class Pricing:
             if reader.field == (SellRequest_coupons if selling else PriceBasketRequest_coupons):
                 text = read_span(&reader)
                 coupons += 1
-                if text.size > CODE_BYTES_MAX:
+                if not is_code_or_empty(text):
                     return refuse(
                         out, RESULT_CODE_FIELD_INVALID, "coupons", coupons - 1, span_at(NULL, 0), text.size, CODE_BYTES_MAX
                     )
@@ -285,6 +285,11 @@ cdef class Pricing:
                     self.book.add_coupon_code(basket, text)
             elif reader.field == (SellRequest_customer_id if selling else PriceBasketRequest_customer_id):
                 self.book.customer = read_span(&reader)
+                if not is_code_or_empty(self.book.customer):
+                    return refuse(
+                        out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, span_at(NULL, 0), self.book.customer.size,
+                        CODE_BYTES_MAX,
+                    )
                 basket.has_customer = self.book.customer.size > 0
             elif reader.field == (SellRequest_channel_id if selling else PriceBasketRequest_channel_id):
                 basket.channel = read_span(&reader)
@@ -294,7 +299,7 @@ cdef class Pricing:
                 SellRequest_customer_group_id if selling else PriceBasketRequest_customer_group_id
             ) or reader.field == (SellRequest_promotion_groups if selling else PriceBasketRequest_promotion_groups):
                 text = read_span(&reader)
-                if text.size > CODE_BYTES_MAX or basket.group_count == GROUPS_MAX:
+                if not is_code_or_empty(text) or basket.group_count == GROUPS_MAX:
                     return refuse(
                         out, RESULT_CODE_FIELD_INVALID, "promotion_groups", basket.group_count, span_at(NULL, 0), text.size,
                         CODE_BYTES_MAX,

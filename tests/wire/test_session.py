@@ -159,9 +159,11 @@ def test_draining_is_said_before_the_end_and_what_was_taken_is_answered(tmp_path
             unary = sale_pb2_grpc.SaleServiceStub(channel).Sell(_sell(99), timeout=10)
             await stage.until(lambda: stage.requests - before == 6)
             stopping = asyncio.ensure_future(stage.edge.stop())
-            assert (await stream.read()).draining
+            await stage.until(lambda: stage.edge._is_draining)
             stage.flowing.set()
-            assert [_numbers(await stream.read()) for _ in range(5)] == [[n] for n in range(5)]
+            said = [await stream.read() for _ in range(6)]
+            assert [_numbers(answer) for answer in said if not answer.draining] == [[n] for n in range(5)]
+            assert sum(answer.draining for answer in said) == 1
             await stream.done_writing()
             assert await stream.read() is grpc.aio.EOF
             assert (await unary).receipt.number == 6

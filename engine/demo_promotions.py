@@ -62,8 +62,8 @@ def _cut(line: journey.Line) -> bool:
 def plan_cards(baskets: Iterable[journey.Basket], first_week: int, last_week: int) -> CardPlan:
     """Choose the baskets whose card cuts are promotions, and make the promotions that they need."""
     by_place: dict[tuple[int, int], list[LoyaltyPrice]] = {}
-    for price in loyalty_prices(first_week, last_week).prices:
-        by_place.setdefault((price.item_id, price.location_id), []).append(price)
+    for card_price in loyalty_prices(first_week, last_week).prices:
+        by_place.setdefault((card_price.item_id, card_price.location_id), []).append(card_price)
 
     def price_for(line: journey.Line, basket: journey.Basket) -> LoyaltyPrice | None:
         own = by_place.get((line.item_id, basket.location_id))

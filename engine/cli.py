@@ -47,6 +47,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": (
         "ringup.engine.simulate", "simulate", "Price every case of a file and show what differs from what it expects.",
     ),
+    "explain": (
+        "ringup.engine.commands_explain", "explain",
+        "Explain the price of each case: what applied and where, why the rest did not, and what is within reach.",
+    ),
+    "promo": (
+        "ringup.engine.commands_promo", "app",
+        "Check promotions, publish them in a running engine, pause and end them, and see their use.",
+    ),
     "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
     "devices": (
         "ringup.drivers.cli", "app", "Printers, drawers, scanners, scales, displays and terminals of this till.",

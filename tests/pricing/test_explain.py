@@ -1,0 +1,124 @@
+"""`ringup explain` and `ringup promo check`: reasons with numbers, offers within reach, and what to look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ringup.engine.cli import app
+from ringup.engine.explain import explain, money
+from ringup.engine.promotion_checks import check_promotions
+
+THREE_FOR_TWO = {"type": "multibuy_cheapest_free", "target": {"skus": ["A"]}, "qty": 3}
+OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
+
+
+def _case(promotions: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {
+        "id": "c",
+        "currency": "EUR",
+        "items": [{"sku": "A", "qty": 2, "unit_price_minor": 200}, {"sku": "B", "qty": 1, "unit_price_minor": 500}],
+        "promotions": [{"conditions": [], **promotion} for promotion in promotions],
+        "coupons": [],
+        "expect": {},
+        **fields,
+    }
+
+
+def test_money_is_written_in_the_digits_of_its_currency() -> None:
+    assert (money(-1205, "EUR"), money(5, "EUR"), money(1205, "CLP"), money(1, "KWD")) == (
+        "-12.05 EUR",
+        "0.05 EUR",
+        "1205 CLP",
+        "0.001 KWD",
+    )
+
+
+def test_an_incomplete_set_is_named_with_what_would_complete_it() -> None:
+    lines = list(explain(_case([{"id": "three", "benefits": [THREE_FOR_TWO]}])))
+    assert "- three: a set has 2 of its 3 units" in lines
+    assert "> add 1 more A: 2.00 EUR off (three)" in lines
+    assert lines[-1] == "= 9.00 EUR"
+
+
+def test_what_applied_says_where_and_what_did_not_says_why() -> None:
+    needs = [{"type": "min_subtotal", "amount_minor": 2000}]
+    lines = list(
+        explain(
+            _case(
+                [
+                    {"id": "tenth", "benefits": [OFF]},
+                    {"id": "big", "benefits": [OFF], "conditions": needs},
+                    {"id": "card", "benefits": [OFF], "coupon": "CARD"},
+                ],
+                coupons=["OTHER"],
+            )
+        )
+    )
+    assert "+ tenth once: 0.90 EUR (2 x A at 0.20 EUR, 1 x B at 0.50 EUR)" in lines
+    assert "- big: 11.90 EUR more are needed to reach 20.00 EUR" in lines
+    assert "- card: its coupon was not presented" in lines
+    assert "- coupon OTHER: no promotion has it" in lines
+
+
+@pytest.mark.parametrize(
+    ("promotions", "kind", "ids"),
+    [
+        (
+            [
+                {
+                    "id": "p",
+                    "benefits": [OFF],
+                    "conditions": [
+                        {"type": "min_subtotal", "amount_minor": 500},
+                        {"type": "max_subtotal", "amount_minor": 400},
+                    ],
+                }
+            ],
+            "never_true",
+            ("p",),
+        ),
+        ([{"id": "p", "benefits": [OFF], "limits": {"max_uses": 0}}], "never_true", ("p",)),
+        (
+            [{"id": "all", "benefits": [OFF], "exclusive": True}, {"id": "p", "benefits": [THREE_FOR_TWO]}],
+            "shadowed",
+            ("p",),
+        ),
+        (
+            [{"id": "p", "benefits": [{"type": "item_amount_off", "amount_minor": 300, "target": {"skus": ["A"]}}]}],
+            "below_floor",
+            ("p",),
+        ),
+        (
+            [
+                {"id": "p", "benefits": [OFF]},
+                {"id": "q", "benefits": [{"type": "item_amount_off", "amount_minor": 50, "target": {"all": True}}]},
+            ],
+            "order_open",
+            ("p", "q"),
+        ),
+        ([{"id": "p", "benefits": [OFF]}], None, ()),
+    ],
+)
+def test_findings_before_promotions_are_published(
+    promotions: list[dict[str, Any]], kind: str | None, ids: tuple[str, ...], tmp_path: Path
+) -> None:
+    case = _case(promotions)
+    findings = check_promotions(case)
+    assert [(f.kind, f.promotion_ids) for f in findings] == ([(kind, ids)] if kind else [])
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"cases": [case]}))
+    result = CliRunner().invoke(app, ["promo", "check", str(path)])
+    assert result.exit_code == (1 if kind else 0)
+    assert (kind or "") in result.stdout
+    assert CliRunner().invoke(app, ["explain", str(path)]).exit_code == 0
+
+
+def test_explain_says_when_no_case_has_the_id(tmp_path: Path) -> None:
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"cases": [_case([])]}))
+    assert CliRunner().invoke(app, ["explain", str(path), "--case", "x"]).exit_code == 2

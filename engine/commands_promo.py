@@ -24,7 +24,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def promo() -> None:
-    """Check promotions, publish them in a running engine, pause and end them, and see their use."""
+    """Check promotions, publish them in a running engine, pause and end them, and see their use.
+
+    Exit code 0: done; 1: check found something; 2: not a valid file, or the engine refused; 69: no engine answered.
+
+    Examples: [bold]ringup promo check offers.json[/bold], [bold]ringup promo put offers.json[/bold]
+    """
 
 
 def _cases(file: Path) -> list[Case]:

@@ -481,14 +481,44 @@ def check_case(case: Any, place: str) -> None:
     name = case.get("id") if isinstance(case, dict) else None
     label = f"case {name!r}" if isinstance(name, str) and len(name) < 200 else place
     CASE(case, label)
+    _check_currency(case["currency"], label)
     ids: set[str] = set()
     for promotion in case.get("promotions", ()):
+        _check_schedule(promotion, label)
         if promotion["id"] in ids:
             raise CaseError(f"{label}.promotions: two promotions have the id {promotion['id']!r}")
         ids.add(promotion["id"])
         if not promotion["benefits"]:
             raise CaseError(f"{label}.promotions: {promotion['id']!r} has no benefits")
     _check_free_items(case.get("promotions", ()), label)
+
+
+def _check_currency(code: str, label: str) -> None:
+    """A currency whose minor unit is not known makes every amount of the case unclear."""
+    from ringup.engine.simulate_extras import known_currencies
+
+    known = known_currencies()
+    if code.upper() not in known:
+        near = difflib.get_close_matches(code.upper(), known, 1, 0.5)
+        hint = f"; the nearest known one is {near[0]}" if near else ""
+        raise CaseError(f"{label}.currency: {code[:20]!r} has no known exponent (ISO 4217){hint}")
+
+
+def _check_schedule(promotion: dict[str, Any], label: str) -> None:
+    """Days and times that can be read, and times that do not overlap."""
+    from ringup.engine.simulate_request import Unfit, schedule
+
+    try:
+        periods = schedule(promotion.get("schedule", {})).periods
+    except (Unfit, ValueError) as error:
+        raise CaseError(f"{label}.promotions: {promotion['id']!r}: {error}") from None
+    taken: set[int] = set()
+    for period in periods:
+        end = period.to_minute if period.to_minute > period.from_minute else period.to_minute + 1440
+        minutes = {minute % 1440 for minute in range(period.from_minute, end)}
+        if taken & minutes:
+            raise CaseError(f"{label}.promotions: {promotion['id']!r}: the times of its schedule overlap")
+        taken |= minutes
 
 
 def _check_free_items(promotions: list[dict[str, Any]], label: str) -> None:

@@ -35,8 +35,14 @@ ZMW ZWL ZWG
 """
 
 
+def known_currencies() -> list[str]:
+    """Every code that `exponent` knows."""
+    return [*EXPONENTS, *HUNDREDTHS.split()]
+
+
 def exponent(currency: str) -> int:
     """Digits after the point of a currency's minor unit (ISO 4217)."""
+    currency = currency.upper()
     if currency in EXPONENTS:
         return EXPONENTS[currency]
     if currency in HUNDREDTHS.split():
@@ -82,7 +88,9 @@ def _row_price(row: dict[str, Any], item: dict[str, Any], case: Case, clock: Clo
 
     A row in the item's own unit counts and prices that unit, a row without a unit the base unit.
     """
-    if row.get("sku", item["sku"]) != item["sku"] or row.get("currency", case["currency"]) != case["currency"]:
+    if row.get("sku", item["sku"]) != item["sku"] or (row.get("currency") or case["currency"]).upper() != (
+        case["currency"].upper()
+    ):
         return None
     factor, qty = exact(item.get("uom_factor", 1)), abs(exact(item["qty"]))
     if "uom" in row and row["uom"] == item.get("uom"):

@@ -26,7 +26,7 @@ CALLERS = 64
 
 def run(bench: Bench) -> None:
     """Measure in turn."""
-    items, seconds, ids = bench.size(100_000, 500), bench.seconds(2), Ids(50)
+    items, seconds, ids = bench.size(100_000, 500), bench.seconds(1), Ids(50)
     choose = random.Random(11)
     kinds: dict[str, Requests] = {
         "uniform": holds(lambda: choose.randrange(items), ids),
@@ -50,7 +50,7 @@ def run(bench: Bench) -> None:
             measures["postgres_uniform"] = partial(_postgres, server, 1, items, seconds)
         except Skipped as why:
             missing = str(why)
-        found = interleaved(bench.rounds(5), measures)
+        found = interleaved(bench.rounds(10), measures)
     for name, per_s in found.items():
         bench.put(f"reserve_{name}_per_s", per_s)
     for name, all_loads in loads.items():

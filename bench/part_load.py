@@ -126,6 +126,7 @@ def _probe(engine: Server, requests: Requests) -> Iterator[Counter[str]]:
                     seen["OK"] += 1
                 except grpc.RpcError as error:
                     seen[error.code().name] += 1
+                    print(f"> probe: {error.code().name}: {error.details()}", flush=True)
                 stop.wait(0.02)
 
     thread = threading.Thread(target=call)
@@ -143,7 +144,9 @@ def _overload(bench: Bench, engine: Server, requests: Requests, peak: float) -> 
             engine.port, SELL_PATH, requests.body, body_is_ok,
             per_s=peak * 2, seconds=bench.seconds(5), connections=CONNECTIONS,
         )  # fmt: skip
-    assert set(seen) <= {"OK", "RESOURCE_EXHAUSTED"}, f"expected answers or RESOURCE_EXHAUSTED, found {dict(seen)}"
+    if other := {status: count for status, count in seen.items() if status not in ("OK", "RESOURCE_EXHAUSTED")}:
+        bench.note(f"An ordinary client expected answers or RESOURCE_EXHAUSTED in the overload, and found {other}")
+    bench.put("overload_other_statuses", sum(other.values()))
     good = sum(latency_s <= GOOD_WITHIN_S for latency_s in load.latencies_s)
     after = _saturation(bench, engine, requests)
     bench.put("overload_refused", load.refused)

@@ -1,10 +1,10 @@
 """Peak hour: tills scan real baskets item by item while online checkouts hold the same stock.
 
-The baskets of week 51 of The Complete Journey, with its price book and opening stock.  Every scan prices
-the basket so far by a unary call, a paid basket is one durable sale through Session, every fifth basket is
-an online order that holds its stock first.  A till scans an item every 2.5 s and takes 20 s to be paid; a
-large store has 20 tills.  Tills are added until the p99 of any kind of call passes 50 ms; latency counts
-from when the call was due.  Nothing is printed.
+The baskets of week 51 of The Complete Journey, with its price book, card promotions and opening stock.
+Every scan prices the basket so far by a unary call, a paid basket is one durable sale through Session,
+every fifth basket is an online order that holds its stock first.  A till scans an item every 2.5 s and
+takes 20 s to be paid; a large store has 20 tills.  Tills are added until the p99 of any kind of call
+passes 50 ms; latency counts from when the call was due.  Nothing is printed.
 """
 
 from __future__ import annotations
@@ -63,11 +63,14 @@ class Trip:
     location_id: str
 
 
-def _trip(basket: Basket, lane: int, stocked: set[str]) -> Trip:
-    request = sell_request(basket, str(lane), b"")
+def _trip(basket: Basket, lane: int, shop: demo.Shop) -> Trip:
+    request = sell_request(basket, str(lane), b"", shop.cards)
     location_id = str(basket.location_id)
     body = pricing_pb2.PriceBasketRequest(
-        location_id=location_id, channel_id="till", at_ns=basket.sold_at_ns
+        location_id=location_id,
+        channel_id="till",
+        customer_group_id=request.customer_group_id,
+        at_ns=basket.sold_at_ns,
     ).SerializeToString()
     scans = []
     for line in request.lines:
@@ -76,7 +79,7 @@ def _trip(basket: Basket, lane: int, stocked: set[str]) -> Trip:
     stock_lines = [
         stock_pb2.StockLine(item_id=line.item_id, qty_milli=line.qty_milli)
         for line in request.lines
-        if line.item_id in stocked
+        if line.item_id in shop.stocked
     ]
     return Trip(scans, request, stock_lines, location_id)
 
@@ -161,7 +164,7 @@ async def _run(bench: Bench, port: int, target: str) -> None:
     async with AsyncClient(target, timeout_s=120) as client:
         with Progress(console=console) as progress:
             await demo._load(client, shop, LANES, progress)  # the demo's own shop, by the demo's own way
-        trips = [_trip(basket, 1 + number % LANES, shop.stocked) for number, basket in enumerate(shop.baskets)]
+        trips = [_trip(basket, 1 + number % LANES, shop) for number, basket in enumerate(shop.baskets)]
         choose.shuffle(trips)
         unsold = iter(trips)
         seconds = bench.seconds(5)

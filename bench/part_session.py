@@ -75,8 +75,10 @@ def run(bench: Bench) -> None:
             for name in targets:
                 per_s = measure(name, callers, bench.seconds(1))
                 curve[name].append((callers, per_s))
-                p99[name].append((callers, latency_ms(loads[name][-1].latencies_s)["p99_ms"]))
                 bench.put(f"{name}_{callers}_callers_per_s", per_s)
+                if not per_s:  # a stall as long as the round: the rate of zero says it
+                    continue
+                p99[name].append((callers, latency_ms(loads[name][-1].latencies_s)["p99_ms"]))
                 bench.put(f"{name}_{callers}_callers_p99_ms", p99[name][-1][1])
     bench.chart(Chart("session_rate", "Session", "callers", "answers a second", curve, log_x=True, log_y=True))
     bench.chart(Chart("session_p99", "Session: p99", "callers", "ms", p99, log_x=True, log_y=True))

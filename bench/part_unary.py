@@ -71,8 +71,10 @@ def _curve(bench: Bench, measures: dict[str, partial[Load]]) -> None:
         for name, measure in measures.items():
             load = measure(callers)
             rates[name].append((callers, load.per_s))
-            p99s[name].append((callers, latency_ms(load.latencies_s)["p99_ms"]))
             bench.put(f"{name}_{callers}_callers_per_s", load.per_s)
+            if not load.latencies_s:  # a stall as long as the round: the rate of zero says it
+                continue
+            p99s[name].append((callers, latency_ms(load.latencies_s)["p99_ms"]))
             bench.put(f"{name}_{callers}_callers_p99_ms", p99s[name][-1][1])
     bench.chart(Chart("unary_rate", "Unary calls", "callers", "answers a second", rates, log_x=True))
     bench.chart(Chart("unary_p99", "Unary calls: p99", "callers", "ms", p99s, log_x=True, log_y=True))

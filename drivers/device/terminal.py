@@ -103,6 +103,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         self._cancelled = False
         self._abort_answers_due = 0
         self._terminal_id: str | None = None
+        self._journal_lock = threading.Lock()
         self._begin_lock = threading.Lock()  # a payment begins, or is given up, never both
 
     # For a till.
@@ -110,10 +111,11 @@ class ZvtTerminal(Device, PaymentTerminal):
     @property
     def journal(self) -> IntentJournal:
         """The intent journal, opened at first use. Raises JournalError."""
-        if self._journal is None:
-            assert not isinstance(self._journal_source, IntentJournal)
-            self._journal = IntentJournal(self._journal_source)
-        return self._journal
+        with self._journal_lock:  # the till and the owner thread may both be the first
+            if self._journal is None:
+                assert not isinstance(self._journal_source, IntentJournal)
+                self._journal = IntentJournal(self._journal_source)
+            return self._journal
 
     def pay(self, payment_id: str, amount_minor: int, *, timeout_s: float = 180.0) -> PaymentResult:
         command = zvt.encode_authorisation(amount_minor, self.currency)
@@ -220,9 +222,10 @@ class ZvtTerminal(Device, PaymentTerminal):
 
     def stop(self, timeout_s: float = 5.0) -> None:
         super().stop(timeout_s)
-        if self._journal is not None and not isinstance(self._journal_source, IntentJournal):
-            self._journal.close()
-            self._journal = None
+        with self._journal_lock:
+            if self._journal is not None and not isinstance(self._journal_source, IntentJournal):
+                self._journal.close()
+                self._journal = None
 
     def device_status(self) -> dict[str, Any]:
         unresolved = len(self._journal.unresolved()) if self._journal is not None else 0

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 
 import pytest
 
+from ringup.drivers.device.intents import JournalError
 from ringup.drivers.device.job import JobFailed
 from ringup.drivers.device.payment import Outcome
 from ringup.drivers.device.terminal import ZvtTerminal
@@ -89,3 +91,27 @@ def test_the_till_believes_what_the_terminal_booked(tmp_path, seed):
     assert len(charged) == len({trace for trace, _ in charged})
     assert simulator.commands.count(zvt.AUTHORISATION) <= len(believed)
     assert len(charged) > COUNT // 8  # the soak did charge something
+
+
+def test_the_journal_is_opened_once_whoever_comes_first(tmp_path):
+    """A till that had just been switched on asked for an old payment while the owner thread opened the
+    same journal: the second opening found the first one's lock and called it another process."""
+    for number in range(20):
+        terminal = connect("tcp://127.0.0.1:9", tmp_path / f"journal-{number}")
+        start = threading.Barrier(8)
+        found = []
+
+        def ask(terminal=terminal, start=start, found=found):
+            start.wait()
+            try:
+                found.append(terminal.journal.result("sale-0"))
+            except JournalError as error:
+                found.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        terminal.stop()
+        assert found == [None] * 8

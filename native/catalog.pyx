@@ -1,7 +1,7 @@
 """The catalog: items, barcodes, price-book rows, tax classes, locations, tills.
 
 Rows refer to each other by row number; codes are found through indexes.  Nothing here knows the
-wire format (catalog_commands.pyx does) or decides whether a command is allowed.
+wire format (catalog_items.pyx and its like do) or decides whether a command is allowed.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -2,7 +2,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
-from ringup.native.catalog_commands cimport CatalogCommands
+from ringup.native.catalog_items cimport ItemCommands
+from ringup.native.catalog_places cimport PlaceCommands
+from ringup.native.catalog_prices cimport PriceCommands
+from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
@@ -33,7 +36,10 @@ cdef struct Replay:
 cdef class Core:
     cdef readonly list tables
     cdef Catalog catalog
-    cdef CatalogCommands catalog_commands
+    cdef ItemCommands item_commands
+    cdef PriceCommands price_commands
+    cdef TaxCommands tax_commands
+    cdef PlaceCommands place_commands
     cdef Stock stock
     cdef StockCommands stock_commands
     cdef PromotionBook promotion_book

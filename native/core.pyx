@@ -18,7 +18,10 @@ from libc.string cimport strlen
 from ringup.native.pricing_simulate import Pricer
 
 from ringup.native.catalog cimport Catalog
-from ringup.native.catalog_commands cimport CatalogCommands
+from ringup.native.catalog_items cimport ItemCommands
+from ringup.native.catalog_places cimport PlaceCommands
+from ringup.native.catalog_prices cimport PriceCommands
+from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
@@ -120,7 +123,10 @@ cdef class Core:
         self.settings = SettingsTable()
         self.replies = Replies()
         self.catalog = Catalog()
-        self.catalog_commands = CatalogCommands(self.catalog)
+        self.item_commands = ItemCommands(self.catalog)
+        self.price_commands = PriceCommands(self.catalog)
+        self.tax_commands = TaxCommands(self.catalog)
+        self.place_commands = PlaceCommands(self.catalog)
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.promotion_book = PromotionBook(self.catalog)
@@ -313,9 +319,9 @@ cdef class Core:
         if kind == Command_return_lines:
             return self.sales.return_lines(command, body_hash, out)
         if kind == Command_put_items:
-            return self.catalog_commands.put_items(command, out)
+            return self.item_commands.put_items(command, out)
         if kind == Command_put_prices:
-            return self.catalog_commands.put_prices(command, out)
+            return self.price_commands.put_prices(command, out)
         if kind == Command_put_promotions:
             return self.promotion_book.put_promotions(command, out)
         if kind == Command_set_promotion_state:
@@ -326,11 +332,11 @@ cdef class Core:
             return self.promotion_book.put_coupons(command, out)
         if kind == Command_put_tax_classes:
             self.pricing.rates_stale = True
-            return self.catalog_commands.put_tax_classes(command, out)
+            return self.tax_commands.put_tax_classes(command, out)
         if kind == Command_put_locations:
-            return self.catalog_commands.put_locations(command, out)
+            return self.place_commands.put_locations(command, out)
         if kind == Command_put_tills:
-            return self.catalog_commands.put_tills(command, out)
+            return self.place_commands.put_tills(command, out)
         if kind == Command_put_settings:
             return self.settings.put_settings(command, out)
         return self.stock_commands.handle(kind, command, out)
@@ -358,13 +364,13 @@ cdef class Core:
 
     cdef int answer(self, int kind, Span request, Writer* out) noexcept nogil:
         if kind == QUERY_GET_ITEM:
-            return self.catalog_commands.get_item(request, out)
+            return self.item_commands.get_item(request, out)
         if kind == QUERY_SEARCH_ITEMS:
-            return self.catalog_commands.search_items(request, out)
+            return self.item_commands.search_items(request, out)
         if kind == QUERY_LIST_LOCATIONS:
-            return self.catalog_commands.list_locations(request, out)
+            return self.place_commands.list_locations(request, out)
         if kind == QUERY_LIST_TAX_CLASSES:
-            return self.catalog_commands.list_tax_classes(request, out)
+            return self.tax_commands.list_tax_classes(request, out)
         if kind == QUERY_GET_HOLD:
             return self.stock_commands.get_hold(request, out)
         if kind == QUERY_GET_AVAILABILITY:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport SYMBOL_CHANNEL
-from ringup.native.catalog_commands cimport count_field
+from ringup.native.catalog_pages cimport count_field
 from ringup.native.command cimport MALFORMED, Command, is_code, ok, refuse
 from ringup.native.contract cimport (
     REMOVAL_FEFO,

@@ -1,4 +1,4 @@
-# Handlers and queries of the catalog: protobuf in, checks, catalog rows, protobuf out.
+# Items: protobuf in, checks, rows, protobuf out.
 from libc.stdint cimport int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog
@@ -12,37 +12,18 @@ cdef struct ItemIn:
     int64_t flags, barcode_count, category_count
     bint bad
 
-cdef struct PriceIn:
-    Span item, location, channel, group
-    int64_t min_qty_milli, price_minor, base_qty_milli, from_ns, to_ns
-    bint removed, bad
-
-cdef struct NamedIn:  # a location, till or tax class
-    Span body, code, second
-    int64_t flags, count
-    bint bad
-
-cdef class CatalogCommands:
+cdef class ItemCommands:
     cdef Catalog catalog
     cdef Index scratch  # barcodes named by the request at hand
 
     cdef int put_items(self, Command* command, Writer* out) noexcept nogil
-    cdef int put_prices(self, Command* command, Writer* out) noexcept nogil
-    cdef int put_tax_classes(self, Command* command, Writer* out) noexcept nogil
-    cdef int put_locations(self, Command* command, Writer* out) noexcept nogil
-    cdef int put_tills(self, Command* command, Writer* out) noexcept nogil
     cdef int get_item(self, Span request, Writer* out) noexcept nogil
     cdef int search_items(self, Span request, Writer* out) noexcept nogil
-    cdef int list_locations(self, Span request, Writer* out) noexcept nogil
-    cdef int list_tax_classes(self, Span request, Writer* out) noexcept nogil
 
     cdef int check_item(self, ItemIn* item, int64_t index, Span request, Writer* out) noexcept nogil
     cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil
     cdef bint same_barcodes(self, int64_t row, ItemIn* item) noexcept nogil
     cdef void put_categories(self, int64_t row, ItemIn* item) noexcept nogil
-    cdef int check_price(self, PriceIn* price, int64_t index, Writer* out) noexcept nogil
-    cdef int check_tax_class(self, NamedIn* tax_class, int64_t index, Writer* out) noexcept nogil
     cdef void write_item(self, int64_t row, uint32_t field, Writer* out) noexcept nogil
     cdef void write_chain(self, int64_t item, int64_t chain_row, Writer* out) noexcept nogil
     cdef bint item_matches(self, int64_t row, Span text) noexcept nogil
-cdef int64_t count_field(Span body, uint32_t field) noexcept nogil  # -1: malformed

@@ -92,6 +92,7 @@ cdef class Catalog:
     cdef readonly list tables
     cdef Heap heap
     cdef Table items, barcodes, chains, prices, locations, tills, tax_classes, symbols, globals
+    cdef int64_t found_location  # row asked for last
     cdef int64_t location_changes  # since the start: what is derived from locations is made again
     cdef Index item_index, barcode_index, chain_index, location_index, till_index, tax_class_index, symbol_index
 

@@ -136,11 +136,17 @@ cdef class Catalog:
         return -1 if row < 0 else <int64_t>(<BarcodeRow*>self.barcodes.row(row)).item
 
     cdef int64_t find_location(self, Span code) noexcept nogil:
-        cdef uint64_t hash = _hash(code)
-        cdef int64_t cursor = index_start(&self.location_index, hash)
-        cdef int64_t row = index_next(&self.location_index, hash, &cursor)
+        cdef uint64_t hash
+        cdef int64_t cursor, row = self.found_location
+        if row < self.locations.count and span_equal(self.location_code(row), code):
+            return row  # the one asked for last: codes never change
+        hash = _hash(code)
+        cursor = index_start(&self.location_index, hash)
+        row = index_next(&self.location_index, hash, &cursor)
         while row >= 0 and not span_equal(self.location_code(row), code):
             row = index_next(&self.location_index, hash, &cursor)
+        if row >= 0:
+            self.found_location = row
         return row
 
     cdef int64_t find_till(self, Span code) noexcept nogil:

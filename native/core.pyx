@@ -132,8 +132,8 @@ cdef class Core:
         self.promotion_book = PromotionBook(self.catalog)
         self.pricing = Pricing(self.catalog, self.promotion_book)
         self.pricer = Pricer()
-        self.prefetcher = Prefetcher(self.catalog, self.stock)
         self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings)
+        self.prefetcher = Prefetcher(self.catalog, self.stock, self.replies, self.sales)
         self.globals = Table("core_globals", sizeof(CoreGlobals))
         self.globals.append()
         self.tables = [
@@ -274,7 +274,7 @@ cdef class Core:
             else:
                 end_message(&self.out, reply)
                 (<CoreGlobals*>self.globals.edit(0)).command_count += 1
-                if self.sales.find(command.id) < 0:
+                if kind not in (Command_sell, Command_return_lines) or self.sales.find(command.id) < 0:
                     self.replies.remember(command.id, body_hash, reply_at_of(command.sequence, command.index), command.now_ns)
         end_message(&self.out, mark)
 

@@ -34,7 +34,8 @@ cdef inline uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil:
         at += 8
         size -= 8
     word = 0
-    memcpy(&word, at, size)
+    if size:
+        memcpy(&word, at, size)
     return hash_int(state ^ word)
 
 cdef inline int64_t index_start(Index* index, uint64_t hash) noexcept nogil:

@@ -2,12 +2,15 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
+from ringup.native.replies cimport Replies
+from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
 from ringup.native.wire cimport Reader, Span
 
 cdef enum:
-    WINDOW_COMMANDS = 16
+    WINDOW_COMMANDS = 64
     WINDOW_LINES = 256  # lines of a window; those beyond are fetched when they execute
+    WINDOW_LINES_ENOUGH = 160  # a window ends with the command that reaches it: more would be thrown out again
 
 # One line ahead of its execution.
 cdef struct Ahead:
@@ -20,6 +23,8 @@ cdef struct Ahead:
 cdef class Prefetcher:
     cdef Catalog catalog
     cdef Stock stock
+    cdef Replies replies
+    cdef Sales sales
     cdef Ahead[WINDOW_LINES] lines
     cdef int64_t count
 
@@ -27,6 +32,7 @@ cdef class Prefetcher:
     cdef void fetch_quote(self, Span request) noexcept nogil
 
     cdef void read_command(self, Span body) noexcept nogil
+    cdef void fetch_id(self, Span id, bint is_hold) noexcept nogil
     cdef Span code_of(self, Span line) noexcept nogil
     cdef int64_t place_of(self, Span code, bint is_till) noexcept nogil
     cdef void fetch_items(self) noexcept nogil

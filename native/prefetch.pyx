@@ -15,12 +15,15 @@ from ringup.native.contract cimport (
     Command_sell,
     HoldStockRequest_lines,
     HoldStockRequest_location_id,
+    PutItemsRequest_command_id,
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
     SellRequest_lines,
     SellRequest_till_id,
 )
 from ringup.native.index cimport Index, hash_bytes, hash_int, index_next, index_prefetch, index_start, prefetch
+from ringup.native.replies cimport Replies
+from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
 from ringup.native.stock_positions cimport place_hash
 from ringup.native.wire cimport Reader, Span, next_field, read_span, reader_of, skip_field
@@ -35,14 +38,14 @@ cdef inline int64_t _likely(Index* index, uint64_t hash) noexcept nogil:
 cdef class Prefetcher:
     """Walks windows of commands ahead of their execution."""
 
-    def __cinit__(self, Catalog catalog, Stock stock):
-        self.catalog, self.stock = catalog, stock
+    def __cinit__(self, Catalog catalog, Stock stock, Replies replies, Sales sales):
+        self.catalog, self.stock, self.replies, self.sales = catalog, stock, replies, sales
 
     cdef int64_t fetch(self, Reader commands) noexcept nogil:
         """Fetch for the next WINDOW_COMMANDS commands; returns how many commands that covers."""
         cdef int64_t seen = 0
         self.count = 0
-        while seen < WINDOW_COMMANDS and next_field(&commands):
+        while seen < WINDOW_COMMANDS and self.count < WINDOW_LINES_ENOUGH and next_field(&commands):
             self.read_command(read_span(&commands))
             seen += 1
         self.fetch_items()
@@ -76,6 +79,7 @@ cdef class Prefetcher:
         cdef Reader reader = reader_of(body), inner
         cdef Span request, code
         cdef uint32_t lines_field = 0, place_field = 0
+        cdef bint is_hold
         cdef int64_t location = -1, first = self.count, at
         if not next_field(&reader):
             return
@@ -83,8 +87,7 @@ cdef class Prefetcher:
             lines_field, place_field = SellRequest_lines, SellRequest_till_id
         elif reader.field == Command_hold_stock:
             lines_field, place_field = HoldStockRequest_lines, HoldStockRequest_location_id
-        else:
-            return
+        is_hold = reader.field == Command_hold_stock
         request = read_span(&reader)
         inner = reader_of(request)
         while next_field(&inner):
@@ -96,11 +99,23 @@ cdef class Prefetcher:
                     index_prefetch(&self.catalog.barcode_index, self.lines[self.count].hash)
                     self.count += 1
             elif inner.field == place_field:
-                location = self.place_of(read_span(&inner), place_field == SellRequest_till_id)
+                location = self.place_of(read_span(&inner), not is_hold)
+            elif inner.field == PutItemsRequest_command_id:  # the same number in every command
+                self.fetch_id(read_span(&inner), is_hold)
+                if not lines_field:
+                    return
             else:
                 skip_field(&inner)
         for at in range(first, self.count):
             self.lines[at].location = location
+
+    cdef void fetch_id(self, Span id, bint is_hold) noexcept nogil:
+        """The slots that tell whether a command is known, and where it is going to be noted."""
+        cdef uint64_t hash = hash_bytes(id.data, id.size)
+        index_prefetch(&self.replies.index, hash)
+        index_prefetch(&self.sales.id_index, hash)
+        if is_hold:  # without an id of its own it has the command's
+            index_prefetch(&self.stock.hold_index, hash)
 
     cdef Span code_of(self, Span line) noexcept nogil:
         """The item's code in a line of a basket or of stock: the first field, as every known client writes it."""

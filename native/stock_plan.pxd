@@ -86,6 +86,7 @@ cdef class Planner(Policies):
     cdef bint sells(self, int64_t item, int64_t qty_milli, bint measured) noexcept nogil
     cdef int64_t most_sellable(self, int64_t item, int64_t available_milli, bint measured) noexcept nogil
     cdef void plan_take(self, int64_t item, int64_t qty_milli, bint tracked, ScopeIn* scope) noexcept nogil
+    cdef bint plan_at_one_place(self, const Want* want, ScopeIn* scope) noexcept nogil
     cdef bint plan(self, const Want* wants, int64_t count, ScopeIn* scope, bint partial) noexcept nogil
     cdef void add_short(self, int64_t want, int64_t available_milli) noexcept nogil
     cdef Entry* add_entry(self) noexcept nogil

@@ -444,6 +444,32 @@ cdef class Planner(Policies):
             entry.qty_milli = part
             qty_milli -= part
 
+    cdef bint plan_at_one_place(self, const Want* want, ScopeIn* scope) noexcept nogil:
+        """Plan a want of a tracked item as nearly all are: one place asked, one position there, enough of it free.
+
+        False: nothing was planned, and the general way decides.  It would plan the same.
+        """
+        cdef PolicyRow* policy = self.policy(want.item)
+        cdef Entry* entry
+        cdef PositionRow* position
+        cdef int64_t location = self.places[0].location, row, free_milli
+        if scope.place_count != 1 or policy.flags or policy.limit_milli or not self.enabled(location):
+            return False
+        row = self.find(want.item, location)
+        if row < 0 or self.next_in_place(row) >= 0:
+            return False
+        position = self.position_row(row)
+        free_milli = free_of(position) + _sum_at(&self.delta, row)
+        if position.flags & POSITION_BARRED or want.qty_milli > free_milli - policy.safety_milli - scope.buffer_milli:
+            return False
+        entry = self.add_entry()
+        entry.item = <int32_t>want.item
+        entry.location = <int32_t>location
+        entry.position = row
+        entry.qty_milli = want.qty_milli
+        tally_at(&self.delta, row).sum_milli -= want.qty_milli
+        return True
+
     cdef bint plan(self, const Want* wants, int64_t count, ScopeIn* scope, bint partial) noexcept nogil:
         """Add entries that meet the wants; False when something is short and nothing may be promised.
 
@@ -471,6 +497,10 @@ cdef class Planner(Policies):
                 self.places[scope.place_count] = self.places[0]
                 self.places[0].location = wants[i].location
                 part = &named
+            if tracked and self.plan_at_one_place(&wants[i], part):
+                if part != scope:
+                    self.places[0] = self.places[scope.place_count]
+                continue
             available_milli = self.available(wants[i].item, tracked, part)
             qty_milli = wants[i].qty_milli
             if available_milli == UNLIMITED and tracked and self.owes_too_much(wants[i].item, qty_milli, part):

@@ -46,6 +46,10 @@ cdef class Positions:
     cdef Index place_index  # (item, location) -> the first of the place's positions
     cdef int32_t* heads  # item -> row + 1 of its first position
     cdef int64_t head_capacity
+    # The place found last: a command asks for the same one again and again.
+    cdef int64_t found_item
+    cdef int64_t found_location
+    cdef int64_t found_row
 
     cdef inline PositionRow* position_row(self, int64_t row) noexcept nogil:
         return <PositionRow*>self.positions.row(row)
@@ -69,7 +73,14 @@ cdef class Positions:
             return -1
         return position.next - 1
 
-    cdef int64_t find(self, int64_t item, int64_t location) noexcept nogil
+    cdef inline int64_t find(self, int64_t item, int64_t location) noexcept nogil:
+        """The first position of an item at a location, or -1; further lots by `next_in_place`."""
+        if item != self.found_item or location != self.found_location:
+            self.found_row = self.look_up(item, location)
+            self.found_item, self.found_location = item, location
+        return self.found_row
+
+    cdef int64_t look_up(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil
     cdef int64_t find_for(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
     cdef int64_t make(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil

@@ -29,13 +29,14 @@ cdef class Positions:
         self.globals = Table("position_globals", sizeof(PositionGlobals))
         self.globals.append()
         self.tables = [self.positions, self.extras, self.globals]
+        self.found_item = -1
 
     def __dealloc__(self):
         index_free(&self.place_index)
         free(self.heads)
 
-    cdef int64_t find(self, int64_t item, int64_t location) noexcept nogil:
-        """The first position of an item at a location, or -1; further lots by `next_in_place`."""
+    cdef int64_t look_up(self, int64_t item, int64_t location) noexcept nogil:
+        """What `find` answers, from the index."""
         cdef int64_t cursor = index_start(&self.place_index, place_hash(item, location))
         cdef int64_t row = index_next(&self.place_index, place_hash(item, location), &cursor)
         cdef PositionRow* position
@@ -149,6 +150,7 @@ cdef class Positions:
             if first >= 0:
                 index_remove(&self.place_index, place_hash(item, position.location), first)
             index_add(&self.place_index, place_hash(item, position.location), row)
+        self.found_item = -1
 
     cdef void unmake(self, int64_t row) noexcept nogil:
         """Forget a position; nothing may refer to its row any more."""
@@ -157,6 +159,7 @@ cdef class Positions:
         cdef PositionGlobals* own = <PositionGlobals*>self.globals.edit(0)
         cdef int64_t item = position.item, location = position.location, after, before
         if self.find(item, location) == row:
+            self.found_item = -1
             index_remove(&self.place_index, place_hash(item, location), row)
             after = self.next_in_place(row)
             if after >= 0:
@@ -221,6 +224,7 @@ cdef class Positions:
         cdef int64_t row, at, first
         cdef PositionRow* position
         cdef PositionRow* other
+        self.found_item = -1
         index_free(&self.place_index)
         index_reserve(&self.place_index, self.positions.count)
         for at in range(self.head_capacity):

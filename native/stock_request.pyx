@@ -176,7 +176,7 @@ cdef class StockRequests:
 
     cdef void find_named(self, StockIn* request) noexcept nogil:
         """Look up the item and the location that the request as a whole names."""
-        request.item = self.catalog.find_item(request.item_code)
+        request.item = self.catalog.find_item(request.item_code) if request.item_code.size else -1
         request.location = self.catalog.find_location(request.location_code)
 
     # Checks.
@@ -209,7 +209,7 @@ cdef class StockRequests:
         cdef int64_t i
         cdef LineIn* line
         cdef bint whole
-        cdef Entry* entry
+        cdef int64_t sum_milli
         for i in range(request.line_count):
             line = &self.lines[i]
             whole = line.item >= 0 and not self.is_measured(line.item)
@@ -226,17 +226,17 @@ cdef class StockRequests:
         if sold:
             tally_clear(&self.sums)
             for i in range(request.line_count):
-                if self.lines[i].item >= 0:
+                if self.lines[i].item >= 0 and request.line_count > 1:
                     tally_at(&self.sums, self.lines[i].item).sum_milli += self.lines[i].qty_milli
             for i in range(request.line_count):
                 line = &self.lines[i]
                 if line.item < 0:
                     continue
-                entry = tally_find(&self.sums, line.item)
-                if not self.stock.sells(line.item, entry.sum_milli, self.is_measured(line.item)):
+                sum_milli = line.qty_milli if request.line_count == 1 else tally_find(&self.sums, line.item).sum_milli
+                if not self.stock.sells(line.item, sum_milli, self.is_measured(line.item)):
                     return refuse(
-                        out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", i, line.code, entry.sum_milli,
-                        self.stock.most_sellable(line.item, entry.sum_milli, self.is_measured(line.item)),
+                        out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", i, line.code, sum_milli,
+                        self.stock.most_sellable(line.item, sum_milli, self.is_measured(line.item)),
                     )
         for i in range(request.line_count):
             line = &self.lines[i]

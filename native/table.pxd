@@ -44,7 +44,14 @@ cdef class Table:
         return self.pages[page] + (index & self.mask) * self.row_bytes
 
     cdef void touch(self, int64_t page) noexcept nogil
-    cdef int64_t append(self) noexcept nogil
+    cdef inline int64_t append(self) noexcept nogil:
+        """Add a zeroed row and return its index."""
+        cdef int64_t row = self.count
+        if row & self.mask == 0 or self.marks[row >> self.shift] != DIRTY:
+            return self.append_many(1)
+        self.count = row + 1
+        return row
+
     cdef int64_t append_many(self, int64_t rows) noexcept nogil
     cdef void truncate(self, int64_t count) noexcept nogil
 

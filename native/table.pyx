@@ -42,7 +42,7 @@ cdef class Table:
         free(self.marks)
 
     cdef char* new_page(self) noexcept nogil:
-        """Memory for a page, of any content."""
+        """Memory for a page: zeroed, or the content of a page that was given up."""
         cdef int64_t size = self.page_rows * self.row_bytes
         cdef char* page = self.free_pages
         if page != NULL:
@@ -76,13 +76,11 @@ cdef class Table:
             self.pages[page] = copy
         self.marks[page] = DIRTY
 
-    cdef int64_t append(self) noexcept nogil:
-        return self.append_many(1)
-
     cdef int64_t append_many(self, int64_t rows) noexcept nogil:
         """Add `rows` zeroed rows and return the index of the first."""
         cdef int64_t first = self.count
         cdef int64_t page, pages = (first + rows + self.page_rows - 1) >> self.shift
+        cdef bint is_zeroed
         if pages > self.page_capacity:
             self.page_capacity = max(pages, self.page_capacity * 2, 8)
             self.pages = <char**>realloc(self.pages, self.page_capacity * sizeof(char*))
@@ -90,8 +88,10 @@ cdef class Table:
             if self.pages == NULL or self.marks == NULL:
                 abort()
         while self.page_count < pages:
+            is_zeroed = self.free_pages == NULL
             self.pages[self.page_count] = self.new_page()
-            memset(self.pages[self.page_count], 0, self.page_rows * self.row_bytes)
+            if not is_zeroed:
+                memset(self.pages[self.page_count], 0, self.page_rows * self.row_bytes)
             self.marks[self.page_count] = DIRTY
             self.page_count += 1
         if rows > 0:

@@ -35,20 +35,13 @@ cdef inline Reader reader_of(Span span) noexcept nogil:
     reader.wire_type = 0
     return reader
 
+cdef uint64_t read_long_varint(Reader* reader) noexcept nogil
+
 cdef inline uint64_t read_varint(Reader* reader) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef uint8_t byte
-    cdef int shift = 0
-    while reader.at < reader.end and shift < 70:
-        byte = reader.at[0]
+    if reader.at < reader.end and reader.at[0] < 0x80:  # one byte: nearly all tags and lengths
         reader.at += 1
-        value |= <uint64_t>(byte & 0x7f) << (shift if shift < 64 else 63)
-        if byte < 0x80:
-            return value
-        shift += 7
-    reader.bad = True
-    reader.at = reader.end
-    return 0
+        return reader.at[-1]
+    return read_long_varint(reader)
 
 cdef inline bint next_field(Reader* reader) noexcept nogil:
     """Move to the next field; False at the end or at malformed bytes (then `bad` is set)."""

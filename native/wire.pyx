@@ -5,6 +5,23 @@ from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memmove
 
 
+cdef uint64_t read_long_varint(Reader* reader) noexcept nogil:
+    """A varint of any length, at most 10 bytes; else the reader is bad."""
+    cdef uint64_t value = 0
+    cdef uint8_t byte
+    cdef int shift = 0
+    while reader.at < reader.end and shift < 70:
+        byte = reader.at[0]
+        reader.at += 1
+        value |= <uint64_t>(byte & 0x7f) << (shift if shift < 64 else 63)
+        if byte < 0x80:
+            return value
+        shift += 7
+    reader.bad = True
+    reader.at = reader.end
+    return 0
+
+
 cdef void skip_field(Reader* reader) noexcept nogil:
     """Pass over a field that this version does not know; groups are malformed in proto3."""
     cdef int64_t size = 0

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ringup.engine.commands_shared import AsJson
+
 if TYPE_CHECKING:
     from ringup.engine.simulate_request import Case
+    from ringup.v1 import promotion_pb2
 
 EXIT_FINDINGS = 1
 EXIT_INVALID = 2
 CALL_TIMEOUT_S = 30.0
 Engine = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The engine.")]
-File = Annotated[Path, typer.Argument(help='A file {"cases": [...]} with promotions, or - for standard input.')]
+File = Annotated[
+    Path, typer.Argument(help='Promotions: {"cases": [...]}, {"promotions": [...]} or a list; - for standard input.')
+]
+Zone = Annotated[str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")]
 Ids = Annotated[list[str], typer.Argument(metavar="PROMOTION_ID...", help="The promotions.")]
 ENGINE_DEFAULT = "127.0.0.1:7420"
 
@@ -32,15 +38,30 @@ def promo() -> None:
     """
 
 
+def _invalid(error: object) -> typer.Exit:
+    typer.secho(f"ringup promo: {error}", fg="red", err=True)
+    return typer.Exit(EXIT_INVALID)
+
+
 def _cases(file: Path) -> list[Case]:
-    from ringup.engine.simulate import load_cases, read_file
+    from ringup.engine.promotion_files import promotion_cases
+    from ringup.engine.simulate import read_file
     from ringup.engine.simulate_case import CaseError
 
     try:
-        return [case for case in load_cases(read_file(file)) if case.get("promotions")]
+        return promotion_cases(read_file(file))
     except CaseError as error:
-        typer.secho(f"ringup promo: {error}", fg="red", err=True)
-        raise typer.Exit(EXIT_INVALID) from error
+        raise _invalid(error) from error
+
+
+def _promotions(file: Path, zone: str | None) -> list[promotion_pb2.Promotion]:
+    from ringup.engine.promotion_files import read_promotions
+    from ringup.engine.simulate_case import CaseError
+
+    try:
+        return read_promotions(file, zone)
+    except CaseError as error:
+        raise _invalid(error) from error
 
 
 def _call(engine: str, request: Any) -> Any:
@@ -81,25 +102,17 @@ def put(
     file: File,
     engine: Engine = ENGINE_DEFAULT,
     at: Annotated[str | None, typer.Option(help="When they come into force, as ISO time with a zone.")] = None,
-    zone: Annotated[str | None, typer.Option(help="The store's time zone for times without one.")] = None,
+    zone: Zone = None,
 ) -> None:
     """Publish the promotions of a file, all or none, now or at a stated instant."""
-    from ringup.engine.simulate_request import Clock, Unfit, promotion
+    from ringup.engine.simulate_request import Clock, Unfit
     from ringup.v1 import promotion_pb2
 
-    clock = Clock(None, zone)
+    promotions = _promotions(file, zone)
     try:
-        request = promotion_pb2.PutPromotionsRequest(
-            promotions=[
-                promotion(entry, clock, [charge["id"] for charge in case.get("charges", ())])
-                for case in _cases(file)
-                for entry in case["promotions"]
-            ],
-            effective_ns=clock.ns_of(at),
-        )
+        request = promotion_pb2.PutPromotionsRequest(promotions=promotions, effective_ns=Clock(None, zone).ns_of(at))
     except Unfit as error:
-        typer.secho(f"ringup promo: {error}", fg="red", err=True)
-        raise typer.Exit(EXIT_INVALID) from error
+        raise _invalid(error) from error
     answer = _call(engine, request)
     typer.echo(f"{len(request.promotions):,} promotions put, {answer.created:,} of them new")
 
@@ -155,3 +168,62 @@ def resume(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
 def end(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
     """End promotions; their counters stay for returns."""
     _set_state(ids, 3, engine)
+
+
+@app.command()
+def replay(
+    file: File,
+    days: Annotated[str, typer.Option(metavar="FROM..TO", help="Days of sales, such as 2026-11-20..2026-11-22.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Data directory or backup; default: the setting data_dir.", show_default=False
+        ),
+    ] = None,
+    zone: Zone = None,
+    own_dates: Annotated[
+        bool, typer.Option("--own-dates", help="Hold drafts to their own dates instead of all days.")
+    ] = False,
+    present_coupons: Annotated[
+        bool, typer.Option("--present-coupons", help="Every basket presents the drafts' coupons.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what draft promotions would have cost and moved on recorded sales, before they are published.
+
+    Reads the journal only, also beside a running engine, and changes nothing. Exit code 0: replayed; 2: not a valid
+    file, days or draft; 65 to 76 as for [bold]ringup replay[/bold].
+
+    Example: [bold]ringup promo replay offers.json --days 2026-11-20..2026-11-22 --data /var/lib/ringup[/bold]
+    """
+    import sys
+
+    from ringup.engine.commands_shared import data_dir, print_json, progress_bar, told
+    from ringup.engine.promotion_replay import Days, DraftRefused, DraftReplay
+    from ringup.engine.promotion_replay_view import as_json as json_of
+    from ringup.engine.promotion_replay_view import notes, show
+
+    drafts = _promotions(file, zone)
+    try:
+        asked = Days.parse(days, zone)
+    except ValueError as error:
+        raise _invalid(f"--days: {error}") from error
+    with told():
+        from ringup.engine.lmdb_store import LmdbJournal, check_pages
+        from ringup.engine.recovery import records_from_first
+
+        path = data_dir(data)
+        check_pages(path / "journal")  # or LMDB might lead the fold astray
+        journal = LmdbJournal(path / "journal", readonly=True)
+        last = journal.last_sequence()
+        with progress_bar("replaying") as progress:
+            try:
+                replayed = DraftReplay(drafts, asked, keep_windows=own_dates, present_coupons=present_coupons)
+                report = replayed.run(records_from_first(journal, last), last, progress)
+            except DraftRefused as error:
+                raise _invalid(error) from error
+    remarks = notes(report, drafts, own_dates, present_coupons)
+    if as_json:
+        print_json(json_of(report, asked, str(path), remarks))
+    else:
+        show(report, asked, str(path), remarks, None if sys.stdout.isatty() else 160)

@@ -6,7 +6,7 @@ Every path here is the same fold: batches from the journal go through the same c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ringup.engine.journal import Journal, JournalError
@@ -146,3 +146,24 @@ def check(journal: Journal, store: CheckpointStore | None, progress: Progress | 
         except DamagedCheckpoint as damage:
             report.damage.append(f"{damage}; the next start folds the journal instead")
     return report
+
+
+def records_from_first(journal: Journal, last: int) -> Iterator[Record]:
+    """Records 1 to `last`, each proved and linked to the one before.
+
+    Raises JournalError for a journal whose beginning is trimmed, DamagedRecord for a record that is not as written.
+    """
+    expected, digest = 1, GENESIS
+    for number, raw in journal.read(1):
+        if number > last:
+            return
+        if number != expected and expected == 1:
+            raise JournalError(
+                f"expected the journal to begin with record 1, found {number}: it was trimmed; use the archive that "
+                "was kept"
+            )
+        if number != expected:
+            raise DamagedRecord(f"record {expected} of the journal: expected next, found record {number}")
+        record = decode(raw, number, digest)
+        yield record
+        expected, digest = number + 1, record.digest

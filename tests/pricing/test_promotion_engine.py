@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ def test_a_coupon_with_ten_uses_raced_for_by_64_callers_is_given_ten_times(
 
         listed = json.loads(_promo("list", "--to", engine.target))
         assert (listed["id"], listed["used"], listed["spent_minor"]) == ("half", USES, 500 * USES)
+        # Beside the engine at work: a tenth off everything, on the sales just booked.
+        draft = {"id": "tenth", "conditions": [], "benefits": [{**benefit, "percent": 10}], "priority": -1}
+        offers.write_text(json.dumps(draft))
+        today = datetime.now(UTC).date()
+        days = f"{today - timedelta(days=1)}..{today}"
+        replayed = json.loads(_promo("replay", str(offers), "--days", days, "--data", str(engine.directory), "--json"))
+        assert (replayed["baskets"], replayed["cost_minor"]) == (CALLERS, 50 * USES + 100 * (CALLERS - USES))
+
         _promo("end", "half", "--to", engine.target)
         assert json.loads(_promo("list", "--to", engine.target))["state"] == "ended"
 

@@ -57,6 +57,8 @@ ADVICE: dict[str, tuple[str, str]] = {
     "CHANNEL_UNKNOWN": ("the code of a known channel", "put the channel first, or check its code"),
     "PROMOTION_UNKNOWN": ("the code of a known promotion", "put the promotion first, or check its code"),
     "COUPON_TAKEN": ("a coupon code that no other promotion has", "choose another code, or end the other promotion"),
+    "GIFT_CARD_UNKNOWN": ("the code of a known gift card", "check the code, or issue the card first"),
+    "GIFT_CARD_TAKEN": ("a code that no gift card has yet", "take another code, or top the card up"),
     "LOCATION_DISABLED": ("a location that is open", "enable the location, or sell elsewhere"),
     "HOLD_EXPIRED": ("a hold before its deadline", "hold the units again: they went back to free stock"),
     "HOLD_COMMITTED": ("an open hold", "nothing: its units have left already"),
@@ -70,6 +72,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "ORDER_EXCEEDED": ("no more units than the order has", "read the order and lower the quantity"),
     "ORDER_STATE": ("an order in a state that allows this step", "read the order and take the step before first"),
     "PICKUP_CODE_WRONG": ("the pickup code of the order", "ask the customer for the code again"),
+    "GIFT_CARD_BLOCKED": ("a gift card that is not blocked", "take another tender, or unblock the card"),
     "PRICE_MISSING": ("a price for this item, quantity, place and time", "put a price row, or override the price"),
     "DISCOUNT_TOO_LARGE": ("a discount no larger than its line", "lower the discount"),
     "TOTAL_DIFFERS": ("the total that the engine computes", "show the customer the new total and ask again"),
@@ -82,6 +85,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "TENDER_SHORT": ("tenders that cover what is due", "take the rest in another tender"),
     "TENDER_EXCEEDED": ("tenders without change that do not exceed what is due", "lower the card, coupon or account"),
     "RETURN_EXCEEDS": ("no more units than were sold and not yet returned", "lower the quantity that comes back"),
+    "GIFT_CARD_SHORT": ("no more than the gift card's balance", "take the rest in another tender"),
 }
 
 

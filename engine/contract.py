@@ -6,11 +6,29 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
-from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, promotion_pb2, sale_pb2, session_pb2, stock_pb2
+from ringup.v1 import (
+    admin_pb2,
+    catalog_pb2,
+    gift_card_pb2,
+    pricing_pb2,
+    promotion_pb2,
+    sale_pb2,
+    session_pb2,
+    stock_pb2,
+)
 
 FILES: tuple[FileDescriptor, ...] = tuple(
     module.DESCRIPTOR
-    for module in (catalog_pb2, pricing_pb2, promotion_pb2, stock_pb2, sale_pb2, session_pb2, admin_pb2)
+    for module in (
+        catalog_pb2,
+        pricing_pb2,
+        promotion_pb2,
+        stock_pb2,
+        sale_pb2,
+        gift_card_pb2,
+        session_pb2,
+        admin_pb2,
+    )
 )
 
 

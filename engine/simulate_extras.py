@@ -11,7 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ringup.engine.simulate_request import Case, Clock, Unfit
+from ringup.engine.simulate_request import ROUNDINGS, Case, Clock, Unfit
+from ringup.native import tender as tender_core
 
 # ISO 4217: currencies whose minor unit is not a hundredth.
 EXPONENTS = (
@@ -186,32 +187,22 @@ def settle(total: int, tender: dict[str, Any]) -> dict[str, Any]:
 
     Only what is paid in cash is rounded.  due_minor is what the payments bring in all.
     """
-    left, used, rest = total, [], []
-    for card in tender.get("gift_cards", ()):
-        taken = max(0, min(card["balance_minor"], left))
-        used.append(taken)
-        rest.append(card["balance_minor"] - taken)
-        left -= taken
+    cards = [card["balance_minor"] for card in tender.get("gift_cards", ())]
     payments = tender.get("payments") or ([{"method": "cash"}] if "cash_rounding" in tender else [])
-    open_ = left - sum(p["amount_minor"] for p in payments if p.get("amount_minor") is not None)
-    rounding = change = 0
-    for payment in payments:
-        amount = payment.get("amount_minor")
-        if amount is None:
-            amount, open_ = open_, 0
-        pay = amount
-        if payment["method"] == "cash" and "cash_rounding" in tender:
-            step = tender["cash_rounding"]["increment_minor"]
-            pay = rounded(Fraction(amount, step), tender["cash_rounding"]["mode"]) * step
-            rounding += pay - amount
-        if payment.get("tendered_minor") is not None:
-            change += max(0, payment["tendered_minor"] - pay)
+    rule = tender.get("cash_rounding", {"increment_minor": 1, "mode": "half_up"})
+    due, rounding, change, used = tender_core.settle(
+        total,
+        cards,
+        [(p["method"] == "cash", p.get("amount_minor"), p.get("tendered_minor")) for p in payments],
+        rule["increment_minor"],
+        ROUNDINGS[rule["mode"]] - 1,  # the core counts from zero
+    )
     return {
-        "due_minor": left + rounding,
+        "due_minor": due,
         "cash_rounding_minor": rounding,
         "change_minor": change,
         "gift_card_used_minor": used,
-        "gift_card_left_minor": rest,
+        "gift_card_left_minor": [balance - taken for balance, taken in zip(cards, used, strict=True)],
     }
 
 

@@ -7,6 +7,7 @@ from ringup.native.catalog_places cimport PlaceCommands
 from ringup.native.catalog_prices cimport PriceCommands
 from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
+from ringup.native.gift_cards cimport GiftCards
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
@@ -46,6 +47,7 @@ cdef class Core:
     cdef Pricing pricing
     cdef Prefetcher prefetcher
     cdef object pricer  # of Simulate
+    cdef GiftCards gift_cards
     cdef Sales sales
     cdef SettingsTable settings
     cdef Replies replies

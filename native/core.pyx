@@ -25,6 +25,8 @@ from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
+    Command_block_gift_card,
+    Command_issue_gift_cards,
     Command_put_coupons,
     Command_put_items,
     Command_put_locations,
@@ -46,6 +48,7 @@ from ringup.native.contract cimport (
     SessionRequest_commands,
     SessionResponse_replies,
 )
+from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
 from ringup.native.prefetch cimport Prefetcher
@@ -75,7 +78,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 7
+LAYOUT_VERSION = 8
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -93,6 +96,7 @@ cdef enum Query:
     QUERY_LIST_ORDERS = 12
     QUERY_LIST_LOCATIONS = 13
     QUERY_LIST_TAX_CLASSES = 14
+    QUERY_GET_GIFT_CARD = 70
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -109,6 +113,7 @@ cdef dict _QUERIES = {
     "ListOrders": QUERY_LIST_ORDERS,
     "ListLocations": QUERY_LIST_LOCATIONS,
     "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
+    "GetGiftCard": QUERY_GET_GIFT_CARD,
 }
 
 
@@ -132,13 +137,14 @@ cdef class Core:
         self.promotion_book = PromotionBook(self.catalog)
         self.pricing = Pricing(self.catalog, self.promotion_book)
         self.pricer = Pricer()
-        self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings)
+        self.gift_cards = GiftCards(self.catalog)
+        self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings, self.gift_cards)
         self.prefetcher = Prefetcher(self.catalog, self.stock, self.replies, self.sales)
         self.globals = Table("core_globals", sizeof(CoreGlobals))
         self.globals.append()
         self.tables = [
             self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
-            *self.promotion_book.tables, *self.sales.tables,
+            *self.promotion_book.tables, *self.sales.tables, *self.gift_cards.tables,
         ]
         self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
         if self.replays == NULL:
@@ -339,6 +345,8 @@ cdef class Core:
             return self.place_commands.put_tills(command, out)
         if kind == Command_put_settings:
             return self.settings.put_settings(command, out)
+        if Command_issue_gift_cards <= kind <= Command_block_gift_card:
+            return self.gift_cards.handle(kind, command, out)
         return self.stock_commands.handle(kind, command, out)
 
     # Queries
@@ -383,6 +391,8 @@ cdef class Core:
             return self.stock_commands.get_order(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
             return self.promotion_book.list_promotions(request, out)
+        if kind == QUERY_GET_GIFT_CARD:
+            return self.gift_cards.get_gift_card(request, out)
         if kind == QUERY_LIST_ORDERS:
             return self.stock_commands.list_orders(request, out)
         return self.settings.get_settings(request, out)
@@ -425,6 +435,7 @@ cdef class Core:
             self.replies.rebuild()
             self.promotion_book.rebuild()
             self.sales.rebuild()
+            self.gift_cards.rebuild()
             self.pricing.rates_stale = True
 
     def layout(self) -> str:

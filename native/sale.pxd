@@ -3,12 +3,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport Command
+from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport Index
 from ringup.native.limits cimport TENDERS_MAX
 from ringup.native.pricing cimport Pricing
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.table cimport Table
+from ringup.native.tender cimport CashRule
 from ringup.native.wire cimport Span, Writer
 
 cdef extern from *:
@@ -50,6 +52,7 @@ cdef struct TenderIn:
     int64_t method
     int64_t amount_minor
     Span reference
+    int64_t gift_card  # row, for that method
 
 # What a SellRequest says, read in place.
 cdef struct SellIn:
@@ -59,7 +62,7 @@ cdef struct SellIn:
 
 # What a ReturnLinesRequest says.
 cdef struct ReturnIn:
-    Span till, sale_id, receipt_till, reason
+    Span till, sale_id, receipt_till, reason, refund_reference
     int64_t receipt_number, refund_method, line_count
     bint bad
 
@@ -73,6 +76,7 @@ cdef class Sales:
     cdef Stock stock
     cdef Pricing pricing
     cdef SettingsTable settings
+    cdef GiftCards gift_cards
     cdef Table sales, lines
     cdef Index id_index, receipt_index
     cdef Demand* demands
@@ -95,7 +99,11 @@ cdef class Sales:
     cdef bint read_tender(self, Span body) noexcept nogil
     cdef int64_t demand_of_basket(self) noexcept nogil
     cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil
+    cdef CashRule cash_rule(self) noexcept nogil
     cdef int settle(self, Writer* out) noexcept nogil
+    cdef int check_gift_cards(self, Writer* out) noexcept nogil
+    cdef int check_balances(self, Writer* out) noexcept nogil
+    cdef void spend_gift_cards(self) noexcept nogil
     cdef int64_t book(
         self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
     ) noexcept nogil
@@ -109,7 +117,7 @@ cdef class Sales:
     ) noexcept nogil
     cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil
-    cdef void refund_tender(self, int64_t method) noexcept nogil
+    cdef void refund_tender(self, ReturnIn* asked, int64_t gift_card) noexcept nogil
 
     cdef int check_sell(self, SellIn* asked, int64_t now_ns, Writer* out) noexcept nogil
     cdef void write_receipt(

@@ -23,6 +23,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
     RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_GIFT_CARD_SHORT,
     RESULT_CODE_HOLD_UNKNOWN,
     RESULT_CODE_LINE_UNKNOWN,
     RESULT_CODE_LINES_EMPTY,
@@ -40,6 +41,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_TOTAL_DIFFERS,
     TENDER_METHOD_ACCOUNT,
     TENDER_METHOD_CASH,
+    TENDER_METHOD_GIFT_CARD,
     TENDER_METHOD_UNSPECIFIED,
     GetReceiptRequest_number,
     GetReceiptRequest_sale_id,
@@ -64,6 +66,7 @@ from ringup.native.contract cimport (
     ReturnLinesRequest_receipt_number,
     ReturnLinesRequest_receipt_till_id,
     ReturnLinesRequest_refund_method,
+    ReturnLinesRequest_refund_reference,
     ReturnLinesRequest_sale_id,
     ReturnLinesRequest_till_id,
     SellRequest_channel_id,
@@ -83,6 +86,7 @@ from ringup.native.contract cimport (
     Tender_method,
     Tender_reference,
 )
+from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_reserve, index_start
 from ringup.native.limits cimport (
     CODE_BYTES_MAX,
@@ -92,12 +96,13 @@ from ringup.native.limits cimport (
     TENDERS_MAX,
     TOTAL_MINOR_MAX,
 )
-from ringup.native.money cimport HALF_UP, divide, multiply_divide
+from ringup.native.money cimport HALF_UP, multiply_divide
 from ringup.native.pricing cimport Line, Pricing, PriceScope
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.table cimport Table
+from ringup.native.tender cimport NOT_GIVEN, CashRule, Payment, Settlement, round_cash, settle_payments
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -124,16 +129,14 @@ cdef inline int64_t _share(int64_t amount, int64_t part_milli, int64_t whole_mil
     return multiply_divide(amount, part_milli, whole_milli, HALF_UP)
 
 
-cdef int64_t _round_cash(int64_t amount_minor, int64_t increment_minor) noexcept nogil:
-    """An amount in cash to the smallest coin, half up and symmetric around zero."""
-    return <int64_t>divide(amount_minor, increment_minor, HALF_UP) * increment_minor
-
-
 cdef class Sales:
     """The book of sales and returns."""
 
-    def __cinit__(self, Catalog catalog, Stock stock, Pricing pricing, SettingsTable settings):
+    def __cinit__(
+        self, Catalog catalog, Stock stock, Pricing pricing, SettingsTable settings, GiftCards gift_cards
+    ):
         self.catalog, self.stock, self.pricing, self.settings = catalog, stock, pricing, settings
+        self.gift_cards = gift_cards
         self.sales = Table("sales", sizeof(SaleRow))
         self.lines = Table("sale_lines", sizeof(SaleLineRow))
         self.tables = [self.sales, self.lines]
@@ -200,6 +203,9 @@ cdef class Sales:
         location = self.catalog.till(till).location
         if self.catalog.location(location).flags & LOCATION_DISABLED:
             return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, self.catalog.location_code(location), 0, 0)
+        code = self.check_gift_cards(out)
+        if code != RESULT_CODE_OK:
+            return code
         scope.location = location
         scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else command.now_ns
         scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
@@ -225,9 +231,13 @@ cdef class Sales:
         code = self.settle(out)
         if code != RESULT_CODE_OK:
             return code
+        code = self.check_balances(out)
+        if code != RESULT_CODE_OK:
+            return code
 
         # Apply: from here on the sale must succeed.
         self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
+        self.spend_gift_cards()
         row = self.book(command, body_hash, till, -1, 0)
         if self.pricing.promoted:
             self.pricing.book.take(&self.pricing.basket, asked.customer, row, &first, &count)
@@ -361,10 +371,12 @@ cdef class Sales:
 
         Only the part paid in cash is rounded to the coins; only cash gives change.
         """
-        cdef int64_t total = self.pricing.total_minor, cash = 0, other = 0, at, rest
+        cdef int64_t total = self.pricing.total_minor, cash = 0, other = 0, at
         cdef bint has_cash = False
         cdef Span none = span_at(NULL, 0)
-        self.cash_rounding_minor = self.change_minor = 0
+        cdef CashRule rule = self.cash_rule()
+        cdef Payment[2] payments
+        cdef Settlement settled
         for at in range(self.tender_count):
             if self.tenders[at].method == TENDER_METHOD_CASH:
                 cash += self.tenders[at].amount_minor
@@ -373,14 +385,60 @@ cdef class Sales:
                 other += self.tenders[at].amount_minor
         if other > total:
             return refuse(out, RESULT_CODE_TENDER_EXCEEDED, "tenders.amount_minor", 0, none, other, total)
-        rest = total - other
-        if has_cash:
-            self.cash_rounding_minor = _round_cash(rest, self.settings.now().cash_increment_minor) - rest
-            rest += self.cash_rounding_minor
-        if cash < rest:
-            return refuse(out, RESULT_CODE_TENDER_SHORT, "tenders.amount_minor", 0, none, cash + other, rest + other)
-        self.change_minor = cash - rest
+        payments[0].cash, payments[0].amount_minor, payments[0].tendered_minor = False, other, NOT_GIVEN
+        payments[1].cash, payments[1].amount_minor, payments[1].tendered_minor = True, NOT_GIVEN, cash
+        settled = settle_payments(payments, 2 if has_cash else 1, total, &rule)
+        if cash + other < settled.due_minor:
+            return refuse(
+                out, RESULT_CODE_TENDER_SHORT, "tenders.amount_minor", 0, none, cash + other, settled.due_minor
+            )
+        self.cash_rounding_minor, self.change_minor = settled.rounding_minor, settled.change_minor
         return RESULT_CODE_OK
+
+    cdef CashRule cash_rule(self) noexcept nogil:
+        cdef CashRule rule
+        rule.increment_minor = self.settings.now().cash_increment_minor
+        rule.rounding = <int>self.settings.now().cash_rounding
+        return rule
+
+    cdef int check_gift_cards(self, Writer* out) noexcept nogil:
+        """Find the gift cards among the tenders."""
+        cdef int64_t at
+        cdef int code
+        for at in range(self.tender_count):
+            if self.tenders[at].method == TENDER_METHOD_GIFT_CARD:
+                code = self.gift_cards.check_pays(
+                    self.tenders[at].reference, "tenders.reference", at, &self.tenders[at].gift_card, out
+                )
+                if code != RESULT_CODE_OK:
+                    return code
+        return RESULT_CODE_OK
+
+    cdef int check_balances(self, Writer* out) noexcept nogil:
+        """Whether each gift card has what it is to pay, also where it stands in several tenders."""
+        cdef int64_t at, other, asked, balance
+        for at in range(self.tender_count):
+            if self.tenders[at].method != TENDER_METHOD_GIFT_CARD:
+                continue
+            asked = 0
+            for other in range(at + 1):
+                if self.tenders[other].method == TENDER_METHOD_GIFT_CARD and (
+                    self.tenders[other].gift_card == self.tenders[at].gift_card
+                ):
+                    asked += self.tenders[other].amount_minor
+            balance = self.gift_cards.balance_minor(self.tenders[at].gift_card)
+            if asked > balance:
+                return refuse(
+                    out, RESULT_CODE_GIFT_CARD_SHORT, "tenders.amount_minor", at, self.tenders[at].reference, balance,
+                    asked,
+                )
+        return RESULT_CODE_OK
+
+    cdef void spend_gift_cards(self) noexcept nogil:
+        cdef int64_t at
+        for at in range(self.tender_count):
+            if self.tenders[at].method == TENDER_METHOD_GIFT_CARD:
+                self.gift_cards.spend(self.tenders[at].gift_card, self.tenders[at].amount_minor)
 
     cdef int64_t book(
         self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
@@ -460,7 +518,7 @@ cdef class Sales:
         cdef ReturnIn asked = self.read_return(command.body)
         cdef Reader reader = reader_of(command.body)
         cdef ReturnLineIn line
-        cdef int64_t till, original, index = 0, row
+        cdef int64_t till, original, index = 0, row, gift_card = -1
         cdef SaleLineRow* line_row
         cdef uint8_t[16] original_id
         cdef int code
@@ -489,6 +547,12 @@ cdef class Sales:
             if code != RESULT_CODE_OK:
                 return code
             index += 1
+        if asked.refund_method == TENDER_METHOD_GIFT_CARD:
+            code = self.gift_cards.check_takes(
+                asked.refund_reference, "refund_reference", self.sale(original).total_minor, &gift_card, out
+            )
+            if code != RESULT_CODE_OK:
+                return code
 
         # Apply.
         self.pricing.clear()
@@ -506,7 +570,7 @@ cdef class Sales:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
         self.give_back_promotions(original, command.now_ns)
         self.pricing.total_refund()
-        self.refund_tender(asked.refund_method)
+        self.refund_tender(&asked, gift_card)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
         self.book(command, body_hash, till, original, SALE_IS_RETURN)
         self.write_receipt(out, command, till, span_at(NULL, 0), 0, span_at(original_id, ID_BYTES))
@@ -529,6 +593,8 @@ cdef class Sales:
                 asked.refund_method = read_int(&reader)
             elif reader.field == ReturnLinesRequest_reason:
                 asked.reason = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_refund_reference:
+                asked.refund_reference = read_span(&reader)
             elif reader.field == ReturnLinesRequest_lines:
                 read_span(&reader)
                 asked.line_count += 1
@@ -566,6 +632,10 @@ cdef class Sales:
         if not TENDER_METHOD_UNSPECIFIED <= asked.refund_method <= TENDER_METHOD_ACCOUNT:
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "refund_method", 0, none, asked.refund_method, TENDER_METHOD_ACCOUNT
+            )
+        if not is_code_or_empty(asked.refund_reference):
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "refund_reference", 0, none, asked.refund_reference.size, CODE_BYTES_MAX
             )
         if asked.line_count > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked.line_count, LINES_MAX)
@@ -640,16 +710,20 @@ cdef class Sales:
         self.pricing.book.see(now_ns)
         self.pricing.book.give_back(sale.first_promotion, sale.promotion_count)
 
-    cdef void refund_tender(self, int64_t method) noexcept nogil:
+    cdef void refund_tender(self, ReturnIn* asked, int64_t gift_card) noexcept nogil:
         """One tender gives the refund back; cash is rounded as at the sale."""
         cdef int64_t total = self.pricing.total_minor
+        cdef CashRule rule = self.cash_rule()
         cdef TenderIn* tender = &self.tenders[0]
         memset(tender, 0, sizeof(TenderIn))
-        tender.method = method if method != TENDER_METHOD_UNSPECIFIED else TENDER_METHOD_CASH
+        tender.method = asked.refund_method if asked.refund_method != TENDER_METHOD_UNSPECIFIED else TENDER_METHOD_CASH
+        tender.reference = asked.refund_reference
         self.change_minor = self.cash_rounding_minor = 0
         if tender.method == TENDER_METHOD_CASH:
-            self.cash_rounding_minor = _round_cash(total, self.settings.now().cash_increment_minor) - total
+            self.cash_rounding_minor = round_cash(total, &rule) - total
         tender.amount_minor = total + self.cash_rounding_minor
+        if tender.method == TENDER_METHOD_GIFT_CARD:
+            self.gift_cards.refund(gift_card, tender.amount_minor)
         self.tender_count = 1
 
     # Receipts

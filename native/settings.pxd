@@ -9,6 +9,7 @@ cdef struct SettingsRow:
     char[8] currency  # ISO 4217, padded with zeros
     int64_t cash_increment_minor
     int64_t reply_retention_ms
+    int64_t cash_rounding  # of money.pxd
 
 cdef class SettingsTable:
     cdef readonly list tables

@@ -8,12 +8,17 @@ from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_TIME_INVALID,
+    ROUNDING_MODE_DOWN,
+    ROUNDING_MODE_HALF_UP,
+    ROUNDING_MODE_UNSPECIFIED,
     GetSettingsResponse_settings,
     PutSettingsRequest_settings,
     Settings_cash_increment_minor,
+    Settings_cash_rounding,
     Settings_currency,
     Settings_reply_retention_ms,
 )
+from ringup.native.money cimport DOWN, HALF_UP
 from ringup.native.table cimport Table
 from ringup.native.wire cimport (
     Reader,
@@ -30,6 +35,9 @@ from ringup.native.wire cimport (
     write_int,
     write_span,
 )
+
+# The two lists of roundings stand in the same order, the proto's after its zero.
+assert ROUNDING_MODE_HALF_UP == HALF_UP + 1 and ROUNDING_MODE_DOWN == DOWN + 1
 
 cdef enum:
     CASH_INCREMENT_MINOR_MAX = 100000
@@ -55,7 +63,7 @@ cdef class SettingsTable:
     cdef int put_settings(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
         cdef Span body = span_at(NULL, 0), currency = span_at(NULL, 0)
-        cdef int64_t increment = 0, retention = 0, at
+        cdef int64_t increment = 0, retention = 0, rounding = 0, at
         cdef SettingsRow* row
         # Check.
         while next_field(&reader):
@@ -73,6 +81,8 @@ cdef class SettingsTable:
                 increment = read_int(&reader)
             elif reader.field == Settings_reply_retention_ms:
                 retention = read_int(&reader)
+            elif reader.field == Settings_cash_rounding:
+                rounding = read_int(&reader)
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -82,6 +92,10 @@ cdef class SettingsTable:
         for at in range(3):
             if not 65 <= currency.data[at] <= 90:
                 return refuse(out, RESULT_CODE_FIELD_INVALID, "settings.currency", 0, currency, 0, 0)
+        if not ROUNDING_MODE_UNSPECIFIED <= rounding <= ROUNDING_MODE_DOWN:  # those that are symmetric around zero
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "settings.cash_rounding", 0, currency, rounding, ROUNDING_MODE_DOWN
+            )
         if not 0 <= increment <= CASH_INCREMENT_MINOR_MAX:
             return refuse(
                 out, RESULT_CODE_AMOUNT_INVALID, "settings.cash_increment_minor", 0, currency, increment,
@@ -98,6 +112,7 @@ cdef class SettingsTable:
         memcpy(row.currency, currency.data, 3)
         row.cash_increment_minor = increment if increment else 1
         row.reply_retention_ms = retention if retention else _RETENTION_MS_DEFAULT
+        row.cash_rounding = rounding - ROUNDING_MODE_HALF_UP if rounding else HALF_UP
         return ok(out)
 
     cdef int get_settings(self, Span request, Writer* out) noexcept nogil:
@@ -112,5 +127,6 @@ cdef class SettingsTable:
         write_span(out, Settings_currency, span_at(row.currency, strlen(row.currency)))
         write_int(out, Settings_cash_increment_minor, row.cash_increment_minor)
         write_int(out, Settings_reply_retention_ms, row.reply_retention_ms)
+        write_int(out, Settings_cash_rounding, row.cash_rounding + ROUNDING_MODE_HALF_UP)
         end_message(out, mark)
         return ok(out)

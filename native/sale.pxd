@@ -108,6 +108,7 @@ cdef class Sales:
         self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
     ) noexcept nogil
     cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil
+    cdef void write_takes(self, Writer* out) noexcept nogil
     cdef ReturnIn read_return(self, Span body) noexcept nogil
     cdef ReturnLineIn read_return_line(self, Span body) noexcept nogil
     cdef int check_return(self, ReturnIn* asked, Writer* out) noexcept nogil

@@ -16,6 +16,7 @@ from ringup.native.catalog cimport (
     SYMBOL_CHANNEL,
     SYMBOL_CUSTOMER_GROUP,
     Catalog,
+    SymbolRow,
     TillRow,
 )
 from ringup.native.command cimport MALFORMED, Command, is_code_or_empty, is_text, ok, refuse
@@ -80,8 +81,13 @@ from ringup.native.contract cimport (
     SellRequest_till_id,
     SellResponse_receipt,
     SellResponse_shortfalls,
+    SellResponse_takes,
     Shortfall_free_milli,
     Shortfall_item_id,
+    Take_item_id,
+    Take_location_id,
+    Take_lot_id,
+    Take_qty_milli,
     Tender_amount_minor,
     Tender_method,
     Tender_reference,
@@ -101,6 +107,7 @@ from ringup.native.pricing cimport Line, Pricing, PriceScope
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
+from ringup.native.stock_positions cimport PositionRow
 from ringup.native.table cimport Table
 from ringup.native.tender cimport NOT_GIVEN, CashRule, Payment, Settlement, round_cash, settle_payments
 from ringup.native.wire cimport (
@@ -247,6 +254,7 @@ cdef class Sales:
         self.write_receipt(out, command, till, asked.customer, asked.sold_at_ns, span_at(NULL, 0))
         if shortfall_allowed:
             self.write_shortfalls(out, location, demand_count)
+        self.write_takes(out)
         return ok(out)
 
     cdef SellIn read_sell(self, Span body) noexcept nogil:
@@ -511,6 +519,23 @@ cdef class Sales:
                 write_span(out, Shortfall_item_id, self.catalog.item_code(self.demands[at].item))
                 write_int(out, Shortfall_free_milli, free_milli)
                 end_message(out, mark)
+
+    cdef void write_takes(self, Writer* out) noexcept nogil:
+        """Where units left that the lines alone do not say: of items that are kept by lot there."""
+        cdef int64_t at, mark
+        cdef const PositionRow* position
+        for at in range(self.stock.lot_part_count):
+            position = self.stock.position_row(self.stock.lot_parts[at].position)
+            mark = begin_message(out, SellResponse_takes)
+            write_span(out, Take_item_id, self.catalog.item_code(position.item))
+            write_span(out, Take_location_id, self.catalog.location_code(position.location))
+            if position.lot:
+                write_span(
+                    out, Take_lot_id,
+                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(position.lot - 1)).code),
+                )
+            write_int(out, Take_qty_milli, self.stock.lot_parts[at].qty_milli)
+            end_message(out, mark)
 
     # Return
 

@@ -12,9 +12,17 @@ cdef struct Demand:
     int64_t item
     int64_t qty_milli  # above zero
 
+# Units that left a position where the request does not say which: goods kept by lot.
+cdef struct LotPart:
+    int64_t position
+    int64_t qty_milli
+
 cdef class Stock(Orders):
     cdef Tally need  # scratch: by item
     cdef Tally seen  # scratch: by hold
+    cdef LotPart* lot_parts  # of the last `take` or `transfer`, in the order of leaving
+    cdef int64_t lot_part_count
+    cdef int64_t lot_part_capacity
 
     cdef int check_take(
         self, int64_t location, const Demand* demands, int64_t count, const int64_t* holds, int64_t hold_count,
@@ -24,6 +32,7 @@ cdef class Stock(Orders):
         self, int64_t location, const Demand* demands, int64_t count, const int64_t* holds, int64_t hold_count
     ) noexcept nogil
     cdef void take_free(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef void leave_lot(self, int64_t position, int64_t qty_milli) noexcept nogil
     cdef void put_back(self, int64_t location, int64_t item, int64_t qty_milli) noexcept nogil
     cdef void bar(self, int64_t row, int64_t reason, int64_t qty_milli) noexcept nogil
     cdef void lower(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil

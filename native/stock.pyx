@@ -5,6 +5,7 @@ whole.
 """
 
 from libc.stdint cimport int64_t
+from libc.stdlib cimport abort, free, realloc
 
 from ringup.native.contract cimport (
     HOLD_STATE_COMMITTED,
@@ -26,6 +27,7 @@ cdef class Stock(Orders):
     def __dealloc__(self):
         tally_free(&self.need)
         tally_free(&self.seen)
+        free(self.lot_parts)
 
     # Sales.
 
@@ -84,6 +86,7 @@ cdef class Stock(Orders):
         cdef int64_t i, at, used
         cdef LineRow* line
         cdef Entry* entry
+        self.lot_part_count = 0
         self.sum_demands(demands, count)
         for i in range(hold_count):
             if self.hold_row(holds[i]).state not in (HOLD_STATE_OPEN, HOLD_STATE_PAYING):
@@ -126,13 +129,25 @@ cdef class Stock(Orders):
             row = self.lot_order[i]
             part = min(qty_milli, free_of(self.position_row(row)))
             if part > 0 and not self.position_row(row).flags & POSITION_BARRED:
-                self.move(row, -part, 0, 0, 0)
+                self.leave_lot(row, part)
                 qty_milli -= part
         if qty_milli:
             row = self.find_lot(item, location, 0, 0)
             if row < 0:
                 row = self.make(item, location, 0, 0)
-            self.move(row, -qty_milli, 0, 0, 0)
+            self.leave_lot(row, qty_milli)
+
+    cdef void leave_lot(self, int64_t position, int64_t qty_milli) noexcept nogil:
+        """Units leave a position that the stock chose; the answer tells which."""
+        self.move(position, -qty_milli, 0, 0, 0)
+        if self.lot_part_count == self.lot_part_capacity:
+            self.lot_part_capacity = max(16, 2 * self.lot_part_capacity)
+            self.lot_parts = <LotPart*>realloc(self.lot_parts, self.lot_part_capacity * sizeof(LotPart))
+            if self.lot_parts == NULL:
+                abort()
+        self.lot_parts[self.lot_part_count].position = position
+        self.lot_parts[self.lot_part_count].qty_milli = qty_milli
+        self.lot_part_count += 1
 
     # Goods.
 
@@ -168,13 +183,14 @@ cdef class Stock(Orders):
         cdef int64_t i, count = self.removal_order(item, source), part, row, arrived
         cdef const ExtraRow* extra
         cdef ExtraRow* other
+        self.lot_part_count = 0
         for i in range(count):
             row = self.lot_order[i]
             part = min(qty_milli, free_of(self.position_row(row)))
             if part <= 0:
                 continue
             qty_milli -= part
-            self.move(row, -part, 0, 0, 0)
+            self.leave_lot(row, part)
             arrived = self.find_or_make(item, target, self.position_row(row).lot)
             self.move(arrived, part, 0, 0, 0)
             extra = self.extra_row(self.position_row(row))

@@ -60,6 +60,7 @@ from ringup.native.contract cimport (
     TransferStockRequest_qty_milli,
     TransferStockRequest_to_location_id,
     TransferStockResponse_short_item_ids,
+    TransferStockResponse_takes,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, QTY_MILLI_MAX, REASON_BYTES_MAX, TIME_NS_MAX
 from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
@@ -465,6 +466,12 @@ cdef class GoodsCommands(StockRequests):
         # Apply.
         if self.is_tracked(request.item):
             self.stock.transfer(request.item, request.location, target, request.qty_milli)
+            for row in range(self.stock.lot_part_count):
+                self.write_take(
+                    TransferStockResponse_takes, request.item, request.location,
+                    self.stock.position_row(self.stock.lot_parts[row].position).lot, self.stock.lot_parts[row].qty_milli,
+                    False, out,
+                )
         return ok(out)
 
     cdef int remove_position(self, Command* command, Writer* out) noexcept nogil:

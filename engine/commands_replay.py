@@ -70,6 +70,7 @@ def replay(
     """
     until_ns = _nanoseconds(until) if until is not None else None
     with told():
+        from ringup.engine.answers import Answers
         from ringup.engine.journal import JournalError
         from ringup.engine.lmdb_store import LmdbJournal, check_pages
         from ringup.engine.record import GENESIS, DamagedRecord, decode
@@ -86,7 +87,7 @@ def replay(
             )
         last = journal.last_sequence()
         end = last if to_sequence is None else min(to_sequence, last)
-        core, digest = Core(), GENESIS
+        core, digest, answers = Core(), GENESIS, Answers()
         with progress_bar("replaying") as progress:
             for number, raw in journal.read(1):
                 if number > end:
@@ -98,7 +99,7 @@ def replay(
                 record = decode(raw, number, digest)
                 if until_ns is not None and record.now_ns > until_ns:
                     break
-                fold(core, record)
+                fold(core, record, answers)
                 digest = record.digest
                 if print_ and number >= from_sequence:
                     _print_commands(number, record.now_ns, record.commands)
@@ -111,6 +112,7 @@ def replay(
             "digest": core.digest().hex(),
             "chain_digest": digest.hex(),
             "receipt_gaps": core.receipt_gaps(),
+            "changed_answers": answers.changed_count,
             "rows": core.row_counts(),
         }
         if as_json:

@@ -25,6 +25,13 @@ def serve(
     checkpoint_commands: Annotated[int | None, _flag("checkpoint_commands")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
     log_format: Annotated[str | None, _flag("log_format")] = None,
+    accept_changed_answers: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-answers",
+            help="Start although this version would have answered some commands of the journal otherwise.",
+        ),
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Serve one data directory to tills and shops until SIGINT or SIGTERM.
@@ -35,7 +42,8 @@ def serve(
 
     Exit codes: 0 stopped as asked; 65 the journal has a damaged record; 73 the data directory cannot be written;
     74 a commit failed (disk full or broken): nothing was acknowledged since; 75 the data directory is in use; 76 a
-    newer RingUp wrote it; 78 a setting cannot be used; 70 any other failure.
+    newer RingUp wrote it; 77 an older version gave answers that this one would not give, see `ringup verify`; 78 a
+    setting cannot be used; 70 any other failure.
     """
     with told():
         from ringup.engine import logs
@@ -54,5 +62,6 @@ def serve(
             settings.listen,
             checkpoint_bytes=settings.checkpoint_bytes,
             checkpoint_commands=settings.checkpoint_commands,
+            accept_changed_answers=accept_changed_answers,
         )
     raise typer.Exit(code)

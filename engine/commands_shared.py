@@ -29,12 +29,14 @@ class Exit(IntEnum):
     DISK_FAILED = 74  # a write or a sync failed: the disk is full or broken
     IN_USE = 75  # another process owns the data directory
     NEWER_FORMAT = 76  # a newer RingUp wrote the data
+    ANSWERS_CHANGED = 77  # this version would not give some answers that an older one gave
     SETTING = 78  # a setting in the file, the environment or a flag cannot be used
 
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong use; 65 damaged data; 69 no engine answered; 70 other failure; 73 cannot write there; "
-    "74 disk full or broken; 75 data directory in use; 76 written by a newer version; 78 wrong setting."
+    "74 disk full or broken; 75 data directory in use; 76 written by a newer version; "
+    "77 an older version answered otherwise; 78 wrong setting."
 )
 
 DataDir = Annotated[
@@ -70,6 +72,7 @@ def told() -> Iterator[None]:
         StoreFailed,
     )
     from ringup.engine.record import DamagedRecord
+    from ringup.engine.recovery import ChangedAnswers
 
     codes: tuple[tuple[type[Exception], Exit], ...] = (
         (SettingError, Exit.SETTING),
@@ -82,6 +85,7 @@ def told() -> Iterator[None]:
         (DamagedStore, Exit.DAMAGED),
         (DamagedCheckpoint, Exit.DAMAGED),
         (BackupDamaged, Exit.DAMAGED),
+        (ChangedAnswers, Exit.ANSWERS_CHANGED),
         (JournalError, Exit.FAILED),
         (OSError, Exit.FAILED),
     )

@@ -40,6 +40,7 @@ class Engine:
         checkpoint_bytes: int,
         checkpoint_commands: int,
         progress: Progress | None = None,
+        accept_changed_answers: bool = False,
     ) -> None:
         """Lock the directory and recover the state.
 
@@ -52,7 +53,9 @@ class Engine:
             self._checkpoints, damage = _open_checkpoints(directory / "checkpoint")
             self.journal.acquire()
             began = time.perf_counter()
-            recovered: Recovered = recover(self.journal, self._checkpoints, progress)
+            recovered: Recovered = recover(
+                self.journal, self._checkpoints, progress, accept_changed_answers=accept_changed_answers
+            )
             recovered.note = recovered.note or damage
         except BaseException:
             self._lock.close()
@@ -77,6 +80,8 @@ class Engine:
         self._checkpoint_thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         if recovered.replayed >= 1000:
             self._since_commands = checkpoint_commands  # a long tail was replayed: do not replay it twice
+        if recovered.answers.changed_count:
+            self._checkpoint_now()  # accepted once: the next start does not fold these batches again
 
     def start(self) -> None:
         """Bind to the running event loop."""
@@ -192,6 +197,20 @@ class Engine:
         self._writing = None
         self._checkpoint_written.set()
 
+    def _checkpoint_now(self) -> None:
+        """Write a checkpoint while nothing is executed and none is being written: at the start and at the end."""
+        pages, counts = self.core.checkpoint(), self.core.row_counts()
+        meta = self._describe(self.core.sequence, self._digest, counts)
+        try:
+            self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
+        except Exception as error:  # the journal has everything
+            pages.failed()
+            log.error("the checkpoint could not be written; the next start replays more", error=str(error))
+        else:
+            pages.done()
+            self._fresh_checkpoint = False
+            self.checkpoint_sequence = self.core.sequence
+
     # The end
 
     async def stop(self) -> None:
@@ -204,16 +223,7 @@ class Engine:
         await self._checkpoint_written.wait()
         self._checkpoint_thread.shutdown()
         if not self.is_failed and self.core.sequence > self.checkpoint_sequence:
-            pages, counts = self.core.checkpoint(), self.core.row_counts()
-            meta = self._describe(self.core.sequence, self._digest, counts)
-            try:
-                self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
-            except Exception as error:  # the journal has everything
-                pages.failed()
-                log.error("the last checkpoint could not be written; the next start replays more", error=str(error))
-            else:
-                pages.done()
-                self.checkpoint_sequence = self.core.sequence
+            self._checkpoint_now()
         self._checkpoints.close()
         self.journal.close()
         self._lock.close()

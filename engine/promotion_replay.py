@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ringup.engine.answers import Answers
 from ringup.engine.record import Record
 from ringup.engine.recovery import Progress, fold
 from ringup.native.core import Core
@@ -168,6 +169,7 @@ class DraftReplay:
         self.days = days
         self.report = ReplayReport()
         self.core = Core()
+        self._answers = Answers()
         self._from_ns, self._to_ns = days.from_ns, days.to_ns
         self._drafts = [self._in_force(draft, keep_windows, present_coupons) for draft in drafts]
         self._ids = {draft.promotion_id for draft in drafts}
@@ -206,7 +208,7 @@ class DraftReplay:
         for record in records:
             # To the journal's end: a till that was offline books its sales of these days later.
             if record.now_ns < self._from_ns - SOLD_AHEAD_NS:
-                fold(self.core, record)
+                fold(self.core, record, self._answers)
             else:
                 self.report.other_version |= record.layout != layout
                 self._batch(record)

@@ -35,6 +35,12 @@ class Record:
     replies: bytes
     digest: bytes
 
+    @property
+    def layout_version(self) -> int:
+        """The LAYOUT_VERSION of the core that wrote it; 0 where it says none."""
+        number = self.layout.partition("/")[0]
+        return int(number) if number.isdecimal() else 0
+
 
 def encode(
     sequence: int, now_ns: int, layout: str, commands: list[bytes], replies: list[bytes], previous: bytes

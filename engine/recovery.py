@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ringup.engine.answers import Answers
 from ringup.engine.journal import Journal, JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
 from ringup.engine.record import GENESIS, DamagedRecord, Record, decode
@@ -18,7 +19,11 @@ Progress = Callable[[int, int], None]  # (batches done, batches in all)
 
 
 class NotDeterministic(JournalError):
-    """Folding the journal gave another answer than the one that was given: this must never be."""
+    """Folding the journal gave another answer than the same version had given: this must never be."""
+
+
+class ChangedAnswers(JournalError):
+    """This version would not have given some of the answers that an older one gave."""
 
 
 @dataclass(slots=True)
@@ -30,16 +35,36 @@ class Recovered:
     checkpoint_sequence: int  # 0 when the state was folded from the first batch
     replayed: int  # batches folded from the journal
     note: str  # why an existing checkpoint was not used, or ""
+    answers: Answers = field(default_factory=Answers)  # beside those of older versions
 
 
-def fold(core: Core, record: Record) -> None:
-    """Apply one batch of the journal; the answers must be the ones that were given."""
+def fold(core: Core, record: Record, answers: Answers) -> bytes:
+    """Apply one batch of the journal; returns what its commands are answered, in the form of this version.
+
+    The answers are compared with those that were given.  Raises NotDeterministic when this version gave others
+    before; what an older version answered otherwise is counted in `answers`, and then its own answers are returned.
+    """
     core.begin(record.sequence, record.now_ns)
-    replies = core.apply(record.commands, recorded=True)[0]
-    if record.layout == core.layout()[:16] and replies != record.replies:
+    replies: bytes = core.apply(record.commands, recorded=True)[0]
+    if replies == record.replies:
+        return replies
+    if record.layout == core.layout()[:16]:
         raise NotDeterministic(
             f"batch {record.sequence}: folding it again gave other answers than were given; "
             "keep the data directory and report this"
+        )
+    only_added = answers.compare(record.sequence, record.layout_version, record.replies, replies)
+    return replies if only_added else record.replies
+
+
+def refuse_changed(answers: Answers, option: str) -> None:
+    """Raise ChangedAnswers when there are any; `option` is what lets them pass."""
+    if answers.changed_count:
+        raise ChangedAnswers(
+            f"expected the journal to fold to the answers that were given, found {answers.changed_count:,} that this "
+            f"version would not give (the first: {answers.changed[0]}); look at all with `ringup verify`, then either "
+            f"go on with the version that gave them, or add {option}: stock and sales are then what this version "
+            "makes of the commands, and a resend still gets the answer it got"
         )
 
 
@@ -67,9 +92,18 @@ def load_checkpoint(core: Core, store: CheckpointStore) -> tuple[int, bytes, str
     return int(meta["sequence"]), bytes.fromhex(meta["digest"]), ""
 
 
-def recover(journal: Journal, store: CheckpointStore | None, progress: Progress | None = None) -> Recovered:
-    """The state after the last record: from the checkpoint where there is a usable one."""
-    core, note = Core(), ""
+def recover(
+    journal: Journal,
+    store: CheckpointStore | None,
+    progress: Progress | None = None,
+    *,
+    accept_changed_answers: bool = False,
+) -> Recovered:
+    """The state after the last record: from the checkpoint where there is a usable one.
+
+    Raises ChangedAnswers when the batches folded would be answered otherwise today, unless that is accepted.
+    """
+    core, note, answers = Core(), "", Answers()
     sequence, digest = 0, GENESIS
     if store is not None:
         try:
@@ -95,11 +129,13 @@ def recover(journal: Journal, store: CheckpointStore | None, progress: Progress 
         if number != sequence + 1:
             raise DamagedRecord(f"record {sequence + 1} of the journal: expected next, found record {number}")
         record = decode(raw, number, digest)
-        fold(core, record)
+        fold(core, record, answers)
         sequence, digest = number, record.digest
         if progress is not None:
             progress(sequence - start, last - start)
-    return Recovered(core, digest, start, sequence - start, note)
+    if not accept_changed_answers:
+        refuse_changed(answers, "--accept-changed-answers")
+    return Recovered(core, digest, start, sequence - start, note, answers)
 
 
 @dataclass(slots=True)

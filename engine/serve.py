@@ -18,6 +18,7 @@ from ringup.engine.recovery import Progress
 log = structlog.get_logger()
 
 EXIT_COMMIT_FAILED = 74  # EX_IOERR of sysexits.h
+CHANGED_ANSWERS_LOGGED = 20
 FAIL_SECONDS_MAX = 2.0  # for telling the callers that the engine has failed
 
 
@@ -52,16 +53,23 @@ def serve(
     *,
     checkpoint_bytes: int,
     checkpoint_commands: int,
+    accept_changed_answers: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code."""
     if sys.flags.optimize:
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
     engine = Engine(
-        directory, checkpoint_bytes=checkpoint_bytes, checkpoint_commands=checkpoint_commands, progress=progress
+        directory,
+        checkpoint_bytes=checkpoint_bytes,
+        checkpoint_commands=checkpoint_commands,
+        progress=progress,
+        accept_changed_answers=accept_changed_answers,
     )
     if engine.recovered.note:
         log.warning("the state was folded from the whole journal", reason=engine.recovered.note)
+    for one in engine.recovered.answers.changed[:CHANGED_ANSWERS_LOGGED]:
+        log.warning("an answer of an older version was accepted as changed", answer=str(one))
     try:
         import uvloop
 

@@ -1,17 +1,23 @@
 """`verify`: fold the whole journal into an empty core and compare it with what a start would load.
 
 One walk feeds two cores: one from the first batch on, one from the checkpoint on.  Both must have
-the same tables, byte for byte, at the checkpoint and at the end.
+the same tables, byte for byte, at the checkpoint and at the end.  Beside them all stock movements are
+folded from the commands and answers alone (movements.py), and every counter of the core is compared
+with them; answers that an older version gave are compared with what this one would answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ringup.engine.answers import Answers, ChangedAnswer
 from ringup.engine.journal import Journal, JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
+from ringup.engine.movements import Movements
 from ringup.engine.record import GENESIS, DamagedRecord, decode
 from ringup.engine.recovery import NotDeterministic, Progress, fold, load_checkpoint
+from ringup.engine.verify_counters import CounterDifference, compare, on_hand_total, where_they_part
 from ringup.native.core import Core
 
 
@@ -36,6 +42,16 @@ class VerifyReport:
     stored_digest: str = ""  # of the state from the checkpoint
     rows: dict[str, int] = field(default_factory=dict)
     receipt_gaps: int = 0
+    receipts: int = 0
+    movements: int = 0  # changes of a stock counter, folded from commands and answers
+    on_hand_milli: int = 0  # over all positions
+    causes_milli: dict[str, int] = field(default_factory=dict)  # what changed on hand, by kind of command: sums to it
+    counter_difference_count: int = 0
+    counter_differences: list[CounterDifference] = field(default_factory=list)  # the first 1,000
+    stored_counter_differences: list[CounterDifference] = field(default_factory=list)  # of the checkpoint
+    changed_answer_count: int = 0
+    changed_answers: list[ChangedAnswer] = field(default_factory=list)  # the first 1,000
+    extended_answer_count: int = 0  # to which later versions only added fields
     differences: list[TableDifference] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -43,7 +59,7 @@ class VerifyReport:
     @property
     def is_well(self) -> bool:
         """Everything agrees."""
-        return not self.differences and not self.problems
+        return not self.differences and not self.problems and not self.counter_difference_count
 
 
 def _stored_core(store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, bytes]:
@@ -79,14 +95,45 @@ def _compare(folded: Core, stored: Core, report: VerifyReport) -> None:
             report.differences.append(TableDifference(one.name, folded.sequence, one.count, other.count))
 
 
-def verify(journal: Journal, store: CheckpointStore | None, progress: Progress | None = None) -> VerifyReport:
+def _compare_counters(
+    journal: Journal, core: Core, movements: Movements, report: VerifyReport, make_core: Callable[[], Core]
+) -> None:
+    """Every counter of the folded core beside the movements; what differs is looked for once more, batch by batch."""
+    report.receipts, report.movements = movements.receipts, movements.moves
+    report.on_hand_milli, report.causes_milli = on_hand_total(movements), dict(movements.causes)
+    if movements.unknown:
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in movements.unknown.most_common())
+        report.notes.append(f"the fold of movements does not know these commands: {kinds}")
+    report.problems += movements.problems
+    if sum(movements.causes.values()) != report.on_hand_milli:
+        report.problems.append("the movements on hand do not sum to what is on hand")
+    if movements.receipts != report.rows["sales"]:
+        report.problems.append(
+            f"expected {movements.receipts} sales and returns in the book, one a receipt, found {report.rows['sales']}"
+        )
+    report.counter_difference_count, found = compare(core, movements)
+    if found:
+        report.counter_differences = where_they_part(journal, found, make_core)
+
+
+def verify(
+    journal: Journal,
+    store: CheckpointStore | None,
+    progress: Progress | None = None,
+    *,
+    accept_changed_answers: bool = False,
+    make_core: Callable[[], Core] = Core,
+) -> VerifyReport:
     """Fold and compare, up to the last batch there was at the call; works beside an engine that goes on.
 
+    With `accept_changed_answers` answers that older versions gave otherwise are listed and are no problem.
+    `make_core` makes the empty cores that are fed from the first batch on.
     Raises JournalError for a journal whose beginning is trimmed: there is nothing to fold it from.
     """
     report = VerifyReport()
     stored, stored_digest = _stored_core(store, report)
-    folded, digest, last = Core(), GENESIS, journal.last_sequence()
+    folded, digest, last = make_core(), GENESIS, journal.last_sequence()
+    movements, answers = Movements(), Answers()
     if report.checkpoint_sequence > last:
         report.problems.append(
             f"the checkpoint stands for batch {report.checkpoint_sequence}, but the journal ends at {last}: "
@@ -107,13 +154,15 @@ def verify(journal: Journal, store: CheckpointStore | None, progress: Progress |
                     f"record {report.sequence + 1} of the journal: expected next, found record {number}"
                 )
             record = decode(raw, number, digest)
-            fold(folded, record)
+            movements.take(record, fold(folded, record, answers))
             if stored is not None and number > report.checkpoint_sequence:
-                fold(stored, record)
+                fold(stored, record, Answers())
             digest, report.sequence = record.digest, number
             report.batches += 1
             if stored is not None and number == report.checkpoint_sequence:
                 _compare(folded, stored, report)
+                if report.differences:
+                    report.stored_counter_differences = compare(stored, movements)[1]
                 if digest != stored_digest:
                     report.problems.append(f"record {number} of the journal is not the one the checkpoint stands for")
             if progress is not None:
@@ -129,4 +178,10 @@ def verify(journal: Journal, store: CheckpointStore | None, progress: Progress |
     report.receipt_gaps = folded.receipt_gaps()
     if report.receipt_gaps:
         report.problems.append(f"{report.receipt_gaps} receipt numbers are missing")
+    report.changed_answer_count, report.changed_answers = answers.changed_count, answers.changed
+    report.extended_answer_count = answers.extended_count
+    if answers.changed_count:
+        text = f"{answers.changed_count:,} answers of older versions would be other today"
+        (report.notes if accept_changed_answers else report.problems).append(text)
+    _compare_counters(journal, folded, movements, report, make_core)
     return report

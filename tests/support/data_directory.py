@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,18 @@ def history(sales: int) -> CoreHarness:
 
 
 def write_directory(
-    path: Path, sales: int = 20, *, checkpoint_at: int | None = None, shop: CoreHarness | None = None
+    path: Path,
+    sales: int = 20,
+    *,
+    checkpoint_at: int | None = None,
+    shop: CoreHarness | None = None,
+    layout: str = "",
+    answered: Callable[[int, bytes], bytes] = lambda sequence, replies: replies,
 ) -> Written:
-    """Write the history to `path`; its checkpoint stands for batch `checkpoint_at`, by default the middle one."""
+    """Write the history to `path`; its checkpoint stands for batch `checkpoint_at`, by default the middle one.
+
+    `layout` says what version wrote it, this one by default, and `answered` what that one answered.
+    """
     shop = shop or history(sales)
     last = len(shop.journal)
     checkpoint_at = last // 2 if checkpoint_at is None else checkpoint_at
@@ -51,10 +61,16 @@ def write_directory(
         core.begin(sequence, now_ns)
         for data in commands:
             core.apply(data)
-        record, digest = encode(sequence, now_ns, core.layout(), commands, replies, digest)
+        replies = [answered(sequence, one) for one in replies]
+        record, digest = encode(sequence, now_ns, layout or core.layout(), commands, replies, digest)
         journal.append(sequence, record)
         if sequence == checkpoint_at:
-            meta = {"sequence": sequence, "digest": digest.hex(), "layout": core.layout(), "counts": core.row_counts()}
+            meta = {
+                "sequence": sequence,
+                "digest": digest.hex(),
+                "layout": layout or core.layout(),
+                "counts": core.row_counts(),
+            }
             pages = core.checkpoint()
             store.write(meta, pages, fresh=True)
             pages.done()

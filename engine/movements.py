@@ -1,0 +1,567 @@
+"""Stock counters folded from what was asked and answered, without the core.
+
+`verify` sets them beside the core's own.  The two share no code: here a sale takes what its receipt
+says, a hold takes what its answer says it took, and a release gives back what this fold remembers
+of the hold.  Nothing is planned here: which place or lot units come from stands in the answers.
+
+Counters are kept by (item, location, lot); units of a lot that are barred as a whole and units that are
+not count together.  What is on its way (incoming) is kept by (item, location).
+
+Memory: about 0.5 KB a position, 0.3 KB an item with a barcode, 1 KB an order or a live hold.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringup.engine.record import Record
+from ringup.v1 import result_pb2, session_pb2
+
+COUNTERS = ("on_hand", "held", "allocated", "unavailable")  # of a lot, in this order
+ON_HAND, HELD, ALLOCATED, UNAVAILABLE = range(4)
+PROBLEMS_MAX = 100
+OK = result_pb2.RESULT_CODE_OK
+
+
+@dataclass(slots=True)
+class Line:
+    """Units promised to a hold or an order, or shipped for one."""
+
+    item: str
+    location: str  # "": preordered or untracked, no counter stands for them
+    lot: str
+    qty: int  # thousandths
+    picked: int = 0
+    is_stock: bool = True  # of shipped units: they were allocated at a place
+
+
+@dataclass(slots=True)
+class Order:
+    """What an order has; the earliest units come first."""
+
+    allocated: list[Line] = field(default_factory=list)
+    shipped: list[Line] = field(default_factory=list)
+    deadline_ns: int = 0  # of its pickup; 0: it does not wait
+
+
+def _lines(takes: Iterable[Any]) -> list[Line]:
+    return [Line(t.item_id, t.location_id, t.lot_id, t.qty_milli, is_stock=bool(t.location_id)) for t in takes]
+
+
+class Movements:
+    """The fold; feed it the journal's records in order, from the first one on."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.positions: dict[tuple[str, str], dict[str, list[int]]] = {}  # (item, location) -> lot -> COUNTERS
+        self.incoming: Counter[tuple[str, str]] = Counter()
+        self.causes: Counter[str] = Counter()  # what changed on hand over all positions, by the kind of command
+        self.moves = 0  # changes of a counter
+        self.receipts = 0
+        self.units_sold: Counter[str] = Counter()  # by item, less what came back, in thousandths; also untracked ones
+        self.problems: list[str] = []  # answers that do not follow from what was before
+        self.unknown: Counter[str] = Counter()  # commands that this fold does not know, by kind
+        self._barcodes: dict[str, str] = {}  # -> item
+        self._barcodes_of: dict[str, tuple[str, ...]] = {}
+        self._items: set[str] = set()
+        self._untracked: set[str] = set()
+        self._numbers: dict[str, int] = {}  # till -> its last receipt
+        self._holds: dict[bytes, list[Line]] = {}  # live ones
+        self._deadlines: dict[bytes, int] = {}  # of live holds that end
+        self._orders: dict[str, Order] = {}
+        self._due: list[tuple[int, bytes | str]] = []  # a heap of deadlines: of a hold (bytes) or an order (str)
+        self._kind = ""  # of the command at hand
+
+    def items(self) -> list[str]:
+        """All items that there ever were, in order."""
+        return sorted(self._items)
+
+    def take(self, record: Record, replies: bytes | None = None) -> None:
+        """Fold one batch; `replies` stand in for the record's own, where a version writes more into them."""
+        assert record.sequence == self.sequence + 1, f"expected batch {self.sequence + 1}, found {record.sequence}"
+        self.sequence = record.sequence
+        self._expire(record.now_ns)
+        commands = session_pb2.SessionRequest.FromString(record.commands).commands
+        answers = session_pb2.SessionResponse.FromString(record.replies if replies is None else replies).replies
+        for command, reply in zip(commands, answers, strict=True):
+            kind = command.WhichOneof("body")
+            if kind is None or reply.WhichOneof("body") != kind:
+                continue  # malformed, or a resend: its first answer was taken in where it stands
+            answer = getattr(reply, kind)
+            if answer.code != OK:
+                continue
+            handler = HANDLERS.get(kind)
+            if handler is not None:
+                self._kind = kind
+                try:
+                    handler(self, getattr(command, kind), answer)
+                except KeyError as unknown:
+                    self._problem(f"it was answered OK, but {unknown} is no live hold, order or lot by then")
+            elif kind in UNKNOWN:
+                self.unknown[kind] += 1
+
+    # Counters.
+
+    def _move(self, item: str, location: str, lot: str, counter: int, qty: int) -> None:
+        if not qty:
+            return
+        lots = self.positions.setdefault((item, location), {})
+        counters = lots.get(lot)
+        if counters is None:
+            counters = lots[lot] = [0, 0, 0, 0]
+        counters[counter] += qty
+        self.moves += 1
+        if counter == ON_HAND:
+            self.causes[self._kind] += qty
+
+    def _move_line(self, line: Line, counter: int, qty: int) -> None:
+        if line.location:
+            self._move(line.item, line.location, line.lot, counter, qty)
+
+    def _total(self, item: str, location: str, counter: int) -> int:
+        return sum(counters[counter] for counters in self.positions.get((item, location), {}).values())
+
+    def _problem(self, text: str) -> None:
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(f"batch {self.sequence} ({self._kind}): {text}")
+
+    def _said(self, position: Any) -> None:
+        """An answer tells counters: they must be the ones that were folded."""
+        key = (position.item_id, position.location_id)
+        said = (position.on_hand_milli, position.held_milli, position.allocated_milli, position.unavailable_milli)
+        for at, (name, found) in enumerate(zip(COUNTERS, said, strict=True)):
+            expected = self._total(*key, at)
+            if expected != found:
+                self._problem(f"{name} of {key[0]} at {key[1]} must be {expected}, the answer says {found}")
+        on_its_way = self.incoming[key]
+        if on_its_way != position.incoming_milli:
+            self._problem(
+                f"incoming of {key[0]} at {key[1]} must be {on_its_way}, the answer says {position.incoming_milli}"
+            )
+
+    def _set_lots(self, position: Any, change: int) -> None:
+        """Units of no stated lot went: how many must fit, of which lots the answer says."""
+        key = (position.item_id, position.location_id)
+        lots = self.positions.setdefault(key, {})
+        if not set(lots) - {""}:
+            self._move(*key, "", ON_HAND, change)
+            return
+        said: Counter[str] = Counter()
+        for lot in position.lots:
+            said[lot.lot_id] += lot.on_hand_milli
+        if not position.lots:
+            said[""] = position.on_hand_milli
+        before = self._total(*key, ON_HAND)
+        if said.total() != before + change:
+            self._problem(
+                f"on_hand of {key[0]} at {key[1]} was {before} and changed by {change}, the answer says {said.total()}"
+            )
+        for name in {*lots, *said}:
+            now = lots[name][ON_HAND] if name in lots else 0
+            self._move(*key, name, ON_HAND, said[name] - now)
+
+    # The catalogue.
+
+    def _put_items(self, request: Any, answer: Any) -> None:
+        for item in request.items:
+            self._items.add(item.item_id)
+            (self._untracked.add if item.untracked else self._untracked.discard)(item.item_id)
+            barcodes = tuple(item.barcodes)
+            for gone in self._barcodes_of.pop(item.item_id, ()):
+                del self._barcodes[gone]
+            if barcodes:
+                self._barcodes_of[item.item_id] = barcodes
+                self._barcodes.update(dict.fromkeys(barcodes, item.item_id))
+
+    def _item(self, text: str) -> str:
+        """The item that a request names by its code or by a barcode."""
+        return text if text in self._items else self._barcodes.get(text, text)
+
+    def _is_tracked(self, item: str) -> bool:
+        return item not in self._untracked
+
+    # Sales.
+
+    def _receipt(self, receipt: Any) -> None:
+        self.receipts += 1
+        last = self._numbers.get(receipt.till_id, 0)
+        if receipt.number != last + 1:
+            self._problem(f"receipt {receipt.number} of till {receipt.till_id} follows receipt {last}")
+        self._numbers[receipt.till_id] = receipt.number
+
+    def _sell(self, request: Any, answer: Any) -> None:
+        receipt = answer.receipt
+        self._receipt(receipt)
+        place = receipt.location_id
+        need: dict[str, int] = {}
+        for line in receipt.basket.lines:
+            self.units_sold[line.item_id] += line.qty_milli
+            if line.item_id not in self._untracked:
+                need[line.item_id] = need.get(line.item_id, 0) + line.qty_milli
+        for hold_id in request.hold_ids:
+            for held in self._end_hold(hold_id):
+                used = min(need.get(held.item, 0), held.qty) if held.location else 0
+                if used:
+                    need[held.item] -= used
+                    self._move_line(held, ON_HAND, -used)
+        for take in answer.takes:
+            self._move(take.item_id, take.location_id, take.lot_id, ON_HAND, -take.qty_milli)
+            need[take.item_id] = need.get(take.item_id, 0) - take.qty_milli
+        for item, qty in need.items():
+            self._move(item, place, "", ON_HAND, -qty)
+
+    def _return_lines(self, request: Any, answer: Any) -> None:
+        self._receipt(answer.receipt)
+        for asked, line in zip(request.lines, answer.receipt.basket.lines, strict=False):
+            self.units_sold[line.item_id] -= line.qty_milli
+            if not asked.scrapped and self._is_tracked(line.item_id):
+                self._move(line.item_id, answer.receipt.location_id, "", ON_HAND, line.qty_milli)
+
+    def _sell_stock(self, request: Any, answer: Any) -> None:
+        for line in _lines(answer.takes):
+            self._move_line(line, ON_HAND, -line.qty)
+
+    # Holds.
+
+    def _new_hold(self, hold_id: bytes, lines: list[Line], deadline_ns: int) -> None:
+        self._holds[hold_id] = lines
+        for line in lines:
+            self._move_line(line, HELD, line.qty)
+        self._set_deadline(hold_id, deadline_ns)
+
+    def _set_deadline(self, hold_id: bytes, deadline_ns: int) -> None:
+        self._deadlines.pop(hold_id, None)
+        if deadline_ns:
+            self._deadlines[hold_id] = deadline_ns
+            heapq.heappush(self._due, (deadline_ns, hold_id))
+
+    def _end_hold(self, hold_id: bytes) -> list[Line]:
+        """The hold's units are free again; returns them."""
+        self._deadlines.pop(hold_id, None)
+        lines = self._holds.pop(hold_id, [])
+        for line in lines:
+            self._move_line(line, HELD, -line.qty)
+        return lines
+
+    def _hold_stock(self, request: Any, answer: Any) -> None:
+        self._end_hold(answer.hold_id)
+        self._new_hold(answer.hold_id, _lines(answer.takes), answer.deadline_ns)
+
+    def _resize_hold(self, request: Any, answer: Any) -> None:
+        items = {take.item_id for take in answer.takes}
+        kept = []
+        for line in self._holds[request.hold_id]:
+            if line.item in items:
+                self._move_line(line, HELD, -line.qty)
+            else:
+                kept.append(line)
+        new = _lines(answer.takes)
+        for line in new:
+            self._move_line(line, HELD, line.qty)
+        self._holds[request.hold_id] = kept + new
+
+    def _new_deadline(self, request: Any, answer: Any) -> None:
+        self._set_deadline(request.hold_id, answer.deadline_ns)
+
+    def _release_hold(self, request: Any, answer: Any) -> None:
+        if not request.HasField("qty_milli"):
+            self._end_hold(request.hold_id)
+            return
+        lines = self._holds[request.hold_id]
+        for line, part in _earliest(lines, request.qty_milli):
+            self._move_line(line, HELD, -part)
+            line.qty -= part
+        self._holds[request.hold_id] = [line for line in lines if line.qty]
+        if not self._holds[request.hold_id]:
+            self._end_hold(request.hold_id)
+
+    def _commit_hold(self, request: Any, answer: Any) -> None:
+        lines = self._end_hold(request.hold_id)
+        qty = request.qty_milli if request.HasField("qty_milli") else sum(line.qty for line in lines)
+        for line, part in _earliest(lines, qty):
+            self._move_line(line, ON_HAND, -part)
+
+    def _expire(self, now_ns: int) -> None:
+        self._kind = "expiry"
+        while self._due and self._due[0][0] <= now_ns:
+            deadline_ns, who = heapq.heappop(self._due)
+            if isinstance(who, bytes):
+                if self._deadlines.get(who) == deadline_ns:
+                    self._end_hold(who)
+            elif self._orders[who].deadline_ns == deadline_ns:
+                self._cancel_all(self._orders[who])
+
+    # Orders.
+
+    def _allocate(self, order: Order, lines: list[Line]) -> None:
+        for line in lines:
+            self._move_line(line, ALLOCATED, line.qty)
+        order.allocated += lines
+
+    def _free(self, order: Order, line: Line, qty: int) -> None:
+        self._move_line(line, ALLOCATED, -qty)
+        line.qty -= qty
+        line.picked = min(line.picked, line.qty)
+
+    def _sweep(self, order: Order) -> None:
+        order.allocated = [line for line in order.allocated if line.qty]
+        if not order.allocated:
+            order.deadline_ns = 0  # nothing waits for its customer any more
+
+    def _cancel_all(self, order: Order) -> None:
+        for line in order.allocated:
+            self._free(order, line, line.qty)
+        self._sweep(order)
+
+    def _place_order(self, request: Any, answer: Any) -> None:
+        if request.hold_id:
+            self._end_hold(request.hold_id)
+        self._allocate(self._orders.setdefault(request.order_id, Order()), _lines(answer.takes))
+
+    def _cancel_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        if not request.lines:
+            self._cancel_all(order)
+        for asked in request.lines:
+            item = self._item(asked.item_id)
+            for line, part in _earliest([one for one in order.allocated if one.item == item], asked.qty_milli):
+                self._free(order, line, part)
+        self._sweep(order)
+
+    def _ship_order(self, request: Any, answer: Any) -> None:
+        self._ship(self._orders[request.order_id], request.lines, answer.takes)
+
+    def _hand_over_order(self, request: Any, answer: Any) -> None:
+        self._ship(self._orders[request.order_id], (), answer.takes)
+
+    def _ship(self, order: Order, asked: Iterable[Any], takes: Iterable[Any]) -> None:
+        """Units leave where the answer says; what has no place in it is of items that are not counted."""
+        left: Counter[str] = Counter()
+        if asked:
+            for one in asked:
+                left[self._item(one.item_id)] += one.qty_milli
+        else:
+            for line in order.allocated:
+                left[line.item] += line.qty
+        for take in takes:
+            left[take.item_id] -= take.qty_milli
+            self._meet(order, take.item_id, take.location_id, take.lot_id, take.qty_milli)
+        for item, qty in left.items():
+            self._meet(order, item, "", "", qty)
+        self._sweep(order)
+
+    def _meet(self, order: Order, item: str, location: str, lot: str, qty: int) -> None:
+        """Units that left stand for allocated ones: of that lot, else of that place, else the earliest."""
+        fitting = [line for line in order.allocated if line.item == item and line.qty]
+        fitting.sort(key=lambda line: (line.location != location, line.location == location and line.lot != lot))
+        for line, part in _earliest(fitting, qty):
+            self._move_line(line, ALLOCATED, -part)
+            line.qty -= part
+            line.picked = max(0, line.picked - part)
+            if location:
+                self._move(item, location, lot, ON_HAND, -part)
+            order.shipped.append(Line(item, location, lot, part, is_stock=line.is_stock))
+
+    def _unship_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        order.deadline_ns = 0
+        for line in order.shipped:
+            self._move_line(line, ON_HAND, line.qty)
+            if not line.is_stock:
+                line.location = line.lot = ""
+            self._move_line(line, ALLOCATED, line.qty)
+        order.allocated += order.shipped
+        order.shipped = []
+
+    def _return_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        item = self._item(request.item_id)
+        for line, part in _earliest([one for one in order.shipped if one.item == item], request.qty_milli):
+            line.qty -= part
+        order.shipped = [line for line in order.shipped if line.qty]
+        restocked = request.restock_milli if request.HasField("restock_milli") else request.qty_milli
+        if restocked and self._is_tracked(item):
+            self._move(item, request.location_id, "", ON_HAND, restocked)
+            if request.bar_reason:
+                self._move(item, request.location_id, "", UNAVAILABLE, restocked)
+
+    def _reallocate_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        item = self._item(request.item_id)
+        there = [one for one in order.allocated if one.item == item and one.location == request.from_location_id]
+        for line, part in _earliest(there, request.qty_milli):
+            self._free(order, line, part)
+        order.allocated = [line for line in order.allocated if line.qty]
+        self._allocate(order, _lines(answer.takes))
+
+    def _pick_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        for asked in request.lines:
+            item, qty = self._item(asked.item_id), asked.qty_milli
+            for line in order.allocated:
+                if line.item == item and line.location == request.location_id:
+                    part = min(qty, line.qty - line.picked)
+                    line.picked += part
+                    qty -= part
+        if request.short:
+            for line in order.allocated:
+                if line.location == request.location_id:
+                    rest = line.qty - line.picked
+                    self._move_line(line, ALLOCATED, -rest)
+                    self._move_line(line, UNAVAILABLE, rest)
+                    line.qty = line.picked
+            order.allocated = [line for line in order.allocated if line.qty]
+            self._allocate(order, _lines(answer.takes))
+
+    def _ready_order(self, request: Any, answer: Any) -> None:
+        order = self._orders[request.order_id]
+        order.deadline_ns = answer.pickup_deadline_ns
+        if order.deadline_ns:
+            heapq.heappush(self._due, (order.deadline_ns, request.order_id))
+
+    # Goods.
+
+    def _receive_stock(self, request: Any, answer: Any) -> None:
+        for line, position in zip(request.lines, answer.positions, strict=True):
+            if self._is_tracked(position.item_id):
+                key = (position.item_id, position.location_id)
+                self.incoming[key] -= min(self.incoming[key], line.qty_milli)
+                self._move(*key, line.lot_id, ON_HAND, line.qty_milli)
+        self._said_all(answer.positions)
+
+    def _said_all(self, positions: Any) -> None:
+        for position in positions:
+            if self._is_tracked(position.item_id):
+                self._said(position)
+
+    def _adjust_stock(self, request: Any, answer: Any) -> None:
+        loose: dict[str, list[int]] = {}
+        named: set[str] = set()
+        last = {}
+        for line, position in zip(request.lines, answer.positions, strict=True):
+            if not self._is_tracked(position.item_id):
+                continue
+            last[position.item_id] = position
+            if line.lot_id:
+                named.add(position.item_id)
+                self._move(position.item_id, position.location_id, line.lot_id, ON_HAND, line.qty_milli)
+            else:
+                loose.setdefault(position.item_id, []).append(line.qty_milli)
+        for item, changes in loose.items():
+            position, change = last[item], sum(changes)
+            if min(changes) >= 0 or (change >= 0 and item not in named):
+                self._move(item, position.location_id, "", ON_HAND, change)
+            else:
+                self._set_lots(position, change)
+        self._said_all(last.values())
+
+    def _count_stock(self, request: Any, answer: Any) -> None:
+        position = answer.position
+        if not self._is_tracked(position.item_id):
+            return
+        key = (position.item_id, position.location_id)
+        if request.HasField("book_milli"):
+            change = request.on_hand_milli - request.book_milli
+        elif request.lot_id:
+            change = request.on_hand_milli - self.positions.get(key, {}).get(request.lot_id, [0])[ON_HAND]
+        else:
+            change = request.on_hand_milli - self._total(*key, ON_HAND)
+        if request.lot_id or change >= 0:
+            self._move(*key, request.lot_id, ON_HAND, change)
+        else:
+            self._set_lots(position, change)
+        self._said(position)
+
+    def _transfer_stock(self, request: Any, answer: Any) -> None:
+        for take in answer.takes:
+            self._move(take.item_id, take.location_id, take.lot_id, ON_HAND, -take.qty_milli)
+            self._move(take.item_id, request.to_location_id, take.lot_id, ON_HAND, take.qty_milli)
+
+    def _remove_position(self, request: Any, answer: Any) -> None:
+        key = (self._item(request.item_id), request.location_id)
+        self.causes[self._kind] -= self._total(*key, ON_HAND)
+        self.positions.pop(key, None)
+        self.incoming.pop(key, None)
+        for hold_id, lines in self._holds.items():
+            if any((line.item, line.location) == key for line in lines):
+                self._holds[hold_id] = [line for line in lines if (line.item, line.location) != key]
+        for order in self._orders.values():
+            if any((line.item, line.location) == key for line in order.allocated):
+                order.allocated = [line for line in order.allocated if (line.item, line.location) != key]
+
+    def _bar_stock(self, request: Any, answer: Any) -> None:
+        for line, position in zip(request.lines, answer.positions, strict=True):
+            if self._is_tracked(position.item_id):
+                self._move(position.item_id, position.location_id, line.lot_id, UNAVAILABLE, line.qty_milli)
+        self._said_all(answer.positions)
+
+    def _expect_stock(self, request: Any, answer: Any) -> None:
+        for line, position in zip(request.lines, answer.positions, strict=True):
+            if self._is_tracked(position.item_id):
+                self.incoming[position.item_id, position.location_id] += line.qty_milli
+                self.moves += 1
+        self._said_all(answer.positions)
+
+    def _reorder_stock(self, request: Any, answer: Any) -> None:
+        item = self._item(request.item_id)
+        if request.order and self._is_tracked(item):
+            self.incoming[item, request.location_id] += answer.qty_milli
+            self.moves += 1
+
+
+def _earliest(lines: list[Line], qty: int) -> list[tuple[Line, int]]:
+    """So many units of lines, the first lines first: (line, its part)."""
+    parts = []
+    for line in lines:
+        part = min(qty, line.qty)
+        if part > 0:
+            parts.append((line, part))
+            qty -= part
+    return parts
+
+
+Handler = Callable[[Movements, Any, Any], None]
+HANDLERS: dict[str, Handler] = {
+    "put_items": Movements._put_items,
+    "sell": Movements._sell,
+    "return_lines": Movements._return_lines,
+    "sell_stock": Movements._sell_stock,
+    "hold_stock": Movements._hold_stock,
+    "resize_hold": Movements._resize_hold,
+    "extend_hold": Movements._new_deadline,
+    "pay_hold": Movements._new_deadline,
+    "release_hold": Movements._release_hold,
+    "commit_hold": Movements._commit_hold,
+    "place_order": Movements._place_order,
+    "cancel_order": Movements._cancel_order,
+    "ship_order": Movements._ship_order,
+    "hand_over_order": Movements._hand_over_order,
+    "unship_order": Movements._unship_order,
+    "return_order": Movements._return_order,
+    "reallocate_order": Movements._reallocate_order,
+    "pick_order": Movements._pick_order,
+    "ready_order": Movements._ready_order,
+    "receive_stock": Movements._receive_stock,
+    "adjust_stock": Movements._adjust_stock,
+    "count_stock": Movements._count_stock,
+    "transfer_stock": Movements._transfer_stock,
+    "remove_position": Movements._remove_position,
+    "bar_stock": Movements._bar_stock,
+    "expect_stock": Movements._expect_stock,
+    "reorder_stock": Movements._reorder_stock,
+}
+
+
+def _tells_units(kind: str) -> bool:
+    answer = session_pb2.CommandReply.DESCRIPTOR.fields_by_name[kind].message_type
+    return answer is not None and any(one.message_type and one.message_type.name in UNITS for one in answer.fields)
+
+
+UNITS = ("Take", "Position", "Receipt")  # an answer with one of these is about stock
+UNKNOWN = frozenset(
+    one.name for one in session_pb2.Command.DESCRIPTOR.fields if one.name not in HANDLERS and _tells_units(one.name)
+)

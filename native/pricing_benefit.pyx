@@ -72,6 +72,7 @@ from ringup.native.promotion cimport (
 
 cdef enum:
     BATCH_MIN = 64  # from so many equal sets on they are given at once; fewer interleave as they are filled
+    PASSED_OVER = 2  # Segment.used of units whose set saves nothing, while a benefit looks for further sets
 
 
 cdef int64_t percent_of(int64_t value, int64_t rate_ppb, Rules* rules) noexcept nogil:
@@ -213,11 +214,14 @@ cdef int64_t give_bundle(
     cdef int64_t i, value = 0, room = 0, worth, mark = basket.log_count
     cdef int place = _place(snapshot, PLACE_SET)
     if benefit.type == BUNDLE_PERCENT_OFF and place != PLACE_SET:
+        for i in range(count):  # before the discount, which may split a segment: both parts are used then
+            basket.segments[pieces[i].segment].used = 1
+        basket.log_floor = mark  # what this set is given does not merge with the set before
         sort_listed(basket, pieces, count)
         _percent_off(basket, snapshot, pieces, count, benefit.rate_ppb, place, False, False, 0, 0)
         worth = _given(basket, mark)
-        for i in range(count if worth > 0 else 0):
-            basket.segments[pieces[i].segment].used = 1
+        for i in range(count if worth == 0 else 0):
+            basket.segments[pieces[i].segment].used = 0
         return worth
     for i in range(count):
         value += basket.segments[pieces[i].segment].price * pieces[i].count
@@ -370,7 +374,7 @@ cdef int64_t _component_units(Basket* basket, Snapshot snapshot, Benefit* benefi
 
 
 cdef int64_t _components(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
-    """Meal deals: sets of parts; equal sets are given at once."""
+    """Meal deals: sets of parts; equal sets are given at once, one that saves nothing is passed over with its units."""
     cdef int64_t done = 0, i, j, sets, value, room, worth, share, count
     cdef Pick* pick
     cdef int32_t segment, rest
@@ -392,7 +396,10 @@ cdef int64_t _components(Basket* basket, Snapshot snapshot, Benefit* benefit, in
                 alike = alike and basket.picks2[j].line != pick.line
         worth = bundle_worth(basket, snapshot, benefit, value, room)
         if worth <= 0:
-            break
+            for i in range(count):
+                cut(basket, basket.picks2[i].segment, basket.picks2[i].count * sets)
+                basket.segments[basket.picks2[i].segment].used = PASSED_OVER
+            continue
         if alike and sets > 1:
             for i in range(count):
                 weights[i] = basket.picks2[i].price * basket.picks2[i].count
@@ -417,6 +424,9 @@ cdef int64_t _components(Basket* basket, Snapshot snapshot, Benefit* benefit, in
             if rest != NO_SYMBOL:
                 discount(basket, rest, shares[i] // pick.count)
         done += sets
+    for i in range(basket.segment_count):
+        if basket.segments[i].used == PASSED_OVER:
+            basket.segments[i].used = 0
     return done
 
 

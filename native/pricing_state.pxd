@@ -45,7 +45,7 @@ cdef struct Segment:
     int64_t first  # unit of the line
     int32_t line
     int32_t next
-    uint8_t used  # belongs to a set already
+    uint8_t used  # 1: belongs to a set already
     uint8_t lump
     uint8_t closed  # no benefit may touch it
     uint32_t tag  # which sides or parts of a set want it

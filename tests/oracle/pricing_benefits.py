@@ -463,12 +463,12 @@ def buy_get_choice(benefit: Benefit, basket: Basket, taken: set[int]) -> tuple[l
 
 
 def on_charges(benefit: Benefit, basket: Basket, context: Context) -> Effect:
-    effect, mode = Effect(applications=1), basket.rules.get("rounding", "half_up")
+    effect = Effect(applications=1)
     for i, charge in enumerate(basket.charges):
         if charge.id != benefit["charge"] or charge.amount <= 0:
             continue
         if benefit["type"] == "charge_percent_off":
-            amount = rounded(charge.amount * exact(benefit["percent"]) / 100, mode)
+            amount = part_of(charge.amount, exact(benefit["percent"]) / 100, basket.rules)
         elif benefit["type"] == "charge_amount_off":
             amount = benefit["amount_minor"]
         else:

@@ -24,9 +24,13 @@ class BareCore:
 
     def apply(self, request: bytes) -> bytes:
         """Execute the commands of a SessionRequest as the next batch; the clock moves 1 ms."""
-        self._now_ns += 1_000_000
-        self.core.begin(self.core.sequence + 1, self._now_ns)
+        self.begin(1_000_000)
         return self.core.apply(request)[0]
+
+    def begin(self, later_ns: int) -> None:
+        """Begin the next batch so much later: what is due by then expires."""
+        self._now_ns += later_ns
+        self.core.begin(self.core.sequence + 1, self._now_ns)
 
 
 class DurableCore(BareCore):

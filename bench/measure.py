@@ -7,12 +7,12 @@ machine falls on both, and the medians are compared.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 Value = float | int | str
 
@@ -37,20 +37,36 @@ class Chart:
 
 @dataclass(slots=True)
 class Record:
-    """What one part found."""
+    """What one part found, and how long it took."""
 
     values: dict[str, Value] = field(default_factory=dict)
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was asked for."""
+
+    quick: bool = False
+    """Tiny sizes, to try the code."""
+    journal_gb: float = 1.0
+    """The largest journal that growth_journal writes."""
+
+    def arguments(self) -> list[str]:
+        """The same for a process of `python -m bench`."""
+        return [f"--journal-gb={self.journal_gb:g}", *(["--quick"] if self.quick else [])]
 
 
 class Bench:
     """Given to each part: how long to measure, where to keep files, where results go."""
 
-    def __init__(self, work: Path, *, quick: bool = False) -> None:
-        """`work` is an empty folder on the disk to be measured; `quick` runs tiny sizes, to try the code."""
+    def __init__(self, work: Path, settings: Settings) -> None:
+        """`work` is an empty folder on the disk to be measured."""
         self.work = work
-        self.quick = quick
+        self.settings = settings
+        self.quick = settings.quick
         self.record = Record()
 
     def size(self, full: int, quick: int) -> int:
@@ -85,19 +101,25 @@ class Bench:
         self.record.notes.append(text)
         self.step(text)
 
+    def growth(self, key: str, points: Sequence[tuple[float | str, float]]) -> None:
+        """Write a curve's slope and its last point over its first down."""
+        self.put(f"{key}_slope", slope(points))
+        self.put(f"{key}_last_over_first", points[-1][1] / points[0][1])
+
     def chart(self, chart: Chart) -> None:
         """Add a chart to the report."""
         self.record.charts.append(chart)
 
-    def save(self, path: Path) -> None:
-        """Write the record as JSON."""
-        path.write_text(json.dumps(asdict(self.record)))
+
+def save(record: Record, path: Path) -> None:
+    """Write a record as JSON."""
+    path.write_text(json.dumps(asdict(record)))
 
 
 def load(path: Path) -> Record:
     """Read what `save` wrote."""
     data = json.loads(path.read_text())
-    return Record(data["values"], [Chart(**chart) for chart in data["charts"]], data["notes"])
+    return Record(data["values"], [Chart(**chart) for chart in data["charts"]], data["notes"], data["seconds"])
 
 
 def interleaved(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dict[str, float]:
@@ -145,6 +167,14 @@ def latency_ms(latencies_s: Iterable[float]) -> dict[str, float]:
     }
 
 
-def json_ready(record: Record) -> dict[str, Any]:
-    """The values as bench.json has them."""
-    return dict(sorted(record.values.items()))
+def slope(points: Sequence[tuple[float | str, float]]) -> float:
+    """How a cost grows with its size: the exponent of the power law through the points (least squares of logarithms).
+
+    0 is flat, 1 grows with the size, -1 falls with it.
+    """
+    logs = [(math.log(float(x)), math.log(y)) for x, y in points]
+    assert len(logs) > 1, "a slope of one point"
+    mean_x, mean_y = (statistics.fmean(values) for values in zip(*logs, strict=True))
+    spread = sum((x - mean_x) ** 2 for x, _ in logs)
+    assert spread > 0, "a slope over one size"
+    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.measure import Bench, Chart, Skipped
-from bench.part_load import histogram_ms
+from bench.open_curve import histogram_ms
 from bench.servers import engine
 from bench.shop import Ids, body_is_ok, command, is_ok
 from bench.shop import field as wire_field

@@ -15,11 +15,13 @@ import time
 from typing import Any
 
 from bench import kernels_pricing as kernels
-from bench.measure import Bench, Skipped
+from bench.measure import Bench, Chart, Skipped
 from bench.peer_oscar import OscarShop
 
 TITLE = "The price of a basket"
 ORACLE = "tests/oracle"
+SCANS = 50
+Points = list[tuple[float | str, float]]
 
 
 def run(bench: Bench) -> None:
@@ -29,25 +31,56 @@ def run(bench: Bench) -> None:
     for count, seconds in growth.items():
         bench.put(f"price_{count}_promotions_us", seconds * 1e6)
     bench.put("price_promotions_growth", growth[counts[-1]] / growth[10])
-    sizes = (1_000, bench.size(1_000_000, 20_000))
+    points: Points = [(count, seconds * 1e6) for count, seconds in growth.items()]
+    bench.growth("price_promotions", points)
+    bench.chart(
+        Chart("price_promotions", "A price of 10 lines, 10 matching", "promotions active", "us", {"": points},
+              log_x=True)
+    )  # fmt: skip
+    sizes = (1_000, 10_000, 100_000, 1_000_000) if not bench.quick else (1_000, 20_000)
     items = kernels.item_growth(bench.rounds(9), sizes, bench.size(2_000, 100))
     for count, seconds in items.items():
         bench.put(f"quote_{count}_items_us", seconds * 1e6)
-    bench.put("price_items_growth", items[sizes[1]] / items[sizes[0]])
-    bench.put("price_scan_by_scan_us", kernels.scan_by_scan(bench.rounds(99)) * 1e6)
-    bench.put("price_vs_python", _oracle_seconds(bench.rounds(5)) / _ours(bench))
+    bench.put("price_items_growth", items[sizes[-1]] / items[sizes[0]])
+    points = [(count, seconds * 1e6) for count, seconds in items.items()]
+    bench.growth("price_items", points)
+    bench.chart(
+        Chart("price_items", "A price of 10 random lines of the catalogue", "items", "us", {"": points}, log_x=True)
+    )
+    _scan_by_scan(bench)
+    python_s = _oracle_seconds(bench.rounds(5))
+    bench.put("price_python_us", python_s * 1e6)
+    bench.put("price_vs_python", python_s / _ours(bench))
     try:
         shop = OscarShop()
     except Skipped as why:
         bench.put("skipped_price_vs_oscar", str(why))
         return
-    ratios = []
+    ratios, oscar_s = [], []
     for _ in range(bench.rounds(5)):
         seconds, total = shop.seconds_per_price(1)
         expected = kernels.expected_total_minor()
         assert total == expected, f"django-oscar prices the basket at {total}, expected {expected}"
+        oscar_s.append(seconds)
         ratios.append(seconds / _ours(bench))
+    bench.put("price_oscar_us", statistics.median(oscar_s) * 1e6)
     bench.put("price_vs_oscar", statistics.median(ratios))
+
+
+def _scan_by_scan(bench: Bench) -> None:
+    """A basket that grows line by line, priced anew at each scan, under 10 and under 1,000 promotions."""
+    curves: dict[str, Points] = {}
+    for promotions in (10, 1_000):
+        each_us = [seconds * 1e6 for seconds in kernels.scan_by_scan(bench.rounds(99), SCANS, promotions)]
+        points: Points = [(number + 1, us) for number, us in enumerate(each_us)]
+        for scan in (1, 10, SCANS):
+            bench.put(f"price_scan_{scan}_of_{SCANS}_{promotions}_promotions_us", each_us[scan - 1])
+        bench.put(f"price_{SCANS}_scans_{promotions}_promotions_us", sum(each_us))
+        if promotions == 10:
+            bench.put("price_scan_by_scan_us", sum(each_us[:10]))
+            bench.growth("price_scans", points)
+        curves[f"{promotions} promotions active"] = points
+    bench.chart(Chart("price_scans", "A basket priced again at each scan", "lines so far", "us", curves))
 
 
 def _ours(bench: Bench) -> float:

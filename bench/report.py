@@ -9,56 +9,100 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
+from bench.beside import shares
 from bench.measure import Chart, Record, Value
 from bench.targets import TARGETS
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .75rem; border-bottom: 1px solid #ddd }
-td.number { text-align: right; font-variant-numeric: tabular-nums } th { text-align: left }
-.aim { background: #d8f0d8 } .must { background: #eef6d8 } .missed { background: #f9dede } .absent { color: #777 }
-img { max-width: 100%; height: auto } .note { color: #444 } details { margin: .5rem 0 }
+:root { --line: #d8dce2; --ink: #1a1d21; --soft: #5d6570; --good: #1d7a3e; --fair: #8a6a00; --bad: #b3261e }
+* { box-sizing: border-box }
+body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; max-width: 78rem; margin: 0 auto; padding: 2rem 1.5rem 4rem;
+  color: var(--ink); background: #fff }
+h1 { font-size: 1.7rem; margin: 0 0 .25rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; padding-top: 1rem;
+  border-top: 1px solid var(--line) }
+p { margin: .4rem 0; max-width: 60rem } .soft, td.soft { color: var(--soft) } code { font-size: .88em }
+nav a { margin-right: .6rem } a { color: #1a56a8; text-decoration: none }
+table { border-collapse: collapse; margin: .75rem 0; width: 100% }
+th { text-align: left; font-weight: 600; color: var(--soft); font-size: .85rem; border-bottom: 2px solid var(--line) }
+th.number { text-align: right } td, th { padding: .3rem .7rem; vertical-align: top }
+td { border-bottom: 1px solid var(--line) } tr:hover td { background: #f6f8fa }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.badge { display: inline-block; min-width: 4.6rem; text-align: center; border-radius: 1rem; padding: 0 .6rem;
+  font-size: .85rem; font-weight: 600; color: #fff; background: #888 }
+.aim { background: var(--good) } .must { background: var(--fair) } .missed { background: var(--bad) }
+.bar { display: inline-block; height: .7rem; background: #4878b8; border-radius: 2px; vertical-align: middle }
+.track { display: inline-block; width: 9rem; background: #e8ebef; border-radius: 2px; line-height: 0 }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(30rem, 1fr)); gap: 1rem; margin: 1rem 0 }
+.charts img { width: 100%; max-width: 44rem; height: auto; border: 1px solid var(--line); border-radius: 4px }
+.note { background: #fff6dd; border-left: 4px solid #d9a400; padding: .4rem .8rem; margin: .5rem 0 }
+.alarm { background: #fdecea; border-left: 4px solid var(--bad); padding: .4rem .8rem; margin: .5rem 0 }
+details { margin: .5rem 0 } summary { cursor: pointer; color: var(--soft) }
+.raw { columns: 2 24rem; margin: .5rem 0 } .raw div { display: flex; justify-content: space-between; gap: 1rem;
+  border-bottom: 1px dotted var(--line); break-inside: avoid; font-variant-numeric: tabular-nums; font-size: .88rem }
+@media (max-width: 40rem) { .charts { grid-template-columns: 1fr } }
 """
+COLORS = ("#2563a8", "#d1702a", "#3a8f4f", "#a63a50", "#7657a8", "#777777")
+
+
+def _plain(number: float, _: object = None) -> str:
+    """12, 1,500, 20k, 3M, 0.05: as an axis shows it."""
+    for size, suffix in ((1e6, "M"), (1e4, "k")):
+        if abs(number) >= size:
+            return f"{number / (1e6 if suffix == 'M' else 1e3):g}{suffix}"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:g}"
 
 
 def draw(chart: Chart, path: Path) -> None:
     """Write one chart as PNG."""
-    figure = Figure(figsize=(8, 4.5), dpi=110)  # not pyplot's: no screen and no global state is needed
+    figure = Figure(figsize=(7.6, 4.2), dpi=120)  # not pyplot's: no screen and no global state is needed
     axes = figure.add_subplot()
-    for label, points in chart.series.items():
-        xs, ys = [point[0] for point in points], [point[1] for point in points]
+    for number, (label, points) in enumerate(chart.series.items()):
+        color = COLORS[number % len(COLORS)]
         if chart.bars:
-            axes.bar([str(x) for x in xs], ys, label=label)
+            colors = [
+                COLORS[0] if str(x).startswith(("ringup", "hot", "uniform", "zipf")) else "#9aa5b1" for x, _ in points
+            ]
+            bars = axes.bar([str(x).replace("_", "\n") for x, _ in points], [y for _, y in points], color=colors)
+            axes.bar_label(bars, [_text(round(y, 2)) for _, y in points], fontsize=8, padding=2)
+            axes.margins(y=0.12)
         else:
-            axes.plot(xs, ys, marker="o", label=label)
+            marker = "o" if len(points) < 20 else None
+            axes.plot([x for x, _ in points], [y for _, y in points], marker=marker, label=label, color=color)
     if chart.log_x:
         axes.set_xscale("log")
         ticks = sorted({float(point[0]) for points in chart.series.values() for point in points})
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks(ticks, [_plain(tick) for tick in ticks])
         axes.minorticks_off()
+    elif not chart.bars:
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     if chart.log_y:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.set_title(chart.title)
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_title(chart.title, fontsize=11, loc="left", fontweight="bold")
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
-    axes.grid(visible=True, alpha=0.3)
+    axes.grid(visible=True, axis="y" if chart.bars else "both", which="major", alpha=0.3)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
     if len(chart.series) > 1:
-        axes.legend()
+        axes.legend(frameon=False, fontsize=9)
     figure.tight_layout()
     figure.savefig(path)
 
 
 def _text(value: Value) -> str:
-    return html.escape(
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, int | float)
-        else value
-    )
+    """A number as a person reads it: four digits, or whole with thousands."""
+    if isinstance(value, str):
+        return html.escape(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}"
 
 
 def _targets(values: Mapping[str, Value]) -> str:
@@ -67,44 +111,90 @@ def _targets(values: Mapping[str, Value]) -> str:
         found = values.get(target.key)
         known = isinstance(found, int | float)
         verdict = target.verdict(float(found)) if known else "absent"  # type: ignore[arg-type]  # known says so
-        shown = _text(found) if known else "not measured"  # type: ignore[arg-type]
+        shown = f"<b>{_text(found)}</b>" if known else "not measured"  # type: ignore[arg-type]
+        sign = "&le;" if target.better == "lower" else "&ge;"
+        beside = "<br>".join(f"<code>{key}</code> {_text(values[key])}" for key in target.beside if key in values)
         rows.append(
-            f"<tr class={verdict}><td><code>{target.key}</code><td>{html.escape(target.meaning)}"
-            f"<td class=number>{shown}<td class=number>{target.must:,g}<td class=number>{target.aim:,g}<td>{verdict}"
+            f"<tr><td><code>{target.key}</code><div class=soft>{html.escape(target.meaning)}</div>"
+            f"<td class=number>{shown}<td class=number>{sign} {target.must:,g}<td class=number>{sign} {target.aim:,g}"
+            f"<td><span class='badge {verdict}'>{verdict}</span><td class=soft>{beside}"
+            f"<td><a href='#{target.part}'>{target.part}</a>"
         )
-    return "<table><tr><th>figure<th>what<th>found<th>must<th>aim<th>reached" + "".join(rows) + "</table>"
+    head = "<th>figure<th class=number>found<th class=number>must<th class=number>aim<th>reached<th>made of<th>part"
+    return f"<table><tr>{head}{''.join(rows)}</table>"
+
+
+def _floors(values: Mapping[str, Value]) -> str:
+    rows = []
+    for share in shares(values):
+        one = share.floor
+        is_rate = one.unit.endswith("/s")
+        width = min(1.0, share.share if is_rate else 1 / share.share if share.share else 1.0)
+        said = f"{share.share:.0%} of it" if is_rate else f"{share.share:.3g} times it"
+        rows.append(
+            f"<tr><td>{html.escape(one.meaning)}<br><code class=soft>{one.key}</code>"
+            f"<td class=number><b>{_text(share.found)}</b> {one.unit}<td class=number>{_text(share.bound)} {one.unit}"
+            f"<td class=soft>{html.escape(one.bound)}<td class=number>{said}"
+            f"<td><span class=track><span class=bar style='width:{width:.1%}'></span></span>"
+        )
+    head = "<th>figure<th class=number>found<th class=number>floor<th>what the floor is<th class=number>found is<th>"
+    return f"<table><tr>{head}{''.join(rows)}</table>"
+
+
+def _section(build: Path, name: str, record: Record) -> str:
+    module = importlib.import_module(f"bench.part_{name}")
+    pictures = []
+    for chart in record.charts:
+        path = build / f"{chart.name}.png"
+        draw(chart, path)
+        data = base64.b64encode(path.read_bytes()).decode()
+        pictures.append(f'<img alt="{html.escape(chart.title)}" src="data:image/png;base64,{data}">')
+    numbers = "".join(
+        f"<div><code>{key}</code><span>{_text(value)}</span></div>" for key, value in record.values.items()
+    )
+    about = html.escape((module.__doc__ or "").strip()).replace("\n\n", "<p>")
+    failed = any(key.startswith("failed_") for key in record.values)
+    notes = "".join(f"<p class={'alarm' if failed else 'note'}>{html.escape(note)}" for note in record.notes)
+    return (
+        f"<h2 id={name}>{html.escape(module.TITLE)}</h2><p>{about}{notes}<div class=charts>{''.join(pictures)}</div>"
+        f"<details><summary>All {len(record.values)} numbers</summary><div class=raw>{numbers}</div></details>"
+        f"<p class=soft><code>make bench ONLY={name}</code>, {record.seconds:.0f} s"
+    )
+
+
+def _not_measured(values: Mapping[str, Value]) -> str:
+    """What failed and what was skipped, first of all: nobody may take it for a win."""
+    rows = [
+        f"<p class={'alarm' if key.startswith('failed_') else 'note'}><b>{key.replace('_', ' ', 1)}</b>: {_text(why)}"
+        for key, why in values.items()
+        if key.startswith(("failed_", "skipped_"))
+    ]
+    return "".join(rows)
 
 
 def write_report(build: Path, values: Mapping[str, Value], records: Mapping[str, Record]) -> None:
     """Write report.html and the charts' PNG files into `build`."""
-    sections = []
-    for name, record in records.items():
-        module = importlib.import_module(f"bench.part_{name}")
-        pictures = []
-        for chart in record.charts:
-            path = build / f"{chart.name}.png"
-            draw(chart, path)
-            data = base64.b64encode(path.read_bytes()).decode()
-            pictures.append(f'<p><img alt="{html.escape(chart.title)}" src="data:image/png;base64,{data}">')
-        numbers = "".join(
-            f"<tr><td><code>{key}</code><td class=number>{_text(value)}" for key, value in record.values.items()
-        )
-        about = html.escape((module.__doc__ or "").strip()).replace("\n\n", "<p>")
-        notes = "".join(f"<p class=note>{html.escape(note)}" for note in record.notes)
-        sections.append(
-            f"<h2 id={name}>{html.escape(module.TITLE)}</h2><p>{about}{notes}{''.join(pictures)}"
-            f"<details><summary>Numbers</summary><table>{numbers}</table></details>"
-            f"<p><code>make bench ONLY={name}</code>"
-        )
+    sections = "".join(_section(build, name, record) for name, record in records.items())
     about_machine = ", ".join(
-        f"{key.removeprefix('machine_')} {value}" for key, value in values.items() if key.startswith("machine_")
+        f"{key.removeprefix('machine_').replace('_', ' ')} {value}"
+        for key, value in values.items()
+        if key.startswith("machine_")
     )
+    links = " ".join(f"<a href='#{name}'>{name}</a>" for name in records)
+    busiest = max((float(v) for k, v in values.items() if k.startswith("contention_")), default=1.0)
     (build / "report.html").write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>RingUp: speed</title>"
-        f"<style>{STYLE}</style><h1>RingUp: speed, beside floors and peers</h1>"
-        + ("<p class=missed>A quick run with tiny sizes: the numbers mean nothing.</p>" if values.get("quick") else "")
-        + f"<p>Measured {values['measured_at']} on: {html.escape(about_machine)}. Ratios compare what was measured in "
-        "the same part of the same run. A peer that was missing is named, and counts for nothing.</p>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>RingUp: speed</title><style>{STYLE}</style><h1>RingUp: speed, beside floors and peers</h1>"
+        + ("<p class=alarm>A quick run with tiny sizes: the numbers mean nothing.</p>" if values.get("quick") else "")
+        + f"<p class=soft>Measured {values['measured_at']} on: {html.escape(about_machine)}. Ratios compare what was "
+        "measured in the same part of the same run. A peer that was missing is named, and counts for nothing. "
+        f"Between the parts a busy loop took up to {busiest:.2f} times its processor time (1 is a quiet machine).</p>"
+        + f"<nav>{links}</nav>"
+        + _not_measured(values)
+        + "<h2 id=figures>Figures that users may rely on</h2>"
         + _targets(values)
-        + "".join(sections)
+        + "<h2 id=beside>Beside the floors of this machine</h2><p>What the same bytes cost where the engine does "
+        "nothing. A figure and its floor come from the same run; client and server share the machine's cores in both."
+        + _floors(values)
+        + sections
     )

@@ -15,9 +15,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import grpc
+
+from bench.shop import LOCATION, item_id
+from ringup.v1 import stock_pb2
 
 ROOT = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 30
+STOP_SECONDS = 120  # a last checkpoint of a large state is written within it
 _SERVING = re.compile(r"serving on (?P<host>[\d.]+):(?P<port>\d+)")
 
 
@@ -38,6 +44,13 @@ def resident_mb(pid: int) -> float:
     """Resident memory of a process, in MB (10^6 bytes)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def peak_mb(pid: int) -> float:
+    """Resident memory of a process at its highest so far, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(kib) * 1024 / 1e6
 
 
 def cpu_seconds(pid: int) -> float:
@@ -82,6 +95,16 @@ def engine(directory: Path) -> Iterator[Server]:
     arguments = [sys.executable, "-m", "ringup", "serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
     with _process(arguments, "ringup serve", directory.with_suffix(".log")) as server:
         yield server
+
+
+def ask_stock(server: Server, index: int) -> int:
+    """The stock of an item, in thousandths: what an engine that has just started is asked first."""
+    request = stock_pb2.GetAvailabilityRequest(item_ids=[item_id(index)], location_id=LOCATION)
+    with grpc.insecure_channel(server.target) as channel:
+        call: Any = channel.unary_unary("/ringup.v1.StockService/GetAvailability")
+        answer = stock_pb2.GetAvailabilityResponse.FromString(call(request.SerializeToString(), timeout=30))
+    assert answer.code == 1, f"expected the stock of item {index}, found {answer.problem}"
+    return int(answer.positions[0].on_hand_milli)
 
 
 @contextmanager

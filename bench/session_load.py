@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import uvloop
 
-from bench.unary_load import WARM_UP_SECONDS, Load
-from ringup.clients import AsyncClient
+from bench.unary_load import GOOD_WITHIN_S, OPEN_WARM_UP_SECONDS, WARM_UP_SECONDS, Load
+from ringup.clients import AsyncClient, NoAnswer
 
 
 async def _closed_loop(
@@ -26,6 +27,7 @@ async def _closed_loop(
             reply = await client.submit_bytes(next_command())
             assert is_ok(reply), f"an answer that is not OK: {reply[:200]!r}"
             now_s = clock()
+            load.answered += 1
             if begin_s <= now_s < end_s:
                 latencies_s.append(now_s - given_s)
 
@@ -50,3 +52,62 @@ def closed_loop(
     """`callers` callers over `clients` connections; each sends again as soon as it is answered."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_closed_loop(target, next_command, is_ok, callers, clients, seconds))
+
+
+async def _open_loop(
+    target: str, next_command: Callable[[], bytes], is_ok: Callable[[bytes], bool], per_s: float, seconds: float
+) -> Load:
+    load, clock, waiting = Load(seconds=seconds), time.perf_counter, 0
+
+    def ended(due_s: float, answer: asyncio.Future[bytes]) -> None:
+        nonlocal waiting
+        now_s = clock()
+        waiting -= 1
+        if (error := answer.exception()) is not None:
+            assert isinstance(error, NoAnswer), f"expected an answer or none, found {error!r}"
+            load.unanswered += 1
+            load.late += due_s >= begin_s
+            return
+        assert is_ok(answer.result()), f"an answer that is not OK: {answer.result()[:200]!r}"
+        load.answered += 1
+        if due_s >= begin_s:
+            load.latencies_s.append(now_s - due_s)
+        if begin_s <= now_s < end_s:
+            load.ok += 1
+            load.good += now_s - due_s <= GOOD_WITHIN_S
+
+    async with AsyncClient(target, timeout_s=GOOD_WITHIN_S) as client:
+        await client.get_stats(timeout_s=10)  # connected before the first call is due
+        start_s = clock()
+        begin_s = start_s + min(OPEN_WARM_UP_SECONDS, seconds)
+        end_s = begin_s + seconds
+        made = 0
+        while (now_s := clock()) < end_s:
+            while made < (now_s - start_s) * per_s:
+                due_s = start_s + made / per_s
+                waiting += 1
+                client.submit_bytes(next_command()).add_done_callback(partial(ended, due_s))
+                load.due += due_s >= begin_s
+                made += 1
+            await asyncio.sleep(0.001)
+        # A look now and then: an event would cost each call.
+        while waiting and clock() < end_s + 20:  # noqa: ASYNC110  # see above
+            await asyncio.sleep(0.01)
+    assert not waiting, f"{waiting} commands were neither answered nor given up"
+    return load
+
+
+def open_loop(
+    target: str,
+    next_command: Callable[[], bytes],
+    is_ok: Callable[[bytes], bool],
+    *,
+    per_s: float,
+    seconds: float,
+) -> Load:
+    """Commands due at a fixed rate through one client, each given up GOOD_WITHIN_S after it could be sent.
+
+    As unary_load.open_loop counts; a stream has no refusals, its client keeps what cannot be sent and gives it up.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_open_loop(target, next_command, is_ok, per_s, seconds))

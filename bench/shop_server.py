@@ -43,6 +43,22 @@ def counters(target: str) -> dict[str, int]:
     return dict(admin_pb2.GetStatsResponse.FromString(answer).counters)
 
 
+def booked(target: str, before: dict[str, int], *, answered: int, unanswered: int = 0) -> int:
+    """How many commands the engine counts since `before`: as many as callers got answers to.
+
+    Each of the `unanswered` may have been booked or not.  Raises BooksDiffer.
+    """
+    count = counters(target)["commands"] - before["commands"]
+    if not answered <= count <= answered + unanswered:
+        unknown = f" ({unanswered} were not answered)" if unanswered else ""
+        raise BooksDiffer(f"callers got {answered} answers{unknown}, but the engine counts {count} commands")
+    return count
+
+
+class BooksDiffer(Exception):
+    """What the engine counted is not what its callers were answered: no figure may be made of it."""
+
+
 @contextmanager
 def shop_engine(directory: Path, items: int, ids: Ids) -> Iterator[Server]:
     """A served engine with `items` items in stock."""

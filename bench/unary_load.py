@@ -26,6 +26,8 @@ WINDOW_MAX = 2**31 - 1
 CONNECTION_WINDOW = 65_535  # RFC 9113, 6.9.2: what a connection starts with
 STREAMS_MAX = 100  # the engine's limit a connection
 WARM_UP_SECONDS = 0.3
+GOOD_WITHIN_S = 1.0  # later than this a cashier, and a load balancer, thinks that nobody answers
+OPEN_WARM_UP_SECONDS = GOOD_WITHIN_S  # until then a queue that only grows could pass for goodput
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -48,11 +50,22 @@ def _header_blocks(authority: str, path: str) -> tuple[bytes, bytes]:
 
 @dataclass(slots=True)
 class Load:
-    """What a load found; calls that began in the warm-up are not in it."""
+    """What a load found; the warm-up is only in `answered` and `unanswered`."""
 
     seconds: float = 0.0
     ok: int = 0
+    """Answers that came while the load lasted."""
+    good: int = 0
+    """Of an open loop: those of them that came within GOOD_WITHIN_S of being due."""
+    due: int = 0
+    """Of an open loop: calls that were due."""
     refused: int = 0
+    late: int = 0
+    """Calls that were given up at their deadline."""
+    answered: int = 0
+    """Answers that came at all, warm-up and afterwards included: what the server's own count must agree with."""
+    unanswered: int = 0
+    """Calls that ended without an answer, likewise: the server may have done them or not."""
     latencies_s: list[float] = field(default_factory=list)  # of the ok ones
     refused_latencies_s: list[float] = field(default_factory=list)
 
@@ -60,6 +73,11 @@ class Load:
     def per_s(self) -> float:
         """Answered calls a second."""
         return self.ok / self.seconds
+
+    @property
+    def good_per_s(self) -> float:
+        """Calls a second that were answered in time."""
+        return self.good / self.seconds
 
 
 class Connection(asyncio.Protocol):
@@ -198,6 +216,8 @@ async def _closed_loop(
     def ended(connection: Connection, given_s: float, answer: bytes | None) -> None:
         nonlocal unanswered
         now_s = clock()
+        load.answered += answer is not None
+        load.unanswered += answer is None
         if begin_s <= now_s < end_s:
             if answer is None:
                 load.refused += 1
@@ -248,25 +268,34 @@ async def _open_loop(
     connections: int,
     seconds: float,
 ) -> Load:
-    load, clock = Load(), time.perf_counter
+    load, clock = Load(seconds=seconds), time.perf_counter
 
     def ended(connection: Connection, due_s: float, answer: bytes | None) -> None:
         now_s = clock()
         if answer is None:
-            load.refused += 1
-            load.refused_latencies_s.append(now_s - due_s)
-        else:
-            assert is_ok(answer), f"an answer that is not OK: {answer[:200]!r}"
+            load.unanswered += 1
+            if due_s >= begin_s:
+                load.refused += 1
+                load.refused_latencies_s.append(now_s - due_s)
+            return
+        assert is_ok(answer), f"an answer that is not OK: {answer[:200]!r}"
+        load.answered += 1
+        if due_s >= begin_s:
             load.latencies_s.append(now_s - due_s)
-            load.ok += now_s < end_s
+        if begin_s <= now_s < end_s:
+            load.ok += 1
+            load.good += now_s - due_s <= GOOD_WITHIN_S
 
     opened = await connect(port, path, connections, ended)
-    begin_s = clock()
+    start_s = clock()
+    begin_s = start_s + min(OPEN_WARM_UP_SECONDS, seconds)
     end_s = begin_s + seconds
     made = 0
     while (now_s := clock()) < end_s:
-        while made < (now_s - begin_s) * per_s:
-            opened[made % connections].call(next_body(), begin_s + made / per_s)
+        while made < (now_s - start_s) * per_s:
+            due_s = start_s + made / per_s
+            opened[made % connections].call(next_body(), due_s)
+            load.due += due_s >= begin_s
             made += 1
         for connection in opened:
             connection.flush()
@@ -279,7 +308,6 @@ async def _open_loop(
     assert not left, f"{left} calls were never answered"
     for connection in opened:
         connection.close()
-    load.seconds = seconds
     return load
 
 
@@ -295,7 +323,8 @@ def open_loop(
 ) -> Load:
     """Calls due at a fixed rate, whatever the server does; latency counts from when a call was due.
 
-    `ok` counts the answers that came while the load lasted, `latencies_s` has all of them.
+    `ok` and `good` count answers that came while the load lasted, after a warm-up in which a queue may fill: what a
+    queue gives back when the load is over is no throughput.  `latencies_s` has all calls that were due in that time.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_open_loop(port, path, next_body, is_ok, per_s, connections, seconds))

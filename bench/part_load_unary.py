@@ -1,0 +1,133 @@
+"""sale_p99_vs_floor and overload_goodput: 10-line sales that are due at a fixed rate, whatever the server does.
+
+Open loop: latency counts from when a call was due, so that a stall is not hidden (HdrHistogram, three
+digits).  The rate is raised until goodput, answers within a second of being due, falls: its best is the
+peak.  Then twice the peak in turn with the peak, by the same client: what is refused must be refused at
+once with RESOURCE_EXHAUSTED, and afterwards the engine must be as fast as before.  The light client
+shares the machine with the engine.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from bench import unary_load
+from bench.floors import fdatasync_seconds
+from bench.measure import Bench, latency_ms
+from bench.open_curve import curve, histogram_ms, overload
+from bench.samples import sale_sample
+from bench.servers import Server, echo
+from bench.shop import SELL_PATH, Ids, Requests, body_is_ok, sales
+from bench.shop_server import booked, counters, shop_engine
+from bench.unary_load import Load
+
+TITLE = "Unary sales at a fixed rate: latency against load, and twice the load that it can carry"
+GUESS_CALLERS = 64
+CONNECTIONS = 64  # of 100 streams each: more calls at once than the engine takes
+SHOWN_MAX = 3
+
+
+def run(bench: Bench) -> None:
+    """A first guess, the curve, the floor at half load, then twice the load and after it."""
+    sample, ids, items = sale_sample(), Ids(90), bench.size(10_000, 200)
+    requests = sales(items, ids)
+    with (
+        shop_engine(bench.work / "data", items, ids) as engine,
+        echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as empty,
+    ):
+        before, loads = counters(engine.target), [_guess(bench, engine, requests)]
+
+        def drive(per_s: float, seconds: float) -> Load:
+            load = unary_load.open_loop(
+                engine.port, SELL_PATH, requests.body, body_is_ok,
+                per_s=per_s, seconds=seconds, connections=CONNECTIONS,
+            )  # fmt: skip
+            loads.append(load)
+            return load
+
+        bench.put("load_unary_closed_loop_per_s", loads[0].per_s)
+        found = curve(bench, "load_unary", "Unary sales", drive, loads[0].per_s)
+        loads += _half_load(bench, engine, empty, requests, found.peak_per_s)
+        with _probe(engine, requests) as seen:
+            overload(bench, "overload", drive, found)
+        answered = seen.pop("OK", 0)
+        booked(
+            engine.target, before, answered=sum(one.answered for one in loads) + answered,
+            unanswered=sum(one.unanswered for one in loads) + sum(seen.values()),
+        )  # fmt: skip
+    bench.put("overload_probe_ok", answered)
+    for status, count in sorted(seen.items()):
+        bench.put(f"overload_probe_{status.lower()}", count)
+    if other := {status: count for status, count in seen.items() if status != "RESOURCE_EXHAUSTED"}:
+        bench.note(f"An ordinary client expected answers or RESOURCE_EXHAUSTED in the overload, and found {other}")
+    bench.put("overload_other_statuses", sum(other.values()))
+
+
+def _guess(bench: Bench, engine: Server, requests: Requests) -> Load:
+    return unary_load.closed_loop(
+        engine.port, SELL_PATH, requests.body, body_is_ok,
+        callers=bench.size(GUESS_CALLERS, 8), seconds=bench.seconds(2),
+    )  # fmt: skip
+
+
+def _half_load(bench: Bench, engine: Server, empty: Server, requests: Requests, peak_per_s: float) -> list[Load]:
+    """p99 of a sale beside one sync and one echo, in turn; returns the engine's loads."""
+    ratios: list[float] = []
+    parts: dict[str, list[float]] = {"sale": [], "fdatasync": [], "echo": [], "floor": []}
+    loads: list[Load] = []
+    for _ in range(bench.rounds(5)):
+        syncs = latency_ms(fdatasync_seconds(bench.work / "sync", bench.seconds(0.7)))["p99_ms"]
+        alone = unary_load.closed_loop(
+            empty.port, SELL_PATH, requests.body, body_is_ok, callers=1, seconds=bench.seconds(0.7)
+        )
+        load = unary_load.open_loop(
+            engine.port, SELL_PATH, requests.body, body_is_ok, per_s=peak_per_s / 2, seconds=bench.seconds(1.5)
+        )
+        loads.append(load)
+        one_echo = latency_ms(alone.latencies_s)["p99_ms"]
+        sale = histogram_ms(load.latencies_s)["p99_ms"]
+        for name, value in (("sale", sale), ("fdatasync", syncs), ("echo", one_echo), ("floor", syncs + one_echo)):
+            parts[name].append(value)
+        ratios.append(sale / (syncs + one_echo))
+    for name, values in parts.items():
+        bench.put(f"half_load_{name}_p99_ms", statistics.median(values))
+    bench.put("sale_p99_vs_floor", statistics.median(ratios))
+    return loads
+
+
+@contextmanager
+def _probe(engine: Server, requests: Requests) -> Iterator[Counter[str]]:
+    """An ordinary gRPC client beside the load, which sees the status of each call."""
+    seen: Counter[str] = Counter()
+    stop = threading.Event()
+    bodies = [requests.body() for _ in range(2000)]
+
+    def call() -> None:
+        with grpc.insecure_channel(engine.target) as channel:
+            sell: Any = channel.unary_unary(SELL_PATH)
+            for body in bodies:
+                if stop.is_set():
+                    return
+                try:
+                    sell(body, timeout=20)
+                    seen["OK"] += 1
+                except grpc.RpcError as error:
+                    seen[error.code().name] += 1
+                    if seen[error.code().name] <= SHOWN_MAX:
+                        print(f"> probe: {error.code().name}: {error.details()}", flush=True)
+                stop.wait(0.02)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()

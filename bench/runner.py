@@ -1,0 +1,165 @@
+"""Parts one after the other, each in a process group of its own: a part that fails or hangs takes none with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.measure import Bench, Record, Settings, Skipped, contention, save
+from bench.parts import PART_SECONDS_MAX, SECONDS_BY_PART
+
+ROOT = Path(__file__).resolve().parents[1]
+EXIT_SKIPPED = 75
+QUICK_SECONDS = 5  # that a part takes with tiny sizes, about
+STEP_TEXT = "{task.fields[step]}"
+COLUMNS = (
+    SpinnerColumn(),
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TimeElapsedColumn(),
+    TextColumn(STEP_TEXT, markup=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a part ended, and why where it did not end well."""
+
+    how: Literal["ok", "skipped", "failed"]
+    why: str
+    seconds: float
+
+
+def run_part(name: str, out: Path, work: Path, settings: Settings) -> int:
+    """Run one part in this process; returns the exit code."""
+    module = importlib.import_module(f"bench.part_{name}")
+    bench = Bench(work, settings)
+    bench.put(f"contention_before_{name}", contention())
+    try:
+        module.run(bench)
+    except Skipped as why:
+        print(f"! {why}", flush=True)
+        return EXIT_SKIPPED
+    bench.put(f"contention_after_{name}", contention())
+    save(bench.record, out)
+    return 0
+
+
+def _follow(process: subprocess.Popen[str], seconds_max: float, say: Callable[[str], None]) -> tuple[int, str]:
+    """Wait for a part's end, passing on what it says; returns (1 when it took too long, what it said last)."""
+    assert process.stdout is not None
+    said, until = "", time.monotonic() + seconds_max
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < until:
+            if not selector.select(1.0):
+                continue
+            line = process.stdout.readline()
+            if not line:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped: its group's id stays ours
+                return 0, said
+            if line[:2] in ("> ", "! "):
+                said = line[2:].rstrip()
+                say(said)
+    return 1, f"it took longer than {seconds_max:g} s (it said last: {said})"
+
+
+def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[str], None]) -> Outcome:
+    """Run one part in a process group of its own, ended with all that it started."""
+    command = [sys.executable, "-m", "bench", "--part", name, "--out", str(out), "--work", str(work)]
+    command += settings.arguments()
+    errors, began_s = work / "part.log", time.monotonic()
+    with errors.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, process_group=0,
+        )  # fmt: skip
+    try:
+        late, said = _follow(process, PART_SECONDS_MAX * max(1.0, settings.journal_gb), say)
+    finally:
+        # The part's servers are in its group: none may outlive it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    took_s = time.monotonic() - began_s
+    if late:
+        return Outcome("failed", said, took_s)
+    if code == 0:
+        return Outcome("ok", "", took_s)
+    if code == EXIT_SKIPPED:
+        return Outcome("skipped", said, took_s)
+    lines = errors.read_text(errors="replace").strip().splitlines()
+    return Outcome("failed", lines[-1] if lines else f"exit code {code}; it said last: {said}", took_s)
+
+
+def expected_seconds(name: str, settings: Settings) -> float:
+    """How long a part takes, about."""
+    if settings.quick:
+        return QUICK_SECONDS
+    return SECONDS_BY_PART[name] * (settings.journal_gb if name == "growth_journal" else 1)
+
+
+def run_parts(names: list[str], records: Path, work_dir: Path, settings: Settings, console: Console) -> dict[str, str]:
+    """Run the parts and keep each one's record in `records`; returns what failed, and why.
+
+    Says which part runs, how long it takes and what is left, on a line each; a terminal shows each step too.
+    """
+    records.mkdir(parents=True, exist_ok=True)
+    failed: dict[str, str] = {}
+    expected_s, taken_s = 0.0, 0.0  # of the parts that ended: they tell how fast this machine is
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("bench", total=len(names), step="")
+        for number, name in enumerate(names):
+            pace = taken_s / expected_s if taken_s else 1.0
+            left_s = pace * sum(expected_seconds(one, settings) for one in names[number:])
+            here_s = pace * expected_seconds(name, settings)
+            title = importlib.import_module(f"bench.part_{name}").TITLE
+            head = f"{number + 1:>2}/{len(names)} {name}"
+            console.print(f"{head}: {title} (about {here_s:.0f} s; left in all: {_minutes(left_s)})", highlight=False)
+            progress.update(task, description=name, step="")
+            work = Path(tempfile.mkdtemp(prefix="ringup-bench-", dir=work_dir))
+            out = records / f"{name}.json"
+            out.unlink(missing_ok=True)
+            try:
+                outcome = spawn(name, out, work, settings, lambda said: progress.update(task, step=said))
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+            if outcome.how != "ok":
+                save(Record({f"{outcome.how}_{name}": outcome.why}, [], [f"{outcome.how}: {outcome.why}"]), out)
+                console.print(f"{head}: {outcome.how}: {outcome.why}", style="red", highlight=False, markup=False)
+            if outcome.how == "failed":
+                failed[name] = outcome.why
+            _stamp(out, outcome.seconds)
+            expected_s += expected_seconds(name, settings)
+            taken_s += outcome.seconds
+            progress.advance(task)
+            console.print(f"{head}: {outcome.how}, {outcome.seconds:.0f} s", highlight=False)
+    return failed
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _stamp(out: Path, seconds: float) -> None:
+    """Write down how long the part took."""
+    data = json.loads(out.read_text())
+    data["seconds"] = round(seconds, 1)
+    out.write_text(json.dumps(data))

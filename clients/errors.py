@@ -41,6 +41,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "TIME_INVALID": ("a time, period or time to live within the limits", "check the unit (ns or ms) and the order"),
     "REASON_MISSING": ("a reason for a price override or a discount by hand", "ask for the reason and send it along"),
+    "CUSTOMER_UNKNOWN": ("a customer who has or had points", "check the code; points come with the first sale"),
     "ITEM_UNKNOWN": ("the code or barcode of a known item", "put the item first, or check the barcode"),
     "LOCATION_UNKNOWN": ("the code of a known location", "put the location first, or check its code"),
     "TILL_UNKNOWN": ("the code of a known till", "put the till first, or check its code"),
@@ -85,6 +86,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "TENDER_SHORT": ("tenders that cover what is due", "take the rest in another tender"),
     "TENDER_EXCEEDED": ("tenders without change that do not exceed what is due", "lower the card, coupon or account"),
     "RETURN_EXCEEDS": ("no more units than were sold and not yet returned", "lower the quantity that comes back"),
+    "POINTS_SHORT": ("no more points than the customer has", "take fewer"),
     "GIFT_CARD_SHORT": ("no more than the gift card's balance", "take the rest in another tender"),
 }
 

@@ -10,6 +10,7 @@ from ringup.v1 import (
     admin_pb2,
     catalog_pb2,
     gift_card_pb2,
+    loyalty_pb2,
     pricing_pb2,
     promotion_pb2,
     sale_pb2,
@@ -26,6 +27,7 @@ FILES: tuple[FileDescriptor, ...] = tuple(
         stock_pb2,
         sale_pb2,
         gift_card_pb2,
+        loyalty_pb2,
         session_pb2,
         admin_pb2,
     )

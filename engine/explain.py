@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from ringup.engine.simulate_extras import exact, exponent
+from ringup.engine.simulate_extras import exact
 from ringup.engine.simulate_pricing import Answer
 from ringup.engine.simulate_request import Case
+from ringup.native.currency import exponent
 from ringup.v1 import promotion_pb2 as pb
 
 UNITS_MORE_MAX = 5

@@ -495,7 +495,7 @@ def check_case(case: Any, place: str) -> None:
 
 def _check_currency(code: str, label: str) -> None:
     """A currency whose minor unit is not known makes every amount of the case unclear."""
-    from ringup.engine.simulate_extras import known_currencies
+    from ringup.native.currency import known_currencies
 
     known = known_currencies()
     if code.upper() not in known:

@@ -11,44 +11,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ringup.engine.simulate_request import ROUNDINGS, Case, Clock, Unfit
+from ringup.engine.simulate_request import ROUNDINGS, Case, Clock, Unfit, scaled
 from ringup.native import tender as tender_core
-
-# ISO 4217: currencies whose minor unit is not a hundredth.
-EXPONENTS = (
-    dict.fromkeys(
-        (
-            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"),
-            *("UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
-        ),
-        0,
-    )
-    | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
-    | dict.fromkeys(("CLF", "UYW"), 4)
-)
-HUNDREDTHS = """
-AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF
-CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK
-HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR
-MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP
-SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD YER ZAR
-ZMW ZWL ZWG
-"""
-
-
-def known_currencies() -> list[str]:
-    """Every code that `exponent` knows."""
-    return [*EXPONENTS, *HUNDREDTHS.split()]
-
-
-def exponent(currency: str) -> int:
-    """Digits after the point of a currency's minor unit (ISO 4217)."""
-    currency = currency.upper()
-    if currency in EXPONENTS:
-        return EXPONENTS[currency]
-    if currency in HUNDREDTHS.split():
-        return 2
-    raise Unfit(f"currency: {currency!r} has no known exponent; expected a code of ISO 4217")
+from ringup.native.currency import convert_minor
+from ringup.v1 import loyalty_pb2 as pb
 
 
 def exact(number: Any) -> Fraction:
@@ -75,10 +41,6 @@ def rounded(value: Fraction, mode: str = "half_up") -> int:
 def decimal_text(number: Fraction) -> str:
     text = f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def points_text(points: Fraction) -> int | str:
-    return int(points) if points.denominator == 1 else decimal_text(points)
 
 
 # ---- price books
@@ -209,35 +171,27 @@ def settle(total: int, tender: dict[str, Any]) -> dict[str, Any]:
 # ---- points
 
 
-def redemption(loyalty: dict[str, Any], value_minor: int) -> tuple[int, int, dict[str, Any] | None]:
-    """(points burned, discount, free item): nothing when the points do not suffice."""
-    burn, opening = loyalty.get("burn"), loyalty.get("opening_points")
-    if not loyalty.get("redeem") or burn is None or opening is None or opening < burn["points"]:
-        return 0, 0, None
-    if "free_item" in burn:
-        return burn["points"], 0, burn["free_item"]
-    each = burn.get("value_minor_per_point", 0)
-    discount = max(0, min(burn["points"] * each, value_minor))
-    return (-(-discount // each) if each else 0), discount, None
+def program(loyalty: dict[str, Any]) -> pb.LoyaltyProgram:
+    """The loyalty program of a case."""
+    earn, burn = loyalty["earn"], loyalty.get("burn", {})
+    target, reward = earn.get("target") or {}, burn.get("free_item", {})
+    return pb.LoyaltyProgram(
+        earn_basis=pb.EARN_BASIS_UNIT if earn["per"] == "unit" else pb.EARN_BASIS_CURRENCY_UNIT,
+        earn_points_micro=scaled(earn["points"], 10**6, "loyalty.earn.points"),
+        item_ids=target.get("skus", ()),
+        categories=target.get("categories", ()),
+        earn_before_redemption=earn.get("base") == "before_redemption",
+        burn_points=burn.get("points", 0),
+        value_minor_per_point=0 if reward else burn.get("value_minor_per_point", 0),
+        reward_item_id=reward.get("sku", ""),
+        reward_qty=reward.get("qty", 0),
+    )
 
 
-def matches(item: dict[str, Any], target: dict[str, Any] | None) -> bool:
-    if target is None or not (target.get("skus") or target.get("categories")):
-        return True
-    category = item.get("category", [])
-    of = [category] if isinstance(category, str) else category
-    return item["sku"] in target.get("skus", ()) or any(c in target.get("categories", ()) for c in of)
-
-
-def earned(case: Case, line_totals: list[int], redeemed: int) -> Fraction:
-    """Points for units or for what was paid for goods; free items earn nothing."""
-    earn = case["loyalty"]["earn"]
-    chosen = [i for i, item in enumerate(case["items"]) if matches(item, earn.get("target"))]
-    points = exact(earn["points"])
-    if earn["per"] == "unit":
-        return points * sum((exact(case["items"][i]["qty"]) for i in chosen), Fraction(0))
-    amount = sum(line_totals[i] for i in chosen) + (redeemed if earn.get("base") == "before_redemption" else 0)
-    return max(Fraction(0), points * Fraction(amount, 10 ** exponent(case["currency"])))
+def points_text(points_micro: int) -> int | str:
+    """Points as a case writes them: whole, or a decimal text."""
+    whole, rest = divmod(points_micro, 10**6)
+    return whole if rest == 0 else decimal_text(Fraction(points_micro, 10**6))
 
 
 # ---- other currencies
@@ -245,4 +199,8 @@ def earned(case: Case, line_totals: list[int], redeemed: int) -> Fraction:
 
 def converted(amount: int, rate: Any, ours: str, theirs: str) -> int:
     """An amount shown in another currency, at `rate` units of it for one of ours."""
-    return rounded(amount * exact(rate) * Fraction(10) ** (exponent(theirs) - exponent(ours)))
+    at = exact(rate)
+    try:
+        return convert_minor(amount, at.numerator, at.denominator, ours, theirs)
+    except (ValueError, OverflowError) as error:
+        raise Unfit(str(error)) from None

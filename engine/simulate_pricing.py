@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from ringup.engine import simulate_extras as extras
-from ringup.engine.simulate_request import Case, Clock, Unfit, request_of
-from ringup.native.money import allocate_shares
+from ringup.engine.simulate_request import Case, Clock, Unfit, request_of, scaled
+from ringup.native.money import allocate_shares, first_share
 from ringup.native.pricing_simulate import Pricer
 from ringup.v1 import promotion_pb2 as pb
 from ringup.v1 import result_pb2
@@ -42,17 +42,9 @@ class Answer:
         self.clock = Clock(case.get("at"), zone)
         self.pricer = pricer or Pricer()
         self.prices = [self.price_of(item) for item in case["items"]]
-        self.redeemed_minor = self.points_burned = 0
-        self.reward: dict[str, Any] | None = None
         self.response = pb.SimulateResponse()
         if all(price is not None for price, _ in self.prices):
-            self.response = self.ask(0)
-            if case.get("loyalty"):
-                value = self.response.subtotal_minor - self.response.discount_minor
-                self.points_burned, redeem, self.reward = extras.redemption(case["loyalty"], max(0, value))
-                if redeem:
-                    self.response = self.ask(redeem)
-                    self.redeemed_minor = self.response.redeemed_minor
+            self.response = self.ask()
 
     def price_of(self, item: dict[str, Any]) -> tuple[int | None, int | None]:
         """(unit price, list price): the item's own, or the price book's."""
@@ -60,9 +52,15 @@ class Answer:
             return item["unit_price_minor"], item["unit_price_minor"]
         return extras.book_prices(item, self.case, self.clock)
 
-    def ask(self, redeem_minor: int) -> pb.SimulateResponse:
+    def ask(self) -> pb.SimulateResponse:
         prices = [price for price, _ in self.prices if price is not None]
-        request = request_of(self.case, prices, self.clock, redeem_minor)
+        request = request_of(self.case, prices, self.clock)
+        loyalty = self.case.get("loyalty")
+        if loyalty:
+            request.loyalty.CopyFrom(extras.program(loyalty))
+            request.opening_points_micro = scaled(loyalty.get("opening_points") or 0, 10**6, "loyalty.opening_points")
+            request.redeem = bool(loyalty.get("redeem")) and loyalty.get("opening_points") is not None
+            request.currency = self.case["currency"].upper()
         response = pb.SimulateResponse.FromString(self.pricer.simulate(request.SerializeToString()))
         if response.code != result_pb2.RESULT_CODE_OK:
             problem = response.problem
@@ -162,8 +160,7 @@ class Answer:
         ]
 
     def key_free_items(self) -> list[dict[str, Any]]:
-        found = [{"sku": free.item_id, "qty": free.qty} for free in self.response.free_items]
-        return found + ([{"sku": self.reward["sku"], "qty": self.reward["qty"]}] if self.reward else [])
+        return [{"sku": free.item_id, "qty": free.qty} for free in self.response.free_items]
 
     def key_unit_price_minor(self) -> int | None:
         if not self.prices:
@@ -180,17 +177,15 @@ class Answer:
         return self.prices[0][1]
 
     def key_points_earned(self) -> int | str:
-        return extras.points_text(extras.earned(self.case, self.key_line_totals_minor(), self.redeemed_minor))
+        return extras.points_text(self.response.points.earned_micro)
 
-    def key_points_burned(self) -> int:
-        return self.points_burned
+    def key_points_burned(self) -> int | str:
+        return extras.points_text(self.response.points.burned_micro)
 
     def key_points_balance(self) -> int | str | None:
-        opening = self.case["loyalty"].get("opening_points")
-        if opening is None:
+        if self.case["loyalty"].get("opening_points") is None:
             return None
-        gained = extras.earned(self.case, self.key_line_totals_minor(), self.redeemed_minor)
-        return extras.points_text(opening + gained - self.points_burned)
+        return extras.points_text(self.response.points.balance_micro)
 
     def key_refund_minor(self) -> int:
         if self.case["refund"].get("policy", "paid_price") == "reprice_kept":
@@ -248,7 +243,9 @@ def refund_paid(case: Case, response: pb.SimulateResponse) -> int:
             paid = line.total_minor + line.tax_added_minor + line.deposit_minor
             bought = int(extras.exact(case["items"][index]["qty"]))
             gone = bought - available
-            amount += sum(allocate_shares(paid, [1] * bought)[gone : gone + taken])
+            amount += first_share(paid, (gone + taken) * 1000, bought * 1000) - first_share(
+                paid, gone * 1000, bought * 1000
+            )
             left[index] = available - taken
             wanted -= taken
     return amount

@@ -293,7 +293,7 @@ def line(item: dict[str, Any], price_minor: int, classes: Iterable[str]) -> pb.S
     )
 
 
-def request_of(case: Case, prices: list[int], clock: Clock, redeem_minor: int = 0) -> pb.SimulateRequest:
+def request_of(case: Case, prices: list[int], clock: Clock) -> pb.SimulateRequest:
     """The request that prices the case's items at `prices`."""
     tax, context = case.get("tax") or {}, case.get("context", {})
     customer = context.get("customer")
@@ -320,7 +320,6 @@ def request_of(case: Case, prices: list[int], clock: Clock, redeem_minor: int = 
         at_ns=clock.at_ns(),
         utc_offset_s=clock.offset_s(),
         explain_all=True,
-        redeem_minor=redeem_minor,
     )
     if customer is not None:
         found.customer_id = customer.get("id", "") or "-"

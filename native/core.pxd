@@ -8,6 +8,7 @@ from ringup.native.catalog_prices cimport PriceCommands
 from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
 from ringup.native.gift_cards cimport GiftCards
+from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
@@ -48,6 +49,7 @@ cdef class Core:
     cdef Prefetcher prefetcher
     cdef object pricer  # of Simulate
     cdef GiftCards gift_cards
+    cdef Loyalty loyalty
     cdef Sales sales
     cdef SettingsTable settings
     cdef Replies replies

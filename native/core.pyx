@@ -25,10 +25,12 @@ from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
+    Command_adjust_points,
     Command_block_gift_card,
     Command_issue_gift_cards,
     Command_put_coupons,
     Command_put_items,
+    Command_put_loyalty_program,
     Command_put_locations,
     Command_put_prices,
     Command_put_pricing_rules,
@@ -51,6 +53,7 @@ from ringup.native.contract cimport (
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
+from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
@@ -97,6 +100,8 @@ cdef enum Query:
     QUERY_LIST_LOCATIONS = 13
     QUERY_LIST_TAX_CLASSES = 14
     QUERY_GET_GIFT_CARD = 70
+    QUERY_GET_LOYALTY_PROGRAM = 71
+    QUERY_GET_CUSTOMER = 72
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -114,6 +119,8 @@ cdef dict _QUERIES = {
     "ListLocations": QUERY_LIST_LOCATIONS,
     "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
     "GetGiftCard": QUERY_GET_GIFT_CARD,
+    "GetLoyaltyProgram": QUERY_GET_LOYALTY_PROGRAM,
+    "GetCustomer": QUERY_GET_CUSTOMER,
 }
 
 
@@ -135,7 +142,8 @@ cdef class Core:
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.promotion_book = PromotionBook(self.catalog)
-        self.pricing = Pricing(self.catalog, self.promotion_book)
+        self.loyalty = Loyalty(self.catalog, self.settings)
+        self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty)
         self.pricer = Pricer()
         self.gift_cards = GiftCards(self.catalog)
         self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings, self.gift_cards)
@@ -145,6 +153,7 @@ cdef class Core:
         self.tables = [
             self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
             *self.promotion_book.tables, *self.sales.tables, *self.gift_cards.tables,
+            *self.loyalty.tables,
         ]
         self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
         if self.replays == NULL:
@@ -347,6 +356,8 @@ cdef class Core:
             return self.settings.put_settings(command, out)
         if Command_issue_gift_cards <= kind <= Command_block_gift_card:
             return self.gift_cards.handle(kind, command, out)
+        if kind == Command_put_loyalty_program or kind == Command_adjust_points:
+            return self.loyalty.handle(kind, command, out)
         return self.stock_commands.handle(kind, command, out)
 
     # Queries
@@ -393,6 +404,10 @@ cdef class Core:
             return self.promotion_book.list_promotions(request, out)
         if kind == QUERY_GET_GIFT_CARD:
             return self.gift_cards.get_gift_card(request, out)
+        if kind == QUERY_GET_LOYALTY_PROGRAM:
+            return self.loyalty.get_program(request, out)
+        if kind == QUERY_GET_CUSTOMER:
+            return self.loyalty.get_customer(request, out)
         if kind == QUERY_LIST_ORDERS:
             return self.stock_commands.list_orders(request, out)
         return self.settings.get_settings(request, out)
@@ -436,6 +451,7 @@ cdef class Core:
             self.promotion_book.rebuild()
             self.sales.rebuild()
             self.gift_cards.rebuild()
+            self.loyalty.rebuild()
             self.pricing.rates_stale = True
 
     def layout(self) -> str:

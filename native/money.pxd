@@ -39,4 +39,5 @@ cdef inline int64_t multiply_divide(int64_t a, int64_t b, int64_t divisor, int r
     """a * b / divisor (> 0), exact in between; the caller keeps the result within int64 by the limits."""
     return <int64_t>divide(<int128>a * b, divisor, rounding)
 
+cdef int64_t share_until(int64_t amount, int64_t qty_milli, int64_t whole_milli) noexcept nogil
 cdef void allocate(int64_t amount, const int64_t* weights, int64_t* shares, int64_t count) noexcept nogil

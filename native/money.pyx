@@ -4,6 +4,22 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport abort, free, malloc
 
 
+cdef int64_t share_until(int64_t amount, int64_t qty_milli, int64_t whole_milli) noexcept nogil:
+    """What the first `qty_milli` of `whole_milli` (> 0) have of an amount: the shares of parts always sum to it.
+
+    Whole units have equal shares, the first units one more where it does not come out even; a quantity that is
+    not whole is shared in proportion, as is a part of one unit.
+    """
+    cdef int64_t units = whole_milli // 1000, at = qty_milli // 1000, size, share
+    if whole_milli % 1000:
+        return multiply_divide(amount, qty_milli, whole_milli, HALF_UP)
+    size = -amount if amount < 0 else amount
+    share = size // units * at + min(at, size % units)
+    if qty_milli % 1000:
+        share += multiply_divide(size // units + (at < size % units), qty_milli % 1000, 1000, HALF_UP)
+    return -share if amount < 0 else share
+
+
 cdef void allocate(int64_t amount, const int64_t* weights, int64_t* shares, int64_t count) noexcept nogil:
     """Split `amount` over `count` lines by weight (>= 0), largest remainder, ties to the first line.
 
@@ -54,6 +70,13 @@ def multiply_divide_rounded(a: int, b: int, divisor: int, rounding: int = HALF_U
     if divisor <= 0:
         raise ValueError(f"the divisor must be above zero, found {divisor}")
     return multiply_divide(a, b, divisor, rounding)
+
+
+def first_share(amount: int, qty_milli: int, whole_milli: int) -> int:
+    """What the first `qty_milli` of `whole_milli` have of an amount: refunds of parts sum to the whole."""
+    if not 0 <= qty_milli <= whole_milli or whole_milli == 0:
+        raise ValueError(f"a part must be within a whole above zero, found {qty_milli} of {whole_milli}")
+    return share_until(amount, qty_milli, whole_milli)
 
 
 def allocate_shares(amount: int, weights: list[int]) -> list[int]:

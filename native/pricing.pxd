@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog
+from ringup.native.loyalty cimport Loyalty
 from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
 from ringup.native.pricing_state cimport Basket
 from ringup.native.pricing_tax cimport Taxes
@@ -17,6 +18,8 @@ cdef struct PriceScope:
     int64_t channel
     int64_t customer_group
     int64_t at_ns
+    Span customer
+    bint redeem  # the customer's points
 
 cdef struct Discount:
     Span reason
@@ -59,6 +62,7 @@ cdef class Pricing:
     # The basket priced last; the next call writes over it.
     cdef Catalog catalog
     cdef PromotionBook book
+    cdef Loyalty loyalty
     cdef Basket basket  # of the promotions
     cdef Taxes rates  # the catalog's tax classes, for conditions that look at taxes
     cdef bint rates_stale
@@ -77,6 +81,7 @@ cdef class Pricing:
     cdef int total(self, Writer* out) noexcept nogil
     cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil
     cdef int read_shopper(self, Span request, bint selling, Writer* out) noexcept nogil
+    cdef int count_points(self, Writer* out) noexcept nogil
     cdef void load_rates(self) noexcept nogil
     cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil
     cdef void write_basket(self, Writer* out, uint32_t field, bint reasons) noexcept nogil

@@ -53,11 +53,13 @@ from ringup.native.contract cimport (
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
     PriceBasketRequest_promotion_groups,
+    PriceBasketRequest_redeem,
     PriceBasketResponse_basket,
     PricedBasket_coupons,
     PricedBasket_discount_minor,
     PricedBasket_free_items,
     PricedBasket_lines,
+    PricedBasket_points,
     PricedBasket_promotions,
     PricedBasket_search,
     PricedBasket_subtotal_minor,
@@ -65,6 +67,7 @@ from ringup.native.contract cimport (
     PricedBasket_taxes,
     PricedBasket_total_minor,
     PricedDiscount_amount_minor,
+    PricedDiscount_points,
     PricedDiscount_promotion_id,
     PricedDiscount_reason,
     PricedLine_base_qty_milli,
@@ -105,6 +108,7 @@ from ringup.native.limits cimport (
     TIME_NS_MAX,
     TOTAL_MINOR_MAX,
 )
+from ringup.native.loyalty cimport EarningLine, Loyalty
 from ringup.native.money cimport HALF_UP, allocate, divide, int128, multiply_divide
 from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
 from ringup.native.pricing_kernel cimport price_basket as price_promotions
@@ -118,6 +122,7 @@ from ringup.native.pricing_state cimport (
     line_value,
 )
 from ringup.native.pricing_tax cimport Taxes, add_class, add_rate, taxes_clear, taxes_free
+from ringup.native.promotion cimport NO_SYMBOL
 from ringup.native.promotion_book cimport PromotionBook, customer_uses
 from ringup.native.wire cimport (
     Reader,
@@ -199,8 +204,8 @@ cdef DiscountIn _read_discount(Span body) noexcept nogil:
 cdef class Pricing:
     """The pricing function and the basket it priced last."""
 
-    def __cinit__(self, Catalog catalog, PromotionBook book):
-        self.catalog, self.book = catalog, book
+    def __cinit__(self, Catalog catalog, PromotionBook book, Loyalty loyalty):
+        self.catalog, self.book, self.loyalty = catalog, book, loyalty
         memset(&self.basket, 0, sizeof(Basket))
         memset(&self.rates, 0, sizeof(Taxes))
         self.rates_stale = True
@@ -223,6 +228,7 @@ cdef class Pricing:
         """Begin an empty basket."""
         self.line_count = self.discount_count = self.tax_count = 0
         self.promoted = False
+        self.loyalty.close()
         self.subtotal_minor = self.discount_total_minor = self.tax_added_minor = self.total_minor = 0
 
     cdef void add_line(self, Line* line) noexcept nogil:
@@ -259,6 +265,10 @@ cdef class Pricing:
         code = self.apply_promotions(request, lines_field, scope, out)
         if code != RESULT_CODE_OK:
             return code
+        if self.loyalty.opened:
+            code = self.count_points(out)
+            if code != RESULT_CODE_OK:
+                return code
         return self.total(out)
 
     # Promotions
@@ -312,6 +322,21 @@ cdef class Pricing:
                 skip_field(&reader)
         return MALFORMED if reader.bad else RESULT_CODE_OK
 
+    cdef int count_points(self, Writer* out) noexcept nogil:
+        """What the priced lines earn, and what the points that were redeemed took off them."""
+        cdef int64_t at
+        cdef Line* line
+        cdef EarningLine* earning = self.loyalty.lines
+        for at in range(self.line_count):
+            line = &self.lines[at]
+            self.loyalty.add_line(line.item, line.qty_milli, line.total_minor)
+        for at in range(self.basket.log_count if self.promoted else 0):
+            if self.basket.log[at].promotion == NO_SYMBOL and self.basket.log[at].line >= 0:
+                earning[self.basket.log[at].line].redeemed_minor += (
+                    self.basket.log[at].amount * self.basket.log[at].count
+                )
+        return self.loyalty.count(out)
+
     cdef void load_rates(self) noexcept nogil:
         """The catalog's tax classes, row by row, as the promotions' conditions see them."""
         cdef int64_t row, number
@@ -336,9 +361,10 @@ cdef class Pricing:
         cdef int64_t at, number, total
         cdef int32_t segment
         cdef int code
+        cdef bint redeems = self.loyalty.open(scope.customer, scope.redeem)
         self.book.see(scope.at_ns)
         basket_clear(basket)
-        for at in range(self.line_count if self.book.snapshot.promotion_count else 0):
+        for at in range(self.line_count if self.book.snapshot.promotion_count or redeems else 0):
             line = &self.lines[at]
             given = add_input_line(basket)
             given.item_id = self.catalog.item_code(line.item)
@@ -357,7 +383,9 @@ cdef class Pricing:
                 )
                 given.category_count += 1
         code = self.read_shopper(request, lines_field == SellRequest_lines, out)
-        if code != RESULT_CODE_OK or (self.book.snapshot.promotion_count == 0 and basket.coupon_count == 0):
+        if code != RESULT_CODE_OK or (
+            self.book.snapshot.promotion_count == 0 and basket.coupon_count == 0 and not redeems
+        ):
             return code
         if self.rates_stale:
             self.load_rates()
@@ -367,6 +395,7 @@ cdef class Pricing:
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
         basket.untaxed = True
+        basket.redeem = self.loyalty.offer_minor
         price_promotions(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
         self.promoted = True
         for at in range(basket.input_line_count):
@@ -627,6 +656,9 @@ cdef class Pricing:
             write_coupons(out, PricedBasket_coupons, &self.basket, self.book.snapshot)
             write_free(out, PricedBasket_free_items, &self.basket, self.book.snapshot)
             write_search(out, PricedBasket_search, &self.basket)
+        if self.loyalty.opened:
+            self.loyalty.write_reward(out, PricedBasket_free_items)
+            self.loyalty.write(out, PricedBasket_points)
         end_message(out, mark)
 
     cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil:
@@ -647,6 +679,13 @@ cdef class Pricing:
             write_span(out, PricedDiscount_reason, name if name.size else self.book.snapshot.promotions[promotion].id)
             write_int(out, PricedDiscount_amount_minor, amount)
             write_span(out, PricedDiscount_promotion_id, self.book.snapshot.promotions[promotion].id)
+            end_message(out, mark)
+
+        if self.loyalty.opened and self.loyalty.lines[line].redeemed_minor:
+            mark = begin_message(out, PricedLine_discounts)
+            write_span(out, PricedDiscount_reason, span_at(b"points", 6))
+            write_int(out, PricedDiscount_amount_minor, self.loyalty.lines[line].redeemed_minor)
+            write_int(out, PricedDiscount_points, True)
             end_message(out, mark)
 
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil:
@@ -677,6 +716,8 @@ cdef class Pricing:
         cdef Span location = span_at(NULL, 0), channel = span_at(NULL, 0), group = span_at(NULL, 0)
         cdef int code
         scope.at_ns = 0
+        scope.customer = span_at(NULL, 0)
+        scope.redeem = False
         while next_field(&reader):
             if reader.field == PriceBasketRequest_location_id:
                 location = read_span(&reader)
@@ -686,6 +727,10 @@ cdef class Pricing:
                 group = read_span(&reader)
             elif reader.field == PriceBasketRequest_at_ns:
                 scope.at_ns = read_int(&reader)
+            elif reader.field == PriceBasketRequest_customer_id:
+                scope.customer = read_span(&reader)
+            elif reader.field == PriceBasketRequest_redeem:
+                scope.redeem = read_int(&reader) != 0
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -694,6 +739,12 @@ cdef class Pricing:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "channel_id", 0, channel, channel.size, CODE_BYTES_MAX)
         if not is_code_or_empty(group):
             return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_group_id", 0, group, group.size, CODE_BYTES_MAX)
+        if not is_code_or_empty(scope.customer):
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, span_at(NULL, 0), scope.customer.size, CODE_BYTES_MAX
+            )
+        if scope.redeem and scope.customer.size == 0:
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "redeem", 0, scope.customer, 0, 1)
         if not 0 <= scope.at_ns <= TIME_NS_MAX:
             return refuse(out, RESULT_CODE_TIME_INVALID, "at_ns", 0, location, scope.at_ns, TIME_NS_MAX)
         scope.location = self.catalog.find_location(location)

@@ -8,11 +8,17 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ringup.native.command cimport refuse
+from ringup.native.command cimport MALFORMED, refuse
 from ringup.native.contract cimport (
     Charge_amount_minor,
     Charge_charge_id,
     Charge_tax_class_id,
+    FreeItem_item_id,
+    FreeItem_qty,
+    Points_balance_micro,
+    Points_burned_micro,
+    Points_earned_micro,
+    Points_redeemed_minor,
     PromotionUsage_budget_spent_minor,
     PromotionUsage_cancelled_uses,
     PromotionUsage_customer_used,
@@ -47,8 +53,12 @@ from ringup.native.contract cimport (
     SimulateRequest_customer_groups,
     SimulateRequest_customer_id,
     SimulateRequest_explain_all,
+    SimulateRequest_currency,
     SimulateRequest_lines,
+    SimulateRequest_loyalty,
+    SimulateRequest_opening_points_micro,
     SimulateRequest_promotions,
+    SimulateRequest_redeem,
     SimulateRequest_redeem_minor,
     SimulateRequest_rules,
     SimulateRequest_taxes,
@@ -62,6 +72,7 @@ from ringup.native.contract cimport (
     SimulateResponse_discount_minor,
     SimulateResponse_free_items,
     SimulateResponse_lines,
+    SimulateResponse_points,
     SimulateResponse_promotions,
     SimulateResponse_redeemed_minor,
     SimulateResponse_search,
@@ -74,7 +85,22 @@ from ringup.native.contract cimport (
     UnitPrice_discount_minor,
     UnitPrice_price_minor,
 )
+from ringup.native.currency cimport currency_exponent
 from ringup.native.limits cimport LINES_MAX, PRICE_MINOR_MAX, QTY_MILLI_MAX, TIME_NS_MAX, TOTAL_MINOR_MAX
+from ringup.native.loyalty_program cimport (
+    POINT_MICRO,
+    POINTS_MICRO_MAX,
+    Defect,
+    Program,
+    Tally,
+    burned_micro,
+    earned_micro,
+    offer_minor,
+    program_free,
+    program_read,
+    program_takes,
+    rewards,
+)
 from ringup.native.money cimport int128
 from ringup.native.pricing_explain cimport (
     write_charges,
@@ -108,7 +134,6 @@ from ringup.native.wire cimport (
     Writer,
     begin_message,
     end_message,
-    is_utf8,
     next_field,
     read_int,
     read_span,
@@ -116,6 +141,7 @@ from ringup.native.wire cimport (
     skip_field,
     span_at,
     write_int,
+    write_span,
     writer_free,
 )
 
@@ -130,16 +156,23 @@ cdef class Pricer:
     cdef int64_t usage_capacity
     cdef Writer out
     cdef bytes published
+    cdef Program program
+    cdef bint has_program
+    cdef int64_t opening_micro
+    cdef bint redeems
+    cdef Span currency
 
     def __cinit__(self):
         memset(&self.basket, 0, sizeof(Basket))
         memset(&self.taxes, 0, sizeof(Taxes))
         memset(&self.out, 0, sizeof(Writer))
+        memset(&self.program, 0, sizeof(Program))
 
     def __dealloc__(self):
         basket_free(&self.basket)
         taxes_free(&self.taxes)
         writer_free(&self.out)
+        program_free(&self.program)
         free(self.usage)
 
     def publish(self, request: bytes) -> bytes:
@@ -312,8 +345,6 @@ cdef class Pricer:
                 tax_class = read_span(&reader)
             else:
                 skip_field(&reader)
-        if not is_utf8(charge.id):
-            return self.refused(RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, span_at(NULL, 0), 0, 0)
         if reader.bad or not -PRICE_MINOR_MAX <= charge.amount <= PRICE_MINOR_MAX:
             return self.refused(
                 RESULT_CODE_AMOUNT_TOO_LARGE, "charges.amount_minor", index, charge.id, charge.amount, PRICE_MINOR_MAX
@@ -330,7 +361,11 @@ cdef class Pricer:
         cdef InputCoupon* coupon
         cdef Span text
         cdef int code
+        cdef Span program = span_at(NULL, 0)
         basket_clear(basket)
+        self.has_program = self.redeems = False
+        self.opening_micro = 0
+        self.currency = span_at(NULL, 0)
         while next_field(&reader):
             if reader.field == SimulateRequest_lines:
                 if basket.input_line_count == LINES_MAX:
@@ -350,7 +385,7 @@ cdef class Pricer:
                 text = read_span(&reader)
                 if basket.coupon_count == 64:
                     return self.refused(RESULT_CODE_TOO_MANY, "coupons", 64, span_at(NULL, 0), 65, 64)
-                if text.size > 200 or not is_utf8(text):
+                if text.size > 200:
                     return self.refused(
                         RESULT_CODE_FIELD_INVALID, "coupons", basket.coupon_count, span_at(NULL, 0), text.size, 200
                     )
@@ -370,6 +405,15 @@ cdef class Pricer:
                 basket.explain_all = read_int(&reader) != 0
             elif reader.field == SimulateRequest_redeem_minor:
                 basket.redeem = read_int(&reader)
+            elif reader.field == SimulateRequest_loyalty:
+                program = read_span(&reader)
+                self.has_program = True
+            elif reader.field == SimulateRequest_opening_points_micro:
+                self.opening_micro = read_int(&reader)
+            elif reader.field == SimulateRequest_redeem:
+                self.redeems = read_int(&reader) != 0
+            elif reader.field == SimulateRequest_currency:
+                self.currency = read_span(&reader)
             else:
                 skip_field(&reader)
         basket.groups = <int32_t>basket.text_count
@@ -382,10 +426,71 @@ cdef class Pricer:
                 skip_field(&reader)
         if reader.bad or not -TIME_NS_MAX <= basket.at_ns <= TIME_NS_MAX:
             return self.refused(RESULT_CODE_FIELD_INVALID, "lines", 0, span_at(NULL, 0), 0, 0)
+        return self.read_program(program) if self.has_program else 0
+
+    cdef int read_program(self, Span program) noexcept nogil:
+        cdef Defect defect = program_read(&self.program, program)
+        if defect.code != 0:
+            return self.refused(
+                RESULT_CODE_FIELD_INVALID if defect.code == MALFORMED else defect.code, defect.field, 0, span_at(NULL, 0),
+                defect.found, defect.limit,
+            )
+        if not -POINTS_MICRO_MAX <= self.opening_micro <= POINTS_MICRO_MAX:
+            return self.refused(
+                RESULT_CODE_AMOUNT_TOO_LARGE, "opening_points_micro", 0, span_at(NULL, 0), self.opening_micro,
+                POINTS_MICRO_MAX,
+            )
+        self.basket.redeem = offer_minor(&self.program, self.opening_micro) if self.redeems else 0
         return 0
+
+    cdef int count_points(self, Tally* tally) noexcept nogil:
+        """What the priced basket earns and burns; refuses what is beyond the limits."""
+        cdef int64_t i, qty = 0, paid = 0
+        cdef InputLine* line
+        memset(tally, 0, sizeof(Tally))
+        for i in range(self.basket.log_count):
+            if self.basket.log[i].promotion == NO_SYMBOL:
+                tally.redeemed_minor += self.basket.log[i].amount * self.basket.log[i].count
+        if not self.has_program:
+            return 0
+        for i in range(self.basket.input_line_count):
+            line = &self.basket.input_lines[i]
+            if program_takes(&self.program, line.item_id, &self.basket.texts[line.categories], line.category_count):
+                qty += line.qty_milli
+                paid += line_value(&self.basket, i)
+        tally.earned_micro = earned_micro(
+            &self.program, qty, paid, tally.redeemed_minor,
+            currency_exponent(self.currency.data) if self.currency.size == 3 else 2,
+        )
+        tally.rewarded = self.redeems and rewards(&self.program, self.opening_micro)
+        tally.burned_micro = (
+            self.program.burn_points * POINT_MICRO if tally.rewarded
+            else burned_micro(&self.program, tally.redeemed_minor)
+        )
+        if tally.earned_micro > POINTS_MICRO_MAX:
+            return self.refused(
+                RESULT_CODE_AMOUNT_TOO_LARGE, "loyalty.earn_points_micro", 0, span_at(NULL, 0),
+                self.program.earn_points_micro, POINTS_MICRO_MAX,
+            )
+        return 0
+
+    cdef void write_points(self, Tally* tally) noexcept nogil:
+        cdef int64_t mark
+        if tally.rewarded:
+            mark = begin_message(&self.out, SimulateResponse_free_items)
+            write_span(&self.out, FreeItem_item_id, self.program.reward_item)
+            write_int(&self.out, FreeItem_qty, self.program.reward_qty)
+            end_message(&self.out, mark)
+        mark = begin_message(&self.out, SimulateResponse_points)
+        write_int(&self.out, Points_earned_micro, tally.earned_micro)
+        write_int(&self.out, Points_burned_micro, tally.burned_micro)
+        write_int(&self.out, Points_balance_micro, self.opening_micro + tally.earned_micro - tally.burned_micro)
+        write_int(&self.out, Points_redeemed_minor, tally.redeemed_minor)
+        end_message(&self.out, mark)
 
     cdef void run(self, Span body) noexcept nogil:
         cdef int64_t bad
+        cdef Tally tally
         if self.read_basket(body) != 0:
             return
         self.basket.usage = self.usage
@@ -396,7 +501,8 @@ cdef class Pricer:
                 self.basket.input_lines[bad].price, TOTAL_MINOR_MAX,
             )
             return
-        self.write()
+        if self.count_points(&tally) == 0:
+            self.write(&tally)
 
     cdef int64_t deposit(self, int64_t line) noexcept nogil:
         return <int64_t>(
@@ -411,10 +517,10 @@ cdef class Pricer:
             total += self.basket.charges[i].amount
         return total
 
-    cdef void write(self) noexcept nogil:
+    cdef void write(self, Tally* tally) noexcept nogil:
         cdef Writer* out = &self.out
         cdef Basket* basket = &self.basket
-        cdef int64_t i, mark, inner, subtotal = 0, value = 0, charges = 0, deposits = 0, redeemed = 0
+        cdef int64_t i, mark, inner, subtotal = 0, value = 0, charges = 0, deposits = 0
         cdef int32_t at
         cdef Segment* segment
         write_int(out, SimulateResponse_code, RESULT_CODE_OK)
@@ -445,9 +551,6 @@ cdef class Pricer:
         write_explained(out, SimulateResponse_promotions, basket, self.snapshot, True)
         write_coupons(out, SimulateResponse_coupons, basket, self.snapshot)
         write_free(out, SimulateResponse_free_items, basket, self.snapshot)
-        for i in range(basket.log_count):
-            if basket.log[i].promotion == NO_SYMBOL:
-                redeemed += basket.log[i].amount * basket.log[i].count
         write_int(out, SimulateResponse_subtotal_minor, subtotal)
         write_int(out, SimulateResponse_discount_minor, subtotal - value)
         write_int(out, SimulateResponse_charges_minor, charges)
@@ -456,4 +559,6 @@ cdef class Pricer:
         write_int(out, SimulateResponse_deposit_minor, deposits)
         write_int(out, SimulateResponse_total_minor, value + charges + self.taxes.tax_added + deposits)
         write_search(out, SimulateResponse_search, basket)
-        write_int(out, SimulateResponse_redeemed_minor, redeemed)
+        write_int(out, SimulateResponse_redeemed_minor, tally.redeemed_minor)
+        if self.has_program:
+            self.write_points(tally)

@@ -38,6 +38,8 @@ cdef struct SaleRow:
     uint32_t flags
     uint32_t first_promotion  # row of what it used of promotions
     uint32_t promotion_count
+    uint32_t points  # row + 1 of what it earned and burned
+    uint32_t padding
 
 cdef struct SaleLineRow:
     uint32_t item  # row
@@ -58,7 +60,7 @@ cdef struct TenderIn:
 cdef struct SellIn:
     Span till, channel, customer, customer_group
     int64_t expected_total_minor, sold_at_ns, hold_count, tender_count
-    bint bad, hold_bad
+    bint bad, hold_bad, redeem
 
 # What a ReturnLinesRequest says.
 cdef struct ReturnIn:

@@ -76,6 +76,7 @@ from ringup.native.contract cimport (
     SellRequest_expected_total_minor,
     SellRequest_hold_ids,
     SellRequest_lines,
+    SellRequest_redeem,
     SellRequest_sold_at_ns,
     SellRequest_tenders,
     SellRequest_till_id,
@@ -102,7 +103,7 @@ from ringup.native.limits cimport (
     TENDERS_MAX,
     TOTAL_MINOR_MAX,
 )
-from ringup.native.money cimport HALF_UP, multiply_divide
+from ringup.native.money cimport HALF_UP, multiply_divide, share_until
 from ringup.native.pricing cimport Line, Pricing, PriceScope
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
@@ -131,9 +132,20 @@ cdef inline uint64_t _hash_receipt(int64_t till, int64_t number) noexcept nogil:
     return hash_int((<uint64_t>till << 40) ^ <uint64_t>number)
 
 
-cdef inline int64_t _share(int64_t amount, int64_t part_milli, int64_t whole_milli) noexcept nogil:
-    """What `part_milli` of `whole_milli` is of an amount; the last part gets what is left to the cent."""
-    return multiply_divide(amount, part_milli, whole_milli, HALF_UP)
+cdef int64_t _total_until(const SaleLineRow* sold, int64_t qty_milli) noexcept nogil:
+    """The part of a line's total that its first `qty_milli` have.
+
+    Units have equal shares of all that was paid, added tax included, so the total's share is what the tax's leaves.
+    """
+    cdef int64_t unit = qty_milli - qty_milli % 1000, whole = sold.qty_milli, paid, share
+    if whole % 1000:
+        return share_until(sold.total_minor, qty_milli, whole)
+    paid = sold.total_minor + sold.tax_added_minor
+    share = share_until(paid, unit, whole) - share_until(sold.tax_added_minor, unit, whole)
+    if qty_milli > unit:
+        paid = share_until(paid, unit + 1000, whole) - share_until(sold.tax_added_minor, unit + 1000, whole)
+        share += multiply_divide(paid - share, qty_milli - unit, 1000, HALF_UP)
+    return share
 
 
 cdef class Sales:
@@ -214,6 +226,7 @@ cdef class Sales:
         if code != RESULT_CODE_OK:
             return code
         scope.location = location
+        scope.customer, scope.redeem = asked.customer, asked.redeem
         scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else command.now_ns
         scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
         scope.customer_group = (
@@ -251,6 +264,8 @@ cdef class Sales:
             sale = <SaleRow*>self.sales.edit(row)
             sale.first_promotion = <uint32_t>first
             sale.promotion_count = <uint32_t>count
+        if self.pricing.loyalty.opened:
+            (<SaleRow*>self.sales.edit(row)).points = self.pricing.loyalty.book()
         self.write_receipt(out, command, till, asked.customer, asked.sold_at_ns, span_at(NULL, 0))
         if shortfall_allowed:
             self.write_shortfalls(out, location, demand_count)
@@ -277,6 +292,8 @@ cdef class Sales:
                 asked.expected_total_minor = read_int(&reader)
             elif reader.field == SellRequest_sold_at_ns:
                 asked.sold_at_ns = read_int(&reader)
+            elif reader.field == SellRequest_redeem:
+                asked.redeem = read_int(&reader) != 0
             elif reader.field == SellRequest_tenders:
                 asked.bad = not self.read_tender(read_span(&reader)) or asked.bad
                 asked.tender_count += 1
@@ -323,6 +340,8 @@ cdef class Sales:
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "customer_group_id", 0, none, asked.customer_group.size, CODE_BYTES_MAX
             )
+        if asked.redeem and asked.customer.size == 0:  # whose points?
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "redeem", 0, none, 0, 1)
         if asked.tender_count > TENDERS_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "tenders", 0, none, asked.tender_count, TENDERS_MAX)
         if asked.hold_count > HOLDS_PER_SALE_MAX:
@@ -581,6 +600,7 @@ cdef class Sales:
 
         # Apply.
         self.pricing.clear()
+        self.pricing.loyalty.open_return(self.sale(original).points)
         reader = reader_of(command.body)
         while next_field(&reader):
             if reader.field != ReturnLinesRequest_lines:
@@ -590,6 +610,10 @@ cdef class Sales:
             row = <int64_t>self.sale(original).first_line + line.line
             line_row = <SaleLineRow*>self.lines.edit(row)
             self.refund_line(line_row, line.qty_milli)
+            self.pricing.loyalty.take_back(
+                self.sale(original).points, line.line, line_row.returned_milli, line_row.returned_milli + line.qty_milli,
+                line_row.qty_milli,
+            )
             line_row.returned_milli += line.qty_milli
             if not line.scrapped and not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
@@ -715,10 +739,12 @@ cdef class Sales:
         line.tax_class = sold.tax_class
         line.qty_milli = qty_milli
         line.price_minor, line.base_qty_milli = sold.total_minor, whole  # the price paid for the whole line
-        line.total_minor = _share(sold.total_minor, after, whole) - _share(sold.total_minor, before, whole)
+        line.tax_added_minor = share_until(sold.tax_added_minor, after, whole) - share_until(
+            sold.tax_added_minor, before, whole
+        )
+        line.tax_minor = share_until(sold.tax_minor, after, whole) - share_until(sold.tax_minor, before, whole)
+        line.total_minor = _total_until(sold, after) - _total_until(sold, before)
         line.gross_minor = line.total_minor
-        line.tax_minor = _share(sold.tax_minor, after, whole) - _share(sold.tax_minor, before, whole)
-        line.tax_added_minor = _share(sold.tax_added_minor, after, whole) - _share(sold.tax_added_minor, before, whole)
         self.pricing.add_line(&line)
 
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil:

@@ -68,7 +68,8 @@ Taxes
     stage. Deposits and free items are not taxed. A charge is one unit.
 Paying
 25. due_minor is total less gift cards plus cash rounding. Redeemed points are a discount laid on the items after all
-    promotions (before tax); a reward item is a free item. Points per currency unit are earned, unrounded, on the
+    promotions (before tax), and cost the whole points that what they took off is worth; a reward item is a free item.
+    Points per currency unit are earned, unrounded, on the
     items' value after discounts in price mode, without charges, deposits and additive tax; per unit on the net
     quantity.
 26. A refund at the paid price takes each line's paid amount (additive tax and deposit included) in equal shares over
@@ -89,7 +90,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pricing_basket import Basket, lay, open_basket
 from pricing_book import book_prices, converted_minor, read_barcode
 from pricing_money import allocate, decimal_text, exact, exponent
-from pricing_pay import Redemption, earned, points_text, redeem, settle
+from pricing_pay import Redemption, charged, earned, points_text, redeem, settle
 from pricing_select import Selection
 from pricing_tax import Taxes, compute, tax_lines
 
@@ -146,9 +147,10 @@ class Sale:
         if redemption.free_item is not None:
             self.basket.free_items.append(redemption.free_item)
         prices = {i: unit.price for i, unit in enumerate(self.basket.units)}
-        for i, amount in lay(self.basket, redemption.discount, prices).items():
+        laid = lay(self.basket, redemption.discount, prices)
+        for i, amount in laid.items():
             self.basket.units[i].price -= amount
-        return redemption
+        return charged(self.case["loyalty"], redemption, sum(laid.values()))
 
     def answer(self) -> dict[str, Any]:
         basket, outcome = self.basket, self.outcome

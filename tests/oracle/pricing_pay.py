@@ -68,6 +68,13 @@ def redeem(loyalty: dict[str, Any], value: int) -> Redemption:
     return Redemption(-(-discount // each), discount)
 
 
+def charged(loyalty: dict[str, Any], redemption: Redemption, discount: int) -> Redemption:
+    """The redemption at what it took off in the end: floors may leave less than the points were worth."""
+    if redemption.discount == 0:
+        return redemption
+    return Redemption(-(-discount // loyalty["burn"]["value_minor_per_point"]), discount)
+
+
 def earned(loyalty: dict[str, Any], basket: Basket, redeemed: int, currency: str) -> Fraction:
     """Points for units bought or for what was paid for items, exact; free items earn nothing."""
     earn = loyalty["earn"]

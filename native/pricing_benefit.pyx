@@ -634,8 +634,11 @@ cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept 
         _base_units(basket, snapshot, benefit.target) if benefit.basis == BASIS_QTY else basket_value(basket, False)
     )
     choose(basket, snapshot, benefit.target, PICK_LISTED, False, True)
-    if benefit.type == TIERED_AMOUNT:
-        spread(basket, basket.picks, basket.pick_count, tier.amount, False, NULL, 0)
+    if benefit.type == TIERED_AMOUNT:  # an order amount: at most what the basket is worth, returns taken off
+        spread(
+            basket, basket.picks, basket.pick_count, min(tier.amount, max(basket_value(basket, False), 0)),
+            False, NULL, 0,
+        )
         return
     _percent_off(
         basket, snapshot, basket.picks, basket.pick_count, tier.rate_ppb, _place(snapshot, PLACE_SET), False,

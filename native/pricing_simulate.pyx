@@ -134,6 +134,7 @@ from ringup.native.wire cimport (
     Writer,
     begin_message,
     end_message,
+    is_utf8,
     next_field,
     read_int,
     read_span,
@@ -345,6 +346,8 @@ cdef class Pricer:
                 tax_class = read_span(&reader)
             else:
                 skip_field(&reader)
+        if not is_utf8(charge.id):
+            return self.refused(RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, span_at(NULL, 0), 0, 0)
         if reader.bad or not -PRICE_MINOR_MAX <= charge.amount <= PRICE_MINOR_MAX:
             return self.refused(
                 RESULT_CODE_AMOUNT_TOO_LARGE, "charges.amount_minor", index, charge.id, charge.amount, PRICE_MINOR_MAX
@@ -385,7 +388,7 @@ cdef class Pricer:
                 text = read_span(&reader)
                 if basket.coupon_count == 64:
                     return self.refused(RESULT_CODE_TOO_MANY, "coupons", 64, span_at(NULL, 0), 65, 64)
-                if text.size > 200:
+                if text.size > 200 or not is_utf8(text):
                     return self.refused(
                         RESULT_CODE_FIELD_INVALID, "coupons", basket.coupon_count, span_at(NULL, 0), text.size, 200
                     )

@@ -252,6 +252,8 @@ cdef class Snapshot:
         cdef int64_t capacity = self.capacities[SYMBOLS]
         if symbol != NO_SYMBOL:
             return symbol
+        if not is_utf8(text):  # it would stand in an answer that no client could read
+            self.fail(RESULT_CODE_FIELD_INVALID, "promotions", text.size, 0)
         symbol = <int32_t>self.counts[SYMBOLS]
         self.symbols = <Span*>_room(self.symbols, self.counts, self.capacities, SYMBOLS, sizeof(Span))
         if self.capacities[SYMBOLS] != capacity:
@@ -524,7 +526,9 @@ cdef class Snapshot:
             benefit.qty = 1
         if benefit.type == BUY_GET and not (has_buy and has_get):
             return self.fail(RESULT_CODE_FIELD_INVALID, "promotions.benefits.buy", has_buy, 1)
-        if benefit.type == FREE_ITEM and not 0 < benefit.free_item.size <= CODE_BYTES_MAX:
+        if benefit.type == FREE_ITEM and (
+            not 0 < benefit.free_item.size <= CODE_BYTES_MAX or not is_utf8(benefit.free_item)
+        ):
             return self.fail(
                 RESULT_CODE_FIELD_INVALID, "promotions.benefits.item_id", benefit.free_item.size, CODE_BYTES_MAX
             )
@@ -688,7 +692,9 @@ cdef class Snapshot:
         if self.defect.code == 0:
             if reader.bad or not 0 < promotion.id.size <= CODE_BYTES_MAX:
                 self.fail(RESULT_CODE_FIELD_INVALID, "promotions.promotion_id", promotion.id.size, CODE_BYTES_MAX)
-            elif promotion.name.size > NAME_BYTES_MAX:
+            elif not is_utf8(promotion.id):
+                self.fail(RESULT_CODE_FIELD_INVALID, "promotions.promotion_id", 0, 0)
+            elif promotion.name.size > NAME_BYTES_MAX or not is_utf8(promotion.name):
                 self.fail(RESULT_CODE_FIELD_INVALID, "promotions.name", promotion.name.size, NAME_BYTES_MAX)
             elif promotion.benefit_count == 0:
                 self.fail(RESULT_CODE_FIELD_INVALID, "promotions.benefits", 0, 1)

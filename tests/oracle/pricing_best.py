@@ -85,7 +85,8 @@ def offers_of(
             if benefit["type"] in SINGLE and benefit.get("target", {}).get("max_units") is not None:
                 counts.append(purses.open(benefit["target"]["max_units"]))
             if benefit.get("cap_minor") is not None:
-                own_money.append(purses.open(benefit["cap_minor"], all_or_nothing=False))
+                # The cap cuts first: what it leaves is what the budget pays.
+                own_money.insert(0, purses.open(benefit["cap_minor"], all_or_nothing=False))
             tied = purses.open(tied_places(benefit, basket)) if benefit["type"] == "cheapest_percent_off" else None
             per_line = benefit.get("target", {}).get("max_units_per_line")
             of_line = {n: purses.open(per_line) for n in range(len(basket.lines))} if by_unit(benefit, per_line) else {}

@@ -7,6 +7,7 @@
 | item | one to three promotions on items and orders, priority mode, no limits |
 | sets | bundles, multibuys, buy-gets, quantity groups, conditions, catalog stage, exclusives and groups |
 | full | taxes, charges, deposits, floors, returns, weights, coupons, limits, tenders, rounding rules |
+| wide | every other rule: gates by time and customer, units of measure, markups, points, refunds, price books |
 
 and apart from them `best`: at most 8 units, overlapping offers on units, selection best_deal; `crowd`: the same on up
 to 24 units of few kinds; `tax`: one order discount at most, every tax setting.
@@ -18,7 +19,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-LEVELS = ("item", "sets", "full", "best", "crowd", "tax")
+LEVELS = ("item", "sets", "full", "wide", "best", "crowd", "tax")
 SKUS = ("A", "B", "C", "D")
 CATEGORIES = {"A": ["x"], "B": ["x", "y"], "C": ["y"], "D": ["z"]}
 PRICES = (99, 100, 105, 250, 333, 499, 1000, 1001, 1999, 5000)
@@ -191,6 +192,59 @@ def on_charge(rng: random.Random) -> dict[str, Any]:
     return {"type": "charge_fixed_price", "charge": "ship", "price_minor": rng.choice((0, 100, 199))}
 
 
+def markup(rng: random.Random) -> dict[str, Any]:
+    return {"type": "item_markup_percent", "percent": rng.choice(PERCENTS), "target": target(rng)}
+
+
+def order_amount_wide(rng: random.Random) -> dict[str, Any]:
+    found = order_amount(rng)
+    if rng.random() < 0.4:
+        found["value_tax"] = "incl"
+    elif rng.random() < 0.5:
+        found["include_charges"] = ["ship"]
+    if rng.random() < 0.3:
+        found["target"]["exclude_discounted"] = True
+    return found
+
+
+def tiered_wide(rng: random.Random) -> dict[str, Any]:
+    """Both kinds of tiers on each basis."""
+    basis = rng.choice(("order_subtotal", "line_subtotal", "eligible_qty"))
+    key, steps = ("min_qty", (2, 4)) if basis == "eligible_qty" else ("min_minor", (1000, 4000))
+    give, gifts = rng.choice((("percent", (5, 12)), ("amount_minor", (50, 400))))
+    return {
+        "type": "tiered_percent" if give == "percent" else "tiered_amount",
+        "basis": basis,
+        "target": target(rng),
+        "tiers": [{key: step, give: gift} for step, gift in zip(steps, gifts, strict=True)],
+    }
+
+
+def buy_get_wide(rng: random.Random) -> dict[str, Any]:
+    found = buy_get(rng)
+    found["get"]["qty"] = rng.randint(1, 2)
+    if rng.random() < 0.5:
+        found["consume"] = rng.choice(("cheapest", "dearest", "as_listed"))
+    return found
+
+
+def cheapest_wide(rng: random.Random) -> dict[str, Any]:
+    found = cheapest(rng) | {"target": target(rng)}
+    return found | ({"cap_minor": rng.choice(AMOUNTS)} if rng.random() < 0.4 else {})
+
+
+def group_wide(rng: random.Random) -> dict[str, Any]:
+    return quantity_group(rng) | {"target": target(rng), "pick": rng.choice(("cheapest", "dearest", "as_listed"))}
+
+
+def first_then_wide(rng: random.Random) -> dict[str, Any]:
+    return first_then(rng) | {"target": narrow_target(rng)}
+
+
+def free_once(rng: random.Random) -> dict[str, Any]:
+    return {"type": "free_item", "sku": rng.choice(("GIFT", "A")), "qty": rng.randint(1, 2)}
+
+
 ITEM: tuple[Make, ...] = (
     item_percent,
     item_amount,
@@ -207,6 +261,16 @@ ITEM: tuple[Make, ...] = (
 SETS: tuple[Make, ...] = (bundle_price, bundle_off, multibuy, buy_get, quantity_group)
 ON_UNITS: tuple[Make, ...] = (*SETS, item_percent, item_amount, item_fixed, cheapest)
 EXTRA: tuple[Make, ...] = (free_item, on_charge)
+WIDE: tuple[Make, ...] = (
+    markup,
+    order_amount_wide,
+    tiered_wide,
+    buy_get_wide,
+    cheapest_wide,
+    group_wide,
+    first_then_wide,
+    free_once,
+)
 
 
 def condition(rng: random.Random) -> dict[str, Any]:
@@ -225,6 +289,81 @@ def condition(rng: random.Random) -> dict[str, Any]:
     return {"type": kind, "qty": rng.randint(1, 5), "target": target(rng)}
 
 
+def condition_wide(rng: random.Random) -> dict[str, Any]:
+    kind = rng.choice(("distinct", "nth_order", "min_subtotal", "max_subtotal", "min_line_qty"))
+    if kind == "distinct":
+        return {"type": kind, "count": rng.randint(1, 3), "target": target(rng)}
+    if kind == "nth_order":
+        return {"type": kind, "n": rng.randint(1, 3)}
+    if kind == "min_line_qty":
+        return {"type": kind, "qty": rng.randint(1, 3), "target": target(rng)}
+    return {"type": kind, "amount_minor": rng.choice((500, 1000, 3000)), "tax": "excl"}
+
+
+def gates(rng: random.Random) -> dict[str, Any]:
+    """When, where and for whom a promotion holds."""
+    found: dict[str, Any] = {}
+    if rng.random() < 0.4:
+        found["window"] = rng.choice(
+            (
+                {"from": "2026-03-02"},
+                {"to": "2026-03-05"},
+                {"from": "2026-03-04T12:00:00", "to": "2026-03-05T12:00:00"},
+                {"from": "2026-03-01", "to": "2026-03-31"},
+            )
+        )
+    if rng.random() < 0.3:
+        found["schedule"] = {"days": rng.sample(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), 4)}
+        if rng.random() < 0.5:
+            found["schedule"]["times"] = rng.choice(([["08:00", "12:00"]], [["12:00", "18:00"], ["22:00", "23:30"]]))
+    if rng.random() < 0.3:
+        found["channels"] = rng.sample(("web", "till", "app"), 2)
+    if rng.random() < 0.3:
+        found["customer_groups"] = rng.sample(("gold", "staff", "b2b"), rng.randint(1, 2))
+    return found
+
+
+def limits_wide(rng: random.Random) -> dict[str, Any]:
+    found = limits(rng)
+    if rng.random() < 0.5:
+        found |= {"max_uses_per_customer": 2, "customer_used": rng.randint(0, 2)}
+    return found
+
+
+def context(rng: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {"channel": rng.choice(("web", "till"))}
+    if rng.random() < 0.7:
+        found["customer"] = {
+            "id": "c1",
+            "groups": rng.sample(("gold", "staff", "b2b"), rng.randint(0, 2)),
+            "completed_orders": rng.randint(0, 2),
+        }
+    return found
+
+
+def loyalty(rng: random.Random) -> dict[str, Any]:
+    earn: dict[str, Any] = {"per": rng.choice(("unit", "currency_unit")), "points": rng.choice((1, 2, "0.5"))}
+    if rng.random() < 0.3:
+        earn["target"] = {"skus": sorted(rng.sample(SKUS, 2))}
+    if rng.random() < 0.2:
+        earn["base"] = "before_redemption"
+    found: dict[str, Any] = {"earn": earn, "opening_points": rng.choice((0, 50, 1000))}
+    if rng.random() < 0.6:
+        found["burn"] = {"points": rng.choice((10, 100))}
+        found["burn"] |= rng.choice(
+            ({"value_minor_per_point": rng.choice((1, 5))}, {"free_item": {"sku": "A", "qty": 1}})
+        )
+        found["redeem"] = rng.random() < 0.8
+    return found
+
+
+def refund(rng: random.Random, items: list[dict[str, Any]]) -> dict[str, Any]:
+    kept = [x for x in items if isinstance(x["qty"], int) and x["qty"] > 0]
+    chosen = {x["sku"]: rng.randint(1, x["qty"]) for x in rng.sample(kept, min(len(kept), rng.randint(1, 2)))}
+    found: dict[str, Any] = {"lines": [{"sku": sku, "qty": qty} for sku, qty in chosen.items()]}
+    return found | ({"policy": "reprice_kept"} if rng.random() < 0.5 else {})
+
+
 def limits(rng: random.Random) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if rng.random() < 0.4:
@@ -241,6 +380,8 @@ def limits(rng: random.Random) -> dict[str, Any]:
 
 def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: str) -> dict[str, Any]:
     benefits = [rng.choice(makers)(rng) for _ in range(2 if rng.random() < 0.1 else 1)]
+    if any(b["type"] == "item_markup_percent" for b in benefits):
+        benefits = benefits[:1]  # what a markup adds and another benefit takes off again is neither given nor not
     found: dict[str, Any] = {"id": f"p{number}", "conditions": [], "benefits": benefits}
     if rng.random() < 0.5:
         found["priority"] = rng.randint(0, 5)
@@ -259,6 +400,18 @@ def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: 
     if rng.random() < 0.1:
         found["benefits"] = [{"type": "item_percent_off", "percent": rng.choice((5, 10, 20)), "target": target(rng)}]
         found["stage"] = "catalog"
+    if level == "wide":
+        found |= gates(rng)
+        if rng.random() < 0.2:
+            found["conditions"].append(condition_wide(rng))
+        if rng.random() < 0.2:
+            found["limits"] = limits_wide(rng)
+        if rng.random() < 0.1:
+            found["manual"] = True
+        if rng.random() < 0.1:
+            found["coupon"] = rng.choice(("SAVE", "MORE"))
+        if rng.random() < 0.1:
+            found["funded_by"] = rng.choice(("vendor", "store"))
     if level == "full":
         if rng.random() < 0.25:
             found["limits"] = limits(rng)
@@ -274,14 +427,16 @@ def item(rng: random.Random, level: str, line: int) -> dict[str, Any]:
     most = {"best": 2, "crowd": 6}.get(level, 4)
     found: dict[str, Any] = {"sku": sku, "category": CATEGORIES[sku], "qty": rng.randint(1, most)}
     found["unit_price_minor"] = rng.choice(PRICES)
-    if level in ("full", "tax"):
+    if level in ("full", "wide", "tax"):
         if rng.random() < 0.8:
             found["tax_class"] = rng.choice(("std", "red"))
         if rng.random() < 0.1 and line > 0:
             found["qty"] = -rng.randint(1, 2)
         elif rng.random() < 0.1:
             found["qty"] = rng.choice(("0.5", "1.25", "0.333"))
-    if level == "full":
+    if level == "wide" and rng.random() < 0.1:
+        found |= {"uom": "case", "uom_factor": rng.choice((2, 6, "0.5"))}
+    if level in ("full", "wide"):
         if rng.random() < 0.15:
             found["min_price_minor"] = found["unit_price_minor"] * rng.randint(50, 95) // 100
         if rng.random() < 0.1:
@@ -324,9 +479,9 @@ def tender(rng: random.Random) -> dict[str, Any]:
 
 def rules(rng: random.Random, level: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if level in ("sets", "full"):
+    if level in ("sets", "full", "wide"):
         found["group_modes"] = {"g": "best", "h": "first"}
-    if level == "full":
+    if level in ("full", "wide"):
         if rng.random() < 0.3:
             found["percent_round_at"] = rng.choice(("unit", "line", "set"))
         if rng.random() < 0.2:
@@ -340,7 +495,8 @@ def random_case(rng: random.Random, level: str) -> dict[str, Any]:
     """One valid case of the level; `expect` is empty. The same rng state draws the same case."""
     if level not in LEVELS:
         raise ValueError(f"level: expected one of {LEVELS}, found {level!r}")
-    makers = {"item": ITEM, "sets": ITEM + SETS * 2, "full": ITEM + SETS * 2 + EXTRA, "tax": ITEM[5:7]}
+    full = ITEM + SETS * 2 + EXTRA
+    makers = {"item": ITEM, "sets": ITEM + SETS * 2, "full": full, "wide": full + WIDE * 3, "tax": ITEM[5:7]}
     count = rng.randint(0, 1) if level == "tax" else rng.randint(1, 4)
     found: dict[str, Any] = {"id": f"random-{level}-{rng.getrandbits(32):08x}", "source": "ringup", "kind": "random"}
     found |= {"currency": rng.choice(("EUR", "EUR", "CLP", "KWD")), "coupons": []}
@@ -351,9 +507,17 @@ def random_case(rng: random.Random, level: str) -> dict[str, Any]:
         found["rules"] = chosen
     if level in ("best", "crowd"):
         found["selection"] = "best_deal"
-    if level == "tax" or (level == "full" and rng.random() < 0.6):
+    if level == "tax" or (level in ("full", "wide") and rng.random() < 0.6):
         found["tax"] = tax(rng)
-    if level == "full":
+    if level == "wide":
+        found["context"] = context(rng)
+        if rng.random() < 0.8:
+            found["at"] = rng.choice(("2026-03-02T09:00:00", "2026-03-04T12:00:00", "2026-03-05T23:00:00"))
+        if rng.random() < 0.2:
+            found["loyalty"] = loyalty(rng)
+        if rng.random() < 0.3 and any(isinstance(x["qty"], int) and x["qty"] > 0 for x in found["items"]):
+            found["refund"] = refund(rng, found["items"])
+    if level in ("full", "wide"):
         if rng.random() < 0.4:
             found["charges"] = [{"id": "ship", "amount_minor": rng.choice((300, 499)), "tax_class": "std"}]
         if rng.random() < 0.6:

@@ -301,13 +301,15 @@ class Selection:
                 continue
             seen.add(same_code(code))
             owners = [p for p in self.case["promotions"] if same_code(p.get("coupon") or "") == same_code(code)]
+            owners.sort(key=lambda p: -p.get("priority", 0))
             states = [self.outcome.status.get(p["id"], "nothing") for p in owners]
             if not owners:
                 self.outcome.rejected.append({"code": code, "reason": "unknown"})
             elif any(state in ("applied", "beaten") for state in states):
                 self.outcome.accepted.append(code)
             else:
-                reason = next((s for s in states if s in REASONS), "not_eligible")
+                # Of several promotions with the code, the one that says something definite.
+                reason = next((s for s in states if s in REASONS and s != "not_eligible"), "not_eligible")
                 self.outcome.rejected.append({"code": code, "reason": reason})
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringup.engine.simulate_pricing import Answer
+from ringup.engine.simulate_request import Clock, request_of
 from ringup.native.pricing_simulate import Pricer
 from ringup.v1 import promotion_pb2 as pb
 from ringup.v1 import result_pb2
@@ -50,6 +51,26 @@ benefits = st.one_of(
 )
 promotions = st.lists(benefits, max_size=4).map(
     lambda found: [{"id": f"p{i}", "conditions": [], "benefits": [b], "priority": -i} for i, b in enumerate(found)]
+)
+limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_applications": st.integers(0, 3),
+        "budget_minor": st.integers(0, 3000),
+        "on_exceed": st.sampled_from(["skip", "cap"]),
+    },
+)
+limited_promotions = st.lists(st.tuples(benefits, limits, st.integers(0, 2000)), max_size=4).map(
+    lambda found: [
+        {
+            "id": f"p{i}",
+            "conditions": [],
+            "benefits": [b | ({"cap_minor": cap} if b["type"] == "item_percent_off" else {})],
+            "limits": limited,
+        }
+        for i, (b, limited, cap) in enumerate(found)
+        if not b["type"].startswith("order_")  # an order discount rounds by line
+    ]
 )
 items = st.lists(
     st.builds(
@@ -108,12 +129,11 @@ def test_a_promotion_that_touches_nothing_changes_nothing(
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(items, promotions, st.randoms(use_true_random=False))
+@given(items, limited_promotions, st.randoms(use_true_random=False))
 def test_the_order_of_lines_does_not_change_the_best_deal(
     basket: list[dict[str, Any]], offers: list[dict[str, Any]], rng: Any
 ) -> None:
-    """Offers on units only: an order discount rounds by line."""
-    offers = [o for o in offers if not o["benefits"][0]["type"].startswith("order_")]
+    """Offers on units, with caps, budgets and limits."""
     shuffled = list(basket)
     rng.shuffle(shuffled)
     first, second = (_price(b, offers, selection="best_deal").response for b in (basket, shuffled))
@@ -122,11 +142,10 @@ def test_the_order_of_lines_does_not_change_the_best_deal(
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(items, promotions, st.sampled_from(SKUS), st.integers(0, 5000))
+@given(items, limited_promotions, st.sampled_from(SKUS), st.integers(0, 5000))
 def test_one_more_unit_never_makes_the_best_deal_smaller(
     basket: list[dict[str, Any]], offers: list[dict[str, Any]], sku: str, price: int
 ) -> None:
-    offers = [o for o in offers if not o["benefits"][0]["type"].startswith("order_")]
     more = [*basket, {"sku": sku, "qty": 1, "unit_price_minor": price}]
     first, second = (_price(b, offers, selection="best_deal").response for b in (basket, more))
     if first.search.proven and second.search.proven:
@@ -174,8 +193,6 @@ def test_no_bytes_upset_the_pricer(data: bytes) -> None:
 def test_a_changed_byte_gives_an_answer_or_a_refusal(
     basket: list[dict[str, Any]], offers: list[dict[str, Any]], data: Any
 ) -> None:
-    from ringup.engine.simulate_request import Clock, request_of
-
     case = {"currency": "EUR", "items": basket, "promotions": offers, "coupons": []}
     prices = [item["unit_price_minor"] for item in basket]
     body = bytearray(request_of(case, prices, Clock(None, None)).SerializeToString())
@@ -204,3 +221,32 @@ def test_the_search_ends_within_its_budget_and_says_what_it_does_not_know(units:
     assert search.nodes <= 5_000 + 10 * units
     assert search.discount_minor >= greedy
     assert search.bound_minor >= search.discount_minor
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(items, limited_promotions, st.integers(1, 30))
+def test_beyond_the_budget_the_best_deal_lies_between_what_is_found_and_the_bound(
+    basket: list[dict[str, Any]], offers: list[dict[str, Any]], nodes: int
+) -> None:
+    case = {"currency": "EUR", "items": basket, "promotions": offers, "coupons": [], "selection": "best_deal"}
+    exact = Answer(case).response
+    request = request_of(case, [item["unit_price_minor"] for item in basket], Clock(None, None))
+    request.rules.search_nodes_max = nodes
+    found = pb.SimulateResponse.FromString(Pricer().simulate(request.SerializeToString()))
+    if exact.search.proven:
+        assert found.discount_minor <= exact.discount_minor <= found.search.bound_minor
+    if found.search.proven:
+        assert found.discount_minor == exact.discount_minor
+
+
+@pytest.mark.parametrize("units", [5_000, 30_000])
+def test_a_basket_of_very_many_units_is_priced(units: int) -> None:
+    """Each application of a mix once stood on the stack: 5,000 units of two items ended the process."""
+    basket = [{"sku": "A", "qty": units, "unit_price_minor": 100}, {"sku": "B", "qty": units, "unit_price_minor": 130}]
+    offers = [
+        {"id": "pair", "conditions": [], "benefits": [{"type": "multibuy_cheapest_free", "qty": 2}]},
+        {"id": "trio", "conditions": [], "benefits": [{"type": "bundle_fixed_price", "qty": 3, "price_minor": 200}]},
+    ]
+    response = _price(basket, offers, selection="best_deal").response
+    assert response.discount_minor == units // 2 * (100 + 130)  # of each two equal ones one is free
+    assert response.search.bound_minor >= response.discount_minor

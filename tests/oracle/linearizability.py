@@ -26,6 +26,11 @@ from typing import Any, NamedTuple
 CHANGING = ("ok", "partial", None)  # answers of calls that may have changed something
 
 
+def may_change(answer: Any) -> bool:
+    """Whether a call with this answer may have changed something; of a tuple the first part is the word."""
+    return (answer[0] if isinstance(answer, tuple) else answer) in CHANGING
+
+
 class Undecided(Exception):
     """The history is too wide to be decided within the states allowed."""
 
@@ -82,7 +87,7 @@ def find_order(
     """Calls in an order that keeps real time and explains every answer; None when there is none.
 
     Lost calls are in it only where they are needed. The state must be hashable, the step pure, and a call whose
-    answer is none of CHANGING must leave the state as it is. Raises Undecided after states_max states.
+    answer may not change anything must leave the state as it is. Raises Undecided after states_max states.
     """
     calls = sorted(history, key=lambda call: call.called)
     ends = [inf if call.answer is None else call.returned for call in calls]
@@ -104,7 +109,7 @@ def find_order(
             if calls[index].answer in (None, answer):
                 fitting.append((index, after))
         # A call that fits and, by its answer, never changes anything: taken now it stands in no other call's way.
-        quiet = [one for one in fitting if calls[one[0]].answer not in CHANGING]
+        quiet = [one for one in fitting if not may_change(calls[one[0]].answer)]
         for index, after in quiet[:1] or fitting:
             mark = (done | 1 << index, after)
             if mark not in seen:

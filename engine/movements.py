@@ -73,7 +73,8 @@ class Movements:
         self._holds: dict[bytes, list[Line]] = {}  # live ones
         self._deadlines: dict[bytes, int] = {}  # of live holds that end
         self._orders: dict[str, Order] = {}
-        self._due: list[tuple[int, bytes | str]] = []  # a heap of deadlines: of a hold (bytes) or an order (str)
+        self._due: list[tuple[int, int, bytes | str]] = []  # a heap: deadline, when set, hold (bytes) or order (str)
+        self._due_set = 0
         self._kind = ""  # of the command at hand
 
     def items(self) -> list[str]:
@@ -237,7 +238,7 @@ class Movements:
         self._deadlines.pop(hold_id, None)
         if deadline_ns:
             self._deadlines[hold_id] = deadline_ns
-            heapq.heappush(self._due, (deadline_ns, hold_id))
+            self._wake(deadline_ns, hold_id)
 
     def _end_hold(self, hold_id: bytes) -> list[Line]:
         """The hold's units are free again; returns them."""
@@ -285,10 +286,14 @@ class Movements:
         for line, part in _earliest(lines, qty):
             self._move_line(line, ON_HAND, -part)
 
+    def _wake(self, deadline_ns: int, who: bytes | str) -> None:
+        self._due_set += 1
+        heapq.heappush(self._due, (deadline_ns, self._due_set, who))
+
     def _expire(self, now_ns: int) -> None:
         self._kind = "expiry"
         while self._due and self._due[0][0] <= now_ns:
-            deadline_ns, who = heapq.heappop(self._due)
+            deadline_ns, _, who = heapq.heappop(self._due)
             if isinstance(who, bytes):
                 if self._deadlines.get(who) == deadline_ns:
                     self._end_hold(who)
@@ -421,7 +426,7 @@ class Movements:
         order = self._orders[request.order_id]
         order.deadline_ns = answer.pickup_deadline_ns
         if order.deadline_ns:
-            heapq.heappush(self._due, (order.deadline_ns, request.order_id))
+            self._wake(order.deadline_ns, request.order_id)
 
     # Goods.
 

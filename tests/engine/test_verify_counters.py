@@ -90,6 +90,24 @@ def test_all_counters_agree(written: Written) -> None:
     assert report.movements > 30
 
 
+def test_a_hold_and_a_pickup_may_end_at_the_same_instant(tmp_path: Path) -> None:
+    """The fold keeps both in one heap; it once compared an order's name with a hold's bytes and gave up."""
+    shop = small_shop()
+    pick = pb.PickOrderRequest(order_id="o1", location_id="S1", lines=[milk(2)])
+    for request in (
+        pb.PlaceOrderRequest(order_id="o1", location_id="S1", lines=[milk(2)]),
+        pick,
+        pb.PackOrderRequest(order_id="o1"),
+        pb.ReadyOrderRequest(order_id="o1", pickup_code="7", ttl_ms=1000),
+        pb.HoldStockRequest(location_id="S1", lines=[milk(3)], ttl_ms=1000),
+        pb.HoldStockRequest(location_id="S1", lines=[milk(4)], ttl_ms=1000),
+    ):
+        assert shop.send(request).code == 1
+    shop.now_ns += SECOND_NS
+    assert shop.send(pb.ReceiveStockRequest(location_id="S1", lines=[milk(1)])).positions[0].free_milli == 101_000
+    assert verified(write_directory(tmp_path / "book", shop=shop)).is_well
+
+
 class MovesByItself(Core):
     """A core in which two pieces of milk disappear in batch 12, told to nobody."""
 

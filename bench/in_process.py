@@ -43,6 +43,8 @@ class DurableCore(BareCore):
         self._layout = Core().layout()
         self._thread = ThreadPoolExecutor(1)
         self._committing: Future[None] | None = None
+        self.record_bytes = 0
+        """Bytes of all records appended."""
         super().__init__(items, ids)
         self.flush()
 
@@ -53,10 +55,17 @@ class DurableCore(BareCore):
         self._committing = self._thread.submit(self._commit, self.core.sequence, self.core.now_ns, request, replies)
         return replies
 
+    def expire(self, later_ns: int) -> None:
+        """A batch without commands, so much later: what is due by then expires.  Durable at once."""
+        self.flush()
+        self.begin(later_ns)
+        self._commit(self.core.sequence, self.core.now_ns, b"", b"")
+
     def _commit(self, sequence: int, now_ns: int, request: bytes, replies: bytes) -> None:
         """One append, one sync."""
         record, self._digest = encode(sequence, now_ns, self._layout, [request], [replies], self._digest)
         self.journal.append(sequence, record)
+        self.record_bytes += len(record)
 
     def flush(self) -> None:
         """Wait until all that was applied is durable."""

@@ -1,8 +1,9 @@
 """Flash sale: one item, 1,000 pieces, 10,000 shoppers who all want one at once.
 
-Exactly 1,000 are sold and 9,000 refused; how long it takes, and how long a refusal takes.  The engine
-books whole sales with a receipt through the client library; PostgreSQL and Redis lower a counter, with
-their own load generators.
+Exactly 1,000 are sold and 9,000 refused, on all three; how long it takes until all are sold, and how long a
+refused shopper waits, both from when the doors opened (`_from_open`) and, beside it, from when the call was
+sent.  The engine books whole sales with a receipt through the client library, all 10,000 in flight at once;
+PostgreSQL and Redis lower a counter, with 50 and 512 connections, the next shopper sent when one is answered.
 """
 
 from __future__ import annotations
@@ -10,36 +11,77 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 import uvloop
 
+from bench import resp_load
 from bench.measure import Bench, Chart, Skipped, latency_ms
-from bench.peer_reserve import POSTGRES_ONE, REDIS_ONE, redis_benchmark
+from bench.peer_reserve import POSTGRES_ONE, REDIS_ONE
 from bench.peers import postgres, redis_server
 from bench.servers import Server, engine
 from bench.shop import LOCATION, Ids, command, item_id, sale, session_request
-from bench.shop_server import load_shop
+from bench.shop_server import booked, counters, load_shop
 from ringup.clients import AsyncClient
 from ringup.v1 import result_pb2, sale_pb2, session_pb2, stock_pb2
 
-TITLE = "Flash sale: 10,000 shoppers, 1,000 pieces"
-SHOPPERS, PIECES, CONNECTIONS = 10_000, 1000, 512
+TITLE = "Flash sale: 10,000 shoppers, 1,000 pieces, beside PostgreSQL and Redis"
+SHOPPERS, PIECES = 10_000, 1000
+POSTGRES_CLIENTS, REDIS_CLIENTS = 50, 512
 HOT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shopper:
+    """One shopper's answer; times in s since the doors opened."""
+
+    sold: bool
+    sent_s: float
+    answered_s: float
 
 
 def run(bench: Bench) -> None:
     """The engine, then each peer that is there."""
-    shoppers, pieces = bench.size(SHOPPERS, 200), bench.size(PIECES, 20)
-    rates: list[tuple[float | str, float]] = [("ringup", _engine(bench, shoppers, pieces))]
-    for name, peer in (("postgres", _postgres), ("redis", _redis)):
+    shoppers, pieces = bench.size(SHOPPERS, 250), bench.size(PIECES, 20)
+    sold_out: list[tuple[float | str, float]] = []
+    refusals: list[tuple[float | str, float]] = []
+    for name, sell in (("ringup", _engine), ("postgres", _postgres), ("redis", _redis)):
         try:
-            rates.append((name, peer(bench, shoppers, pieces)))
+            answers = sell(bench, shoppers, pieces)
         except Skipped as why:
             bench.put(f"skipped_flash_{name}", str(why))
             bench.note(f"A peer is missing: {why}")
-    bench.chart(Chart("flash", "Flash sale: shoppers answered", "", "a second", {"": rates}, bars=True))
+            continue
+        found = _tell(bench, name, answers, shoppers, pieces)
+        sold_out.append((name, found[0]))
+        refusals.append((name, found[1]))
+    bench.chart(Chart("flash_sold_out", "Flash sale: until all were sold", "", "ms", {"": sold_out}, bars=True))
+    bench.chart(
+        Chart("flash_refusals", "p99 of a refusal, from when the doors opened", "", "ms", {"": refusals}, bars=True)
+    )
+
+
+def _tell(bench: Bench, name: str, answers: list[Shopper], shoppers: int, pieces: int) -> tuple[float, float]:
+    """Write one system's sale down; returns (ms until all were sold, p99 ms of a refusal since the doors opened)."""
+    sold = [one for one in answers if one.sold]
+    refused = [one for one in answers if not one.sold]
+    assert len(sold) == pieces, f"{name}: expected exactly {pieces} sold, found {len(sold)}"
+    assert len(refused) == shoppers - pieces, f"{name}: {shoppers} shoppers, {len(sold)} sold, {len(refused)} refused"
+    key = "flash" if name == "ringup" else f"flash_{name}"
+    took_s = max(one.answered_s for one in answers)
+    sold_out_s = max(one.answered_s for one in sold)
+    bench.put(f"{key}_sold", len(sold))
+    bench.put(f"{key}_refused", len(refused))
+    bench.put(f"{key}_sold_out_s", sold_out_s)
+    bench.put(f"{key}_all_answered_s", took_s)
+    from_open = latency_ms(one.answered_s for one in refused)
+    bench.put_all(f"{key}_refusal_from_open", from_open)
+    bench.put_all(f"{key}_refusal", latency_ms(one.answered_s - one.sent_s for one in refused))
+    bench.put(f"flash_{name}_per_s", shoppers / took_s)
+    return sold_out_s * 1000, from_open["p99_ms"]
 
 
 def _put_pieces(server: Server, pieces: int, ids: Ids) -> None:
@@ -53,71 +95,86 @@ def _put_pieces(server: Server, pieces: int, ids: Ids) -> None:
     assert reply.positions[0].free_milli == pieces * 1000, f"the pieces were not received: {reply}"
 
 
-def _engine(bench: Bench, shoppers: int, pieces: int) -> float:
+def _engine(bench: Bench, shoppers: int, pieces: int) -> list[Shopper]:
     ids = Ids(100)
     with engine(bench.work / "data") as server:
         load_shop(server.target, 10, ids, stocked=False)
         _put_pieces(server, pieces, ids)
         commands = [command(sale([HOT], number), ids) for number in range(shoppers)]
+        before = counters(server.target)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            answers, took_s = runner.run(_shoppers(server.target, commands))
-    sold, refused = [], []
-    for reply, latency_s, at_s in answers:
+            answers = runner.run(_shoppers(server.target, commands))
+        booked(server.target, before, answered=len(answers))
+    found = []
+    for reply, sent_s, answered_s in answers:
         answer: sale_pb2.SellResponse = session_pb2.CommandReply.FromString(reply).sell
-        if answer.code == result_pb2.RESULT_CODE_OK:
-            sold.append((at_s, latency_s))
-        else:
-            assert answer.code == result_pb2.RESULT_CODE_STOCK_INSUFFICIENT, f"refused with {answer.code}"
-            refused.append(latency_s)
-    assert len(sold) == pieces, f"expected exactly {pieces} sold, found {len(sold)}"
-    bench.put("flash_sold", len(sold))
-    bench.put("flash_refused", len(refused))
-    bench.put("flash_sold_out_s", max(at_s for at_s, _ in sold))
-    bench.put("flash_all_answered_s", took_s)
-    bench.put_all("flash_refusal", latency_ms(refused))
-    bench.put("flash_ringup_per_s", shoppers / took_s)
-    return shoppers / took_s
+        sold = answer.code == result_pb2.RESULT_CODE_OK
+        assert sold or answer.code == result_pb2.RESULT_CODE_STOCK_INSUFFICIENT, f"refused with {answer.code}"
+        found.append(Shopper(sold, sent_s, answered_s))
+    return found
 
 
-async def _shoppers(target: str, commands: list[bytes]) -> tuple[list[tuple[bytes, float, float]], float]:
-    """(reply, latency, time since the start) of each shopper, and how long it took in all."""
+async def _shoppers(target: str, commands: list[bytes]) -> list[tuple[bytes, float, float]]:
+    """(reply, sent, answered) of each shopper, in s since the doors opened."""
     clock = time.perf_counter
     async with AsyncClient(target, timeout_s=60) as client:
         await client.get_stats()  # connected before the doors open
 
         async def shopper(one: bytes) -> tuple[bytes, float, float]:
-            given_s = clock()
+            sent_s = clock() - began_s
             reply = await client.submit_bytes(one)
-            return reply, clock() - given_s, clock() - began_s
+            return reply, sent_s, clock() - began_s
 
         began_s = clock()
-        answers = await asyncio.gather(*[shopper(one) for one in commands])
-        return answers, clock() - began_s
+        return await asyncio.gather(*[shopper(one) for one in commands])
 
 
-def _postgres(bench: Bench, shoppers: int, pieces: int) -> float:
-    clients = min(64, shoppers // 4)
+def _postgres(bench: Bench, shoppers: int, pieces: int) -> list[Shopper]:
+    """By pgbench, whose log has the times of each call but not its answer.
+
+    A refusal can only be answered after the last piece's sale is committed: the first so many answers are the sales.
+    """
+    assert shoppers % POSTGRES_CLIENTS == 0, "pgbench's clients all make the same number of calls"
     with postgres(bench.work) as server:
         server.make_stock(10)
         with server.connect() as connection:
             connection.execute("UPDATE stock SET available = %s WHERE item_id = %s", (pieces, HOT))
-        each = -(-shoppers // clients)
-        found = server.pgbench(POSTGRES_ONE.format(first=HOT, last=HOT), clients, 0, transactions=each)
+        log = Path(bench.work) / "flash"
+        script = POSTGRES_ONE.format(first=HOT, last=HOT)
+        server.pgbench(script, POSTGRES_CLIENTS, 0, transactions=shoppers // POSTGRES_CLIENTS, log=log)
+        rows = _log_rows(log)
         with server.connect() as connection:
             left = connection.execute("SELECT available FROM stock WHERE item_id = %s", (HOT,)).fetchone()
     assert left == (0,), f"expected all {pieces} sold, found {left} left"
-    bench.put("flash_postgres_per_s", found.per_s)
-    return found.per_s
+    return rows_to_shoppers(rows, pieces)
 
 
-def _redis(bench: Bench, shoppers: int, pieces: int) -> float:
+def _log_rows(log: Path) -> list[tuple[float, float]]:
+    """(sent, answered) of each transaction in pgbench's log, in s since 1970, in the order of the answers."""
+    rows = []
+    for file in log.parent.glob(f"{log.name}.*"):
+        for line in file.read_text().splitlines():
+            _, _, took_us, _, epoch_s, epoch_us = line.split()[:6]
+            answered_s = int(epoch_s) + int(epoch_us) / 1e6
+            rows.append((answered_s - int(took_us) / 1e6, answered_s))
+    return sorted(rows, key=lambda row: row[1])
+
+
+def rows_to_shoppers(rows: list[tuple[float, float]], pieces: int) -> list[Shopper]:
+    """The first `pieces` answers are sales; times count from the first call sent."""
+    opened_s = min(sent_s for sent_s, _ in rows)
+    return [
+        Shopper(number < pieces, sent_s - opened_s, answered_s - opened_s)
+        for number, (sent_s, answered_s) in enumerate(rows)
+    ]
+
+
+def _redis(bench: Bench, shoppers: int, pieces: int) -> list[Shopper]:
     with redis_server(bench.work) as server, contextlib.closing(server.connect()) as connection:
         script = str(connection.script_load(REDIS_ONE))
         connection.set("stock:hot", pieces)
-        per_s = redis_benchmark(
-            server, shoppers, "EVALSHA", script, "1", "stock:hot", clients=min(CONNECTIONS, shoppers // 4), keys=1
-        )
+        one = resp_load.command("EVALSHA", script, "1", "stock:hot")
+        answers = resp_load.shoppers(server.port, one, count=shoppers, connections=min(REDIS_CLIENTS, shoppers // 4))
         left = int(connection.get("stock:hot"))  # type: ignore[arg-type]  # bytes of a number
     assert left == 0, f"expected all {pieces} sold, found {left} left"
-    bench.put("flash_redis_per_s", per_s)
-    return per_s
+    return [Shopper(answer.value >= 0, answer.sent_s, answer.answered_s) for answer in answers]

@@ -2,7 +2,8 @@
 
 Each caller waits for its own answer; the client batches by itself.  Client and engine share this machine's
 cores, so the figure includes the client.  The same load on an empty echo is the floor beside it.
-Also reservations of one piece, which `reserve_client` compares with peers.
+Also reservations of one piece, which `reserve_client` compares with peers; 1 to 1,000 callers are in
+`growth_callers`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 
 from bench import session_load
-from bench.measure import Bench, Chart, interleaved, latency_ms
+from bench.measure import Bench, interleaved, latency_ms
 from bench.samples import sale_sample
 from bench.servers import cpu_seconds, echo
 from bench.shop import Ids, holds, is_ok, sales
-from bench.shop_server import counters, shop_engine
+from bench.shop_server import booked, counters, shop_engine
 from bench.unary_load import Load
 
 TITLE = "Session: durable 10-line sales and reservations through the client library"
@@ -25,7 +26,7 @@ CALLERS = 512
 
 
 def run(bench: Bench) -> None:
-    """Measure sales, reservations and the echo in turn, then the curve over callers."""
+    """Measure sales, reservations and the echo in turn."""
     sample, ids, items = sale_sample(), Ids(20), bench.size(100_000, 500)
     choose = random.Random(5)
     selling, holding = sales(items, ids), holds(lambda: choose.randrange(items), ids)
@@ -42,21 +43,17 @@ def run(bench: Bench) -> None:
         batches = {"session_sales": [0, 0], "session_holds": [0, 0]}
         cpu_s = {name: [0.0, 0.0] for name in batches}  # of the engine, of the client
 
-        def measure(name: str, callers: int = CALLERS, seconds: float = bench.seconds(2)) -> float:
+        def measure(name: str) -> float:
             target, next_command = targets[name]
             counted = name in batches
-            before = counters(engine.target) if counted else {}
+            before = counters(target) if counted else {}
             engine_cpu_s, client_cpu_s = cpu_seconds(engine.pid), time.process_time()
-            load = session_load.closed_loop(target, next_command, is_ok, callers=callers, seconds=seconds)
+            load = session_load.closed_loop(target, next_command, is_ok, callers=CALLERS, seconds=bench.seconds(2))
             if counted:
-                after = counters(engine.target)
-                commands, commits = (after[key] - before[key] for key in ("commands", "commits"))
-                assert commands >= load.ok, f"{load.ok} commands were answered, {commands} were booked"
-                if callers == CALLERS:
-                    batches[name][0] += commands
-                    batches[name][1] += commits
-                    cpu_s[name][0] += cpu_seconds(engine.pid) - engine_cpu_s
-                    cpu_s[name][1] += time.process_time() - client_cpu_s
+                batches[name][0] += booked(target, before, answered=load.answered)
+                batches[name][1] += counters(target)["commits"] - before["commits"]
+                cpu_s[name][0] += cpu_seconds(engine.pid) - engine_cpu_s
+                cpu_s[name][1] += time.process_time() - client_cpu_s
             loads[name].append(load)
             return load.per_s
 
@@ -69,16 +66,3 @@ def run(bench: Bench) -> None:
             bench.put(f"{name}_engine_cpu_us", cpu_s[name][0] / commands * 1e6)
             bench.put(f"{name}_client_cpu_us", cpu_s[name][1] / commands * 1e6)
         bench.put("session_sales_vs_echo", rates["session_sales"] / rates["session_echo"])
-        curve: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}
-        p99: dict[str, list[tuple[float | str, float]]] = {name: [] for name in targets}
-        for callers in [1, 8, 64, 256, 1024] if not bench.quick else [1, 8]:
-            for name in targets:
-                per_s = measure(name, callers, bench.seconds(1))
-                curve[name].append((callers, per_s))
-                bench.put(f"{name}_{callers}_callers_per_s", per_s)
-                if not per_s:  # a stall as long as the round: the rate of zero says it
-                    continue
-                p99[name].append((callers, latency_ms(loads[name][-1].latencies_s)["p99_ms"]))
-                bench.put(f"{name}_{callers}_callers_p99_ms", p99[name][-1][1])
-    bench.chart(Chart("session_rate", "Session", "callers", "answers a second", curve, log_x=True, log_y=True))
-    bench.chart(Chart("session_p99", "Session: p99", "callers", "ms", p99, log_x=True, log_y=True))

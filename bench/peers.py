@@ -94,11 +94,19 @@ class Postgres:
             connection.execute("CHECKPOINT")
 
     def pgbench(
-        self, script: str, clients: int, seconds: float, *, threads: int = 2, transactions: int = 0
+        self,
+        script: str,
+        clients: int,
+        seconds: float,
+        *,
+        threads: int = 2,
+        transactions: int = 0,
+        log: Path | None = None,
     ) -> PgbenchResult:
         """Run a script with PostgreSQL's own load generator (prepared statements).
 
         For so many seconds (pgbench counts whole ones), or until each client has done so many `transactions`.
+        `log` is the beginning of the names of files that get a line for each transaction.
         """
         if seconds < 1:
             transactions = transactions or 20
@@ -107,6 +115,7 @@ class Postgres:
         arguments = [str(POSTGRES_BIN / "pgbench"), "-h", "127.0.0.1", "-p", str(self.port), "-U", self.user, "-n"]
         arguments += ["-M", "prepared", "-c", str(clients), "-j", str(min(threads, clients)), "-f", str(path)]
         arguments += ["-t", str(transactions)] if transactions else ["-T", str(max(1, round(seconds)))]
+        arguments += ["-l", f"--log-prefix={log}"] if log else []
         arguments += ["--max-tries=1", "postgres"]
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=seconds + 60, check=False)
         found = re.search(r"tps = ([\d.]+) \(without", done.stdout)
@@ -114,7 +123,9 @@ class Postgres:
         average = re.search(r"latency average = ([\d.]+) ms", done.stdout)
         if done.returncode or not found or not average:
             raise RuntimeError(f"pgbench: expected its summary, found: {done.stdout[-500:]} {done.stderr[-500:]}")
-        return PgbenchResult(float(found[1]), float(average[1]), int(failed[1]) if failed else 0)
+        done_count = re.search(r"transactions actually processed: (\d+)", done.stdout)
+        assert done_count, f"pgbench: expected its transactions, found: {done.stdout[-500:]}"
+        return PgbenchResult(float(found[1]), float(average[1]), int(failed[1]) if failed else 0, int(done_count[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ class PgbenchResult:
     per_s: float
     average_ms: float
     failed: int
+    transactions: int
 
 
 @contextmanager

@@ -231,24 +231,25 @@ def asked_only(found: dict[str, int], asked: dict[str, Any] | None) -> dict[str,
 
 def refund_paid(case: Case, response: pb.SimulateResponse) -> int:
     """What was paid for the units that come back: each line's payment in equal shares, the first units first."""
-    left = {i: int(extras.exact(item["qty"])) for i, item in enumerate(case["items"]) if extras.exact(item["qty"]) > 0}
-    amount = 0
+    bought = {i: _milli(item["qty"]) for i, item in enumerate(case["items"]) if extras.exact(item["qty"]) > 0}
+    left, amount = dict(bought), 0
     for back in case["refund"]["lines"]:
-        wanted = back["qty"]
+        wanted = _milli(back["qty"])
         for index, available in left.items():
             if case["items"][index]["sku"] != back["sku"] or wanted == 0:
                 continue
             taken = min(wanted, available)
-            line = response.lines[index]
+            line, whole = response.lines[index], bought[index]
             paid = line.total_minor + line.tax_added_minor + line.deposit_minor
-            bought = int(extras.exact(case["items"][index]["qty"]))
-            gone = bought - available
-            amount += first_share(paid, (gone + taken) * 1000, bought * 1000) - first_share(
-                paid, gone * 1000, bought * 1000
-            )
+            until = whole - available + taken
+            amount += first_share(paid, until, whole) - first_share(paid, until - taken, whole)
             left[index] = available - taken
             wanted -= taken
     return amount
+
+
+def _milli(qty: Any) -> int:
+    return int(extras.exact(qty) * 1000)
 
 
 def kept_total(case: Case, zone: str | None, pricer: Pricer) -> int:

@@ -89,7 +89,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pricing_basket import Basket, lay, open_basket
 from pricing_book import book_prices, converted_minor, read_barcode
-from pricing_money import allocate, decimal_text, exact, exponent
+from pricing_money import allocate, decimal_text, exact, exponent, rounded
 from pricing_pay import Redemption, charged, earned, points_text, redeem, settle
 from pricing_select import Selection
 from pricing_tax import Taxes, compute, tax_lines
@@ -212,24 +212,30 @@ def refund(case: Case, sale: Sale, zone: str | None) -> int:
     """What is paid back for returned lines."""
     if case["refund"].get("policy", "paid_price") == "reprice_kept":
         return max(0, sale.total - kept_total(case, zone))
-    left = {line: int(x.qty) for line, x in enumerate(sale.basket.lines) if x.qty > 0}
+    left = {line: x.qty for line, x in enumerate(sale.basket.lines) if x.qty > 0}
     amount = 0
     for back in case["refund"]["lines"]:
-        wanted = back["qty"]
+        wanted = exact(back["qty"])
         for line, available in left.items():
             if sale.basket.lines[line].sku != back["sku"] or wanted == 0:
                 continue
             take = min(wanted, available)
-            bought = int(sale.basket.lines[line].qty)
-            gone = bought - available
-            amount += sum(paid_shares(sale, line, bought)[gone : gone + take])
+            gone = sale.basket.lines[line].qty - available
+            amount += paid_until(sale, line, gone + take) - paid_until(sale, line, gone)
             left[line], wanted = available - take, wanted - take
     return amount
 
 
-def paid_shares(sale: Sale, line: int, units: int) -> list[int]:
+def paid_until(sale: Sale, line: int, qty: Fraction) -> int:
+    """What was paid for the first `qty` of a line; a part of a unit, or of a measured line, by its size."""
+    bought = sale.basket.lines[line].qty
     paid = sale.basket.line_value(line) + sale.taxes.additive_by_line[line] + sale.deposits[line]
-    return allocate(paid, [1] * units)
+    if bought.denominator > 1:
+        return rounded(paid * qty / bought, "half_up")
+    shares = allocate(paid, [1] * int(bought))
+    whole = int(qty)
+    part = qty - whole
+    return sum(shares[:whole]) + (rounded(shares[whole] * part, "half_up") if part else 0)
 
 
 def kept_total(case: Case, zone: str | None) -> int:

@@ -466,6 +466,34 @@ def tax(rng: random.Random) -> dict[str, Any]:
     return found
 
 
+def tax_wide(rng: random.Random) -> dict[str, Any]:
+    """Any mix of taxes in a class: inside the price and on top, dated, compound, per unit, without a name."""
+    found: dict[str, Any] = {"mode": rng.choice(("inclusive", "exclusive")), "rates": {}}
+    for name in ("std", "red"):
+        rates: list[dict[str, Any]] = []
+        for number in range(rng.randint(1, 3)):
+            rate: dict[str, Any] = {"name": f"T{number}" if rng.random() < 0.5 else f"{name}{number}"}
+            rate |= (
+                {"percent": rng.choice((1, 5, 7.7, 19, "8.875"))}
+                if rng.random() < 0.8
+                else {"amount_minor_per_unit": rng.choice((1, 3, 10))}
+            )
+            if rng.random() < 0.4:
+                rate["mode"] = rng.choice(("inclusive", "exclusive"))
+            if number and rng.random() < 0.4:
+                rate["on"] = [rates[rng.randrange(number)]["name"]]
+            if rng.random() < 0.2:
+                rate |= rng.choice(({"from": "2026-03-04"}, {"to": "2026-03-04"}))
+            rates.append(rate)
+        found["rates"][name] = rates
+    found |= {"round_at": rng.choice(("unit", "line", "total")), "rounding": rng.choice(("half_up", "down", "up"))}
+    if rng.random() < 0.2:
+        found["round_target"] = "net"
+    if rng.random() < 0.2:
+        found["base"] = "before_discount"
+    return found
+
+
 def tender(rng: random.Random) -> dict[str, Any]:
     step, mode = rng.choice((5, 10, 50)), rng.choice(("half_up", "half_down", "up", "down"))
     payments: list[dict[str, Any]] = [{"method": "cash"}]

@@ -24,7 +24,7 @@ KEYS = (
     *("total_minor", "net_minor", "subtotal_minor", "discount_minor", "line_totals_minor", "line_discounts_minor"),
     *("unit_discounts_minor", "charges_minor", "tax_minor", "tax_by_name_minor", "applied", "rejected_coupons"),
     *("accepted_coupons", "discount_by_promotion_minor", "free_items", "deposit_total_minor", "due_minor"),
-    *("cash_rounding_minor", "change_minor"),
+    *("cash_rounding_minor", "change_minor", "points_earned", "points_burned", "points_balance", "refund_minor"),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ringup.engine.simulate_request import ROUNDINGS, Case, Clock, Unfit, scaled
 from ringup.native import tender as tender_core
 from ringup.native.currency import convert_minor
+from ringup.native.embedded_codes import read_code
 from ringup.v1 import loyalty_pb2 as pb
 
 
@@ -109,36 +110,14 @@ def book_prices(item: dict[str, Any], case: Case, clock: Clock) -> tuple[int | N
 LENGTHS = {"ean13": 13, "ean8": 8, "upca": 12, "upc": 12, "itf14": 14} | {f"gtin{n}": n for n in (8, 12, 13, 14)}
 
 
-def check_digit(body: str) -> str:
-    """GS1 General Specifications 7.9: weights 3, 1, 3, ... from the right."""
-    return str(-sum(int(d) * (3, 1)[i % 2] for i, d in enumerate(reversed(body))) % 10)
-
-
 def read_barcode(barcode: dict[str, Any]) -> dict[str, str]:
     """{value, base_code} of a code under a pattern, or {error: invalid} for a code that does not scan."""
-    code, pattern = barcode["code"], barcode["pattern"]
-    length = LENGTHS.get(re.sub("[^a-z0-9]", "", barcode.get("symbology", "").lower()))
-    invalid = {"error": "invalid"}
-    if not re.fullmatch("[0-9]+", code):
-        return invalid
-    if length is not None and (len(code) != length or check_digit(code[:-1]) != code[-1]):
-        return invalid
-    group = re.search(r"\{(N*)(D*)\}", pattern)
-    flat = pattern if group is None else pattern[: group.start()] + group[0][1:-1] + pattern[group.end() :]
-    extra = len(code) - len(flat)
-    if not 0 <= extra <= (1 if length is not None else 0):
-        return invalid
-    if any(want.isdigit() and want != digit for want, digit in zip(flat, code, strict=False)):
-        return invalid
-    if group is None:
-        return {"value": "0", "base_code": code}
-    start, whole = group.start(), len(group[1])
-    digits = code[start : start + whole + len(group[2])]
-    value = str(int(digits[:whole] or "0")) + ("." + digits[whole:] if group[2] else "")
-    base = code[:start] + "0" * len(digits) + code[start + len(digits) :]
-    if length is not None:
-        base = base[:-1] + check_digit(base[:-1])
-    return {"value": value, "base_code": base}
+    size = LENGTHS.get(re.sub("[^a-z0-9]", "", barcode.get("symbology", "").lower()), 0)
+    try:
+        found = read_code(barcode["code"].encode(), barcode["pattern"].encode(), size)
+    except ValueError as error:
+        raise Unfit(f"barcode.{error}") from None
+    return {"error": "invalid"} if found is None else {"value": found[0], "base_code": found[1]}
 
 
 # ---- tenders

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport Command
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.index cimport Index
 from ringup.native.wire cimport Span, Writer
 
@@ -14,6 +15,7 @@ cdef struct ItemIn:
 
 cdef class ItemCommands:
     cdef Catalog catalog
+    cdef EmbeddedCodes codes
     cdef Index scratch  # barcodes named by the request at hand
 
     cdef int put_items(self, Command* command, Writer* out) noexcept nogil

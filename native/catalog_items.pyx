@@ -28,6 +28,8 @@ from ringup.native.contract cimport (
     RESULT_CODE_TAX_CLASS_UNKNOWN,
     RESULT_CODE_TOO_MANY,
     GetItemRequest_item_code,
+    GetItemResponse_code_price_minor,
+    GetItemResponse_code_qty_milli,
     GetItemResponse_item,
     GetItemResponse_price_rows,
     Item_barcodes,
@@ -53,6 +55,7 @@ from ringup.native.contract cimport (
     SearchItemsRequest_text,
     SearchItemsResponse_items,
 )
+from ringup.native.embedded_codes cimport EmbeddedCodes, ScannedCode
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_start
 from ringup.native.limits cimport BARCODES_PER_ITEM_MAX, CATEGORIES_PER_ITEM_MAX, CODE_BYTES_MAX, NAME_BYTES_MAX
 from ringup.native.wire cimport (
@@ -69,6 +72,7 @@ from ringup.native.wire cimport (
     skip_field,
     span_at,
     span_equal,
+    write_element,
     write_int,
     write_span,
 )
@@ -107,8 +111,8 @@ cdef ItemIn _read_item(Span body) noexcept nogil:
 cdef class ItemCommands:
     """What the catalog does with items."""
 
-    def __cinit__(self, Catalog catalog):
-        self.catalog = catalog
+    def __cinit__(self, Catalog catalog, EmbeddedCodes codes):
+        self.catalog, self.codes = catalog, codes
 
     def __dealloc__(self):
         index_free(&self.scratch)
@@ -265,7 +269,9 @@ cdef class ItemCommands:
     cdef int get_item(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
         cdef Span code = span_at(NULL, 0)
+        cdef ScannedCode found
         cdef int64_t row, chain
+        cdef int scanned
         while next_field(&reader):
             if reader.field == GetItemRequest_item_code:
                 code = read_span(&reader)
@@ -275,7 +281,14 @@ cdef class ItemCommands:
             return MALFORMED
         row = self.catalog.find_item(code)
         if row < 0:
-            return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_code", 0, code, 0, 0)
+            scanned = self.codes.resolve(code, &found)
+            if scanned != RESULT_CODE_OK:
+                return refuse(out, scanned, "item_code", 0, code, 0, 0)
+            row = found.item
+            if found.price_minor >= 0:
+                write_element(out, GetItemResponse_code_price_minor, found.price_minor)
+            else:
+                write_element(out, GetItemResponse_code_qty_milli, found.qty_milli)
         self.write_item(row, GetItemResponse_item, out)
         chain = <int64_t>self.catalog.item(row).first_chain - 1
         while chain >= 0:

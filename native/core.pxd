@@ -7,6 +7,7 @@ from ringup.native.catalog_places cimport PlaceCommands
 from ringup.native.catalog_prices cimport PriceCommands
 from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
@@ -50,6 +51,7 @@ cdef class Core:
     cdef object pricer  # of Simulate
     cdef GiftCards gift_cards
     cdef Loyalty loyalty
+    cdef EmbeddedCodes codes
     cdef Sales sales
     cdef SettingsTable settings
     cdef Replies replies

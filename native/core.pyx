@@ -28,6 +28,7 @@ from ringup.native.contract cimport (
     Command_adjust_points,
     Command_block_gift_card,
     Command_issue_gift_cards,
+    Command_put_code_patterns,
     Command_put_coupons,
     Command_put_items,
     Command_put_loyalty_program,
@@ -50,6 +51,7 @@ from ringup.native.contract cimport (
     SessionRequest_commands,
     SessionResponse_replies,
 )
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
@@ -81,7 +83,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 11
+LAYOUT_VERSION = 12
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -102,6 +104,7 @@ cdef enum Query:
     QUERY_GET_GIFT_CARD = 70
     QUERY_GET_LOYALTY_PROGRAM = 71
     QUERY_GET_CUSTOMER = 72
+    QUERY_LIST_CODE_PATTERNS = 73
 
 cdef dict _QUERIES = {
     "GetItem": QUERY_GET_ITEM,
@@ -121,6 +124,7 @@ cdef dict _QUERIES = {
     "GetGiftCard": QUERY_GET_GIFT_CARD,
     "GetLoyaltyProgram": QUERY_GET_LOYALTY_PROGRAM,
     "GetCustomer": QUERY_GET_CUSTOMER,
+    "ListCodePatterns": QUERY_LIST_CODE_PATTERNS,
 }
 
 
@@ -135,7 +139,8 @@ cdef class Core:
         self.settings = SettingsTable()
         self.replies = Replies()
         self.catalog = Catalog()
-        self.item_commands = ItemCommands(self.catalog)
+        self.codes = EmbeddedCodes(self.catalog, self.settings)
+        self.item_commands = ItemCommands(self.catalog, self.codes)
         self.price_commands = PriceCommands(self.catalog)
         self.tax_commands = TaxCommands(self.catalog)
         self.place_commands = PlaceCommands(self.catalog)
@@ -143,7 +148,7 @@ cdef class Core:
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.promotion_book = PromotionBook(self.catalog)
         self.loyalty = Loyalty(self.catalog, self.settings)
-        self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty)
+        self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
         self.pricer = Pricer()
         self.gift_cards = GiftCards(self.catalog)
         self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings, self.gift_cards)
@@ -153,7 +158,7 @@ cdef class Core:
         self.tables = [
             self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
             *self.promotion_book.tables, *self.sales.tables, *self.gift_cards.tables,
-            *self.loyalty.tables,
+            *self.loyalty.tables, *self.codes.tables,
         ]
         self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
         if self.replays == NULL:
@@ -358,6 +363,8 @@ cdef class Core:
             return self.gift_cards.handle(kind, command, out)
         if kind == Command_put_loyalty_program or kind == Command_adjust_points:
             return self.loyalty.handle(kind, command, out)
+        if kind == Command_put_code_patterns:
+            return self.codes.put_patterns(command, out)
         return self.stock_commands.handle(kind, command, out)
 
     # Queries
@@ -408,6 +415,8 @@ cdef class Core:
             return self.loyalty.get_program(request, out)
         if kind == QUERY_GET_CUSTOMER:
             return self.loyalty.get_customer(request, out)
+        if kind == QUERY_LIST_CODE_PATTERNS:
+            return self.codes.list_patterns(request, out)
         if kind == QUERY_LIST_ORDERS:
             return self.stock_commands.list_orders(request, out)
         return self.settings.get_settings(request, out)
@@ -452,6 +461,7 @@ cdef class Core:
             self.sales.rebuild()
             self.gift_cards.rebuild()
             self.loyalty.rebuild()
+            self.codes.rebuild()
             self.pricing.rates_stale = True
 
     def layout(self) -> str:

@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
 from ringup.native.pricing_state cimport Basket
@@ -51,7 +52,7 @@ cdef struct TaxTotal:
 cdef struct LineIn:
     Span body, code, override_reason
     int64_t qty_milli, price_minor, base_qty_milli, discount_count
-    bint overridden, bad
+    bint overridden, priced, bad  # priced: by its code
 
 cdef struct DiscountIn:
     Span reason
@@ -63,6 +64,7 @@ cdef class Pricing:
     cdef Catalog catalog
     cdef PromotionBook book
     cdef Loyalty loyalty
+    cdef EmbeddedCodes codes
     cdef Basket basket  # of the promotions
     cdef Taxes rates  # the catalog's tax classes, for conditions that look at taxes
     cdef bint rates_stale
@@ -88,6 +90,9 @@ cdef class Pricing:
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil
 
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil
+    cdef int read_code(
+        self, LineIn* asked, int64_t index, PriceScope* scope, int64_t* item, Writer* out
+    ) noexcept nogil
     cdef int check_override(self, LineIn* asked, int64_t index, Writer* out) noexcept nogil
     cdef int take_discounts(self, LineIn* asked, Line* line, int64_t index, Writer* out) noexcept nogil
     cdef bint has_tax(self, uint32_t tax_class) noexcept nogil

@@ -96,6 +96,7 @@ from ringup.native.contract cimport (
     TaxTotal_rate_ppb,
     TaxTotal_tax_minor,
 )
+from ringup.native.embedded_codes cimport EmbeddedCodes, ScannedCode
 from ringup.native.limits cimport (
     CODE_BYTES_MAX,
     DISCOUNTS_PER_LINE_MAX,
@@ -204,8 +205,8 @@ cdef DiscountIn _read_discount(Span body) noexcept nogil:
 cdef class Pricing:
     """The pricing function and the basket it priced last."""
 
-    def __cinit__(self, Catalog catalog, PromotionBook book, Loyalty loyalty):
-        self.catalog, self.book, self.loyalty = catalog, book, loyalty
+    def __cinit__(self, Catalog catalog, PromotionBook book, Loyalty loyalty, EmbeddedCodes codes):
+        self.catalog, self.book, self.loyalty, self.codes = catalog, book, loyalty, codes
         memset(&self.basket, 0, sizeof(Basket))
         memset(&self.rates, 0, sizeof(Taxes))
         self.rates_stale = True
@@ -423,7 +424,7 @@ cdef class Pricing:
             return refuse(
                 out, RESULT_CODE_TOO_MANY, "lines.discounts", index, asked.code, asked.discount_count, DISCOUNTS_PER_LINE_MAX
             )
-        if asked.qty_milli <= 0:
+        if asked.qty_milli < 0 or (asked.qty_milli == 0 and self.codes.count == 0):  # a code may have it
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, asked.qty_milli, 1)
         if asked.qty_milli > QTY_MILLI_MAX:
             return refuse(out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", index, asked.code, asked.qty_milli, QTY_MILLI_MAX)
@@ -432,15 +433,21 @@ cdef class Pricing:
             if code != RESULT_CODE_OK:
                 return code
         at = self.catalog.find_item(asked.code)
+        if at < 0 and self.codes.count:
+            code = self.read_code(&asked, index, scope, &at, out)
+            if code != RESULT_CODE_OK:
+                return code
         if at < 0:
             return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "lines.item_id", index, asked.code, 0, 0)
+        if asked.qty_milli == 0:
+            return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, 0, 1)
         memset(line, 0, sizeof(Line))
         line.item = at
         line.qty_milli = asked.qty_milli
         line.tax_class = self.catalog.item(at).tax_class
         if asked.qty_milli % 1000 and not self.catalog.item(at).flags & ITEM_MEASURED:
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, asked.qty_milli, 1000)
-        if asked.overridden:
+        if asked.overridden or asked.priced:
             line.price_minor, line.base_qty_milli = asked.price_minor, asked.base_qty_milli
             line.override_reason = asked.override_reason
         else:
@@ -461,6 +468,41 @@ cdef class Pricing:
             if code != RESULT_CODE_OK:
                 return code
         self.line_count += 1
+        return RESULT_CODE_OK
+
+    cdef int read_code(
+        self, LineIn* asked, int64_t index, PriceScope* scope, int64_t* item, Writer* out
+    ) noexcept nogil:
+        """Take item, and price or quantity, from a scanned code; an unknown one is left to the caller."""
+        cdef ScannedCode found
+        cdef PriceRow* row
+        cdef int64_t at, packs = asked.qty_milli if asked.qty_milli else 1000
+        cdef int128 qty
+        cdef int code = self.codes.resolve(asked.code, &found)
+        if code == RESULT_CODE_ITEM_UNKNOWN:
+            return RESULT_CODE_OK
+        if code != RESULT_CODE_OK:
+            return refuse(out, code, "lines.item_id", index, asked.code, 0, 0)
+        item[0] = found.item
+        if packs % 1000:
+            return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, packs, 1000)
+        if found.price_minor >= 0:
+            found.qty_milli = 1000
+            if self.catalog.item(found.item).flags & ITEM_MEASURED:  # what the price says that it weighs
+                at = self.catalog.find_price(
+                    found.item, scope.location, scope.channel, scope.customer_group, 1000, scope.at_ns
+                )
+                row = <PriceRow*>self.catalog.prices.row(at) if at >= 0 else NULL
+                if row != NULL and row.price_minor > 0:
+                    qty = divide(<int128>found.price_minor * row.base_qty_milli, row.price_minor, HALF_UP)
+                    found.qty_milli = <int64_t>max(<int128>1, min(qty, <int128>QTY_MILLI_MAX))
+            if not asked.overridden:
+                asked.priced = True
+                asked.price_minor, asked.base_qty_milli = found.price_minor, found.qty_milli
+        qty = <int128>found.qty_milli * (packs // 1000)
+        if qty > QTY_MILLI_MAX:
+            return refuse(out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", index, asked.code, packs, QTY_MILLI_MAX)
+        asked.qty_milli = <int64_t>qty
         return RESULT_CODE_OK
 
     cdef int check_override(self, LineIn* asked, int64_t index, Writer* out) noexcept nogil:

@@ -29,7 +29,8 @@ cdef struct ItemRow:
     Text name
     Text categories  # uint32 symbol rows, widest first
     uint32_t first_barcode
-    uint32_t first_chain
+    uint32_t first_price  # at all locations
+    uint32_t first_chain  # of prices at one location
     uint32_t tax_class
     uint32_t flags
 
@@ -38,23 +39,28 @@ cdef struct BarcodeRow:
     uint32_t item  # row
     uint32_t next
 
-# The price rows of one item at one location (0 = all locations).
+# The price rows of one item at one location.
 cdef struct ChainRow:
     uint32_t item  # row
-    uint32_t location  # row + 1
+    uint32_t location  # row
     uint32_t first_price
     uint32_t next  # chain of the same item
 
 cdef struct PriceRow:
-    uint32_t next
-    uint32_t channel  # symbol row + 1
-    uint32_t customer_group  # symbol row + 1
-    uint32_t chain  # row
-    int64_t min_qty_milli
     int64_t price_minor
+    uint32_t next
+    uint32_t terms  # row
+
+# What else a price row says.  A book of a million rows has few different ones, so that they are in the cache.
+cdef struct TermsRow:
+    int64_t min_qty_milli
     int64_t base_qty_milli
     int64_t from_ns
     int64_t to_ns
+    uint32_t channel  # symbol row + 1
+    uint32_t customer_group  # symbol row + 1
+    uint32_t uses  # price rows that say it; 0: a free row
+    uint32_t next_free
 
 cdef struct LocationRow:
     Text code
@@ -86,15 +92,17 @@ cdef struct SymbolRow:
 cdef struct CatalogGlobals:
     uint32_t free_barcode  # row + 1 of a list through `next`
     uint32_t free_price
+    uint32_t free_terms
+    uint32_t padding
     int64_t price_count
 
 cdef class Catalog:
     cdef readonly list tables
     cdef Heap heap
-    cdef Table items, barcodes, chains, prices, locations, tills, tax_classes, symbols, globals
+    cdef Table items, barcodes, chains, prices, terms, locations, tills, tax_classes, symbols, globals
     cdef int64_t found_location  # row asked for last
     cdef int64_t location_changes  # since the start: what is derived from locations is made again
-    cdef Index item_index, barcode_index, chain_index, location_index, till_index, tax_class_index, symbol_index
+    cdef Index item_index, barcode_index, chain_index, terms_index, location_index, till_index, tax_class_index, symbol_index
 
     cdef void rebuild(self) noexcept nogil
 
@@ -109,6 +117,12 @@ cdef class Catalog:
 
     cdef inline ItemRow* item(self, int64_t row) noexcept nogil:
         return <ItemRow*>self.items.row(row)
+
+    cdef inline PriceRow* price(self, int64_t row) noexcept nogil:
+        return <PriceRow*>self.prices.row(row)
+
+    cdef inline const TermsRow* terms_of(self, const PriceRow* price) noexcept nogil:
+        return <TermsRow*>self.terms.row(price.terms)
 
     cdef inline LocationRow* location(self, int64_t row) noexcept nogil:
         return <LocationRow*>self.locations.row(row)
@@ -134,6 +148,8 @@ cdef class Catalog:
     cdef int64_t find_tax_class(self, Span code) noexcept nogil
     cdef int64_t find_symbol(self, int kind, Span code) noexcept nogil
     cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t first_price(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t find_terms(self, const TermsRow* wanted) noexcept nogil
     cdef int64_t find_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
     ) noexcept nogil
@@ -146,6 +162,9 @@ cdef class Catalog:
     cdef int64_t add_till(self, Span code) noexcept nogil
     cdef int64_t add_tax_class(self, Span code) noexcept nogil
     cdef int64_t intern_symbol(self, int kind, Span code) noexcept nogil
+    cdef int64_t take_terms(self, const TermsRow* wanted) noexcept nogil
+    cdef void leave_terms(self, int64_t row) noexcept nogil
+    cdef void link_price(self, int64_t item, int64_t location, int64_t before, uint32_t price) noexcept nogil
     cdef void put_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
         int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed

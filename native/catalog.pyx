@@ -31,7 +31,11 @@ cdef inline uint64_t _hash_symbol(int kind, Span code) noexcept nogil:
 
 
 cdef inline uint64_t _hash_chain(int64_t item, int64_t location) noexcept nogil:
-    return hash_int((<uint64_t>item << 32) | <uint64_t>(location + 1))
+    return hash_int((<uint64_t>item << 32) | <uint64_t>location)
+
+
+cdef inline uint64_t _hash_terms(const TermsRow* terms) noexcept nogil:
+    return hash_bytes(terms, 4 * sizeof(int64_t) + 2 * sizeof(uint32_t))  # what stands before `uses`
 
 
 cdef class Catalog:
@@ -43,6 +47,7 @@ cdef class Catalog:
         self.barcodes = Table("barcodes", sizeof(BarcodeRow))
         self.chains = Table("price_chains", sizeof(ChainRow))
         self.prices = Table("price_rows", sizeof(PriceRow))
+        self.terms = Table("price_terms", sizeof(TermsRow))
         self.locations = Table("locations", sizeof(LocationRow))
         self.tills = Table("tills", sizeof(TillRow))
         self.tax_classes = Table("tax_classes", sizeof(TaxClassRow))
@@ -50,14 +55,15 @@ cdef class Catalog:
         self.globals = Table("catalog_globals", sizeof(CatalogGlobals))
         self.globals.append()
         self.tables = [
-            self.heap, self.items, self.barcodes, self.chains, self.prices, self.locations, self.tills,
-            self.tax_classes, self.symbols, self.globals,
+            self.heap, self.items, self.barcodes, self.chains, self.prices, self.terms, self.locations,
+            self.tills, self.tax_classes, self.symbols, self.globals,
         ]
 
     def __dealloc__(self):
         index_free(&self.item_index)
         index_free(&self.barcode_index)
         index_free(&self.chain_index)
+        index_free(&self.terms_index)
         index_free(&self.location_index)
         index_free(&self.till_index)
         index_free(&self.tax_class_index)
@@ -68,6 +74,7 @@ cdef class Catalog:
         cdef int64_t row
         cdef BarcodeRow* barcode
         cdef ChainRow* chain
+        cdef TermsRow* terms
         cdef SymbolRow* symbol
         index_reserve(&self.item_index, self.items.count)
         for row in range(self.items.count):
@@ -80,7 +87,11 @@ cdef class Catalog:
         index_reserve(&self.chain_index, self.chains.count)
         for row in range(self.chains.count):
             chain = <ChainRow*>self.chains.row(row)
-            index_add(&self.chain_index, _hash_chain(chain.item, <int64_t>chain.location - 1), row)
+            index_add(&self.chain_index, _hash_chain(chain.item, chain.location), row)
+        for row in range(self.terms.count):
+            terms = <TermsRow*>self.terms.row(row)
+            if terms.uses:
+                index_add(&self.terms_index, _hash_terms(terms), row)
         for row in range(self.locations.count):
             index_add(&self.location_index, _hash(self.location_code(row)), row)
         for row in range(self.tills.count):
@@ -178,16 +189,46 @@ cdef class Catalog:
         return row
 
     cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil:
-        """The chain of price rows of `item` at `location` (-1 = all locations)."""
+        """The chain of the price rows of `item` at one location, or -1."""
         cdef uint64_t hash = _hash_chain(item, location)
         cdef int64_t cursor = index_start(&self.chain_index, hash)
         cdef int64_t row = index_next(&self.chain_index, hash, &cursor)
         cdef ChainRow* chain
         while row >= 0:
             chain = <ChainRow*>self.chains.row(row)
-            if chain.item == item and <int64_t>chain.location == location + 1:
+            if chain.item == item and chain.location == location:
                 break
             row = index_next(&self.chain_index, hash, &cursor)
+        return row
+
+    cdef int64_t first_price(self, int64_t item, int64_t location) noexcept nogil:
+        """The first price row of `item` at `location` (-1 = all locations), or -1; go on by `next`."""
+        cdef int64_t chain
+        if location < 0:
+            return <int64_t>self.item(item).first_price - 1
+        if not self.item(item).first_chain:  # nearly always: no look-up
+            return -1
+        chain = self.find_chain(item, location)
+        return -1 if chain < 0 else <int64_t>(<ChainRow*>self.chains.row(chain)).first_price - 1
+
+    cdef int64_t find_terms(self, const TermsRow* wanted) noexcept nogil:
+        """The row with these terms, or -1."""
+        cdef uint64_t hash = _hash_terms(wanted)
+        cdef int64_t cursor = index_start(&self.terms_index, hash)
+        cdef int64_t row = index_next(&self.terms_index, hash, &cursor)
+        cdef TermsRow* terms
+        while row >= 0:
+            terms = <TermsRow*>self.terms.row(row)
+            if (
+                terms.min_qty_milli == wanted.min_qty_milli
+                and terms.base_qty_milli == wanted.base_qty_milli
+                and terms.from_ns == wanted.from_ns
+                and terms.to_ns == wanted.to_ns
+                and terms.channel == wanted.channel
+                and terms.customer_group == wanted.customer_group
+            ):
+                break
+            row = index_next(&self.terms_index, hash, &cursor)
         return row
 
     cdef int64_t find_price(
@@ -197,37 +238,42 @@ cdef class Catalog:
 
         `location`, `channel` and `group` are rows, -1 where unknown: then only rows without that rule match.
         """
-        cdef int64_t best = -1, row, chain
+        cdef int64_t best = -1, row
         cdef int rules, best_rules = -1, scope
         cdef PriceRow* price
         cdef PriceRow* winner = NULL
+        cdef const TermsRow* terms
+        cdef const TermsRow* best_terms = NULL
         for scope in range(2):
             if scope == 1 and location < 0:
                 break
-            chain = self.find_chain(item, location if scope == 1 else -1)
-            row = -1 if chain < 0 else <int64_t>(<ChainRow*>self.chains.row(chain)).first_price - 1
+            row = self.first_price(item, location if scope == 1 else -1)
             while row >= 0:
-                price = <PriceRow*>self.prices.row(row)
-                rules = scope + (price.channel != 0) + (price.customer_group != 0)
+                price = self.price(row)
+                terms = self.terms_of(price)
+                rules = scope + (terms.channel != 0) + (terms.customer_group != 0)
                 if (
-                    price.min_qty_milli <= qty_milli
-                    and price.from_ns <= at_ns
-                    and (price.to_ns == 0 or at_ns < price.to_ns)
-                    and (price.channel == 0 or <int64_t>price.channel == channel + 1)
-                    and (price.customer_group == 0 or <int64_t>price.customer_group == group + 1)
+                    terms.min_qty_milli <= qty_milli
+                    and terms.from_ns <= at_ns
+                    and (terms.to_ns == 0 or at_ns < terms.to_ns)
+                    and (terms.channel == 0 or <int64_t>terms.channel == channel + 1)
+                    and (terms.customer_group == 0 or <int64_t>terms.customer_group == group + 1)
                     and rules >= best_rules
                 ):
                     if rules > best_rules or (
-                        price.min_qty_milli > winner.min_qty_milli
+                        terms.min_qty_milli > best_terms.min_qty_milli
                         or (
-                            price.min_qty_milli == winner.min_qty_milli
+                            terms.min_qty_milli == best_terms.min_qty_milli
                             and (
-                                price.from_ns > winner.from_ns
-                                or (price.from_ns == winner.from_ns and _cheaper(price, winner))
+                                terms.from_ns > best_terms.from_ns
+                                or (
+                                    terms.from_ns == best_terms.from_ns
+                                    and _cheaper(price, terms, winner, best_terms)
+                                )
                             )
                         )
                     ):
-                        best, best_rules, winner = row, rules, price
+                        best, best_rules, winner, best_terms = row, rules, price, terms
                 row = <int64_t>price.next - 1
         return best
 
@@ -307,43 +353,87 @@ cdef class Catalog:
             index_add(&self.symbol_index, _hash_symbol(kind, code), row)
         return row
 
+    cdef int64_t take_terms(self, const TermsRow* wanted) noexcept nogil:
+        """The row of these terms, for one more price row; made when there is none."""
+        cdef CatalogGlobals* state
+        cdef TermsRow* terms
+        cdef int64_t row = self.find_terms(wanted)
+        if row < 0:
+            state = <CatalogGlobals*>self.globals.edit(0)
+            row = <int64_t>state.free_terms - 1
+            if row >= 0:
+                state.free_terms = (<TermsRow*>self.terms.row(row)).next_free
+            else:
+                row = self.terms.append()
+            terms = <TermsRow*>self.terms.edit(row)
+            terms[0] = wanted[0]
+            terms.uses = terms.next_free = 0
+            index_add(&self.terms_index, _hash_terms(terms), row)
+        (<TermsRow*>self.terms.edit(row)).uses += 1
+        return row
+
+    cdef void leave_terms(self, int64_t row) noexcept nogil:
+        """A price row does not say these terms any more; who is last takes them along."""
+        cdef TermsRow* terms = <TermsRow*>self.terms.edit(row)
+        cdef CatalogGlobals* state
+        terms.uses -= 1
+        if terms.uses == 0:
+            state = <CatalogGlobals*>self.globals.edit(0)
+            index_remove(&self.terms_index, _hash_terms(terms), row)
+            memset(terms, 0, sizeof(TermsRow))
+            terms.next_free = state.free_terms
+            state.free_terms = <uint32_t>(row + 1)
+
+    cdef void link_price(self, int64_t item, int64_t location, int64_t before, uint32_t price) noexcept nogil:
+        """Let the list of an item at a location (-1 = all) go on with `price` (row + 1) after row `before`."""
+        cdef int64_t chain
+        cdef ChainRow* head
+        if before >= 0:
+            (<PriceRow*>self.prices.edit(before)).next = price
+        elif location < 0:
+            (<ItemRow*>self.items.edit(item)).first_price = price
+        else:
+            chain = self.find_chain(item, location)
+            if chain < 0:
+                chain = self.chains.append()
+                head = <ChainRow*>self.chains.edit(chain)
+                head.item = <uint32_t>item
+                head.location = <uint32_t>location
+                head.next = self.item(item).first_chain
+                (<ItemRow*>self.items.edit(item)).first_chain = <uint32_t>(chain + 1)
+                index_add(&self.chain_index, _hash_chain(item, location), chain)
+            (<ChainRow*>self.chains.edit(chain)).first_price = price
+
     cdef void put_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
         int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed
     ) noexcept nogil:
         """Create, replace or remove the row with this item, rules (-1 = none), break and start."""
         cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
-        cdef int64_t chain = self.find_chain(item, location), row, before = -1
-        cdef ChainRow* head
+        cdef int64_t row = self.first_price(item, location), before = -1, old_terms = -1
         cdef PriceRow* price = NULL
-        if chain < 0:
-            if removed:
-                return
-            chain = self.chains.append()
-            head = <ChainRow*>self.chains.edit(chain)
-            head.item = <uint32_t>item
-            head.location = <uint32_t>(location + 1)
-            head.next = self.item(item).first_chain
-            (<ItemRow*>self.items.edit(item)).first_chain = <uint32_t>(chain + 1)
-            index_add(&self.chain_index, _hash_chain(item, location), chain)
-        row = <int64_t>(<ChainRow*>self.chains.row(chain)).first_price - 1
+        cdef const TermsRow* terms
+        cdef TermsRow wanted
+        memset(&wanted, 0, sizeof(TermsRow))
+        wanted.min_qty_milli, wanted.base_qty_milli = min_qty_milli, base_qty_milli
+        wanted.from_ns, wanted.to_ns = from_ns, to_ns
+        wanted.channel, wanted.customer_group = <uint32_t>(channel + 1), <uint32_t>(group + 1)
         while row >= 0:
-            price = <PriceRow*>self.prices.row(row)
+            price = self.price(row)
+            terms = self.terms_of(price)
             if (
-                <int64_t>price.channel == channel + 1
-                and <int64_t>price.customer_group == group + 1
-                and price.min_qty_milli == min_qty_milli
-                and price.from_ns == from_ns
+                terms.channel == wanted.channel
+                and terms.customer_group == wanted.customer_group
+                and terms.min_qty_milli == min_qty_milli
+                and terms.from_ns == from_ns
             ):
                 break
             before = row
             row = <int64_t>price.next - 1
         if removed:
             if row >= 0:
-                if before < 0:
-                    (<ChainRow*>self.chains.edit(chain)).first_price = price.next
-                else:
-                    (<PriceRow*>self.prices.edit(before)).next = price.next
+                self.link_price(item, location, before, price.next)
+                self.leave_terms(price.terms)
                 price = <PriceRow*>self.prices.edit(row)
                 memset(price, 0, sizeof(PriceRow))
                 price.next = state.free_price
@@ -353,24 +443,24 @@ cdef class Catalog:
         if row < 0:
             row = <int64_t>state.free_price - 1
             if row >= 0:
-                state.free_price = (<PriceRow*>self.prices.row(row)).next
+                state.free_price = self.price(row).next
             else:
                 row = self.prices.append()
             price = <PriceRow*>self.prices.edit(row)
-            price.next = (<ChainRow*>self.chains.row(chain)).first_price
-            (<ChainRow*>self.chains.edit(chain)).first_price = <uint32_t>(row + 1)
+            price.next = <uint32_t>(self.first_price(item, location) + 1)
+            self.link_price(item, location, -1, <uint32_t>(row + 1))
             state.price_count += 1
+        else:
+            old_terms = price.terms
         price = <PriceRow*>self.prices.edit(row)
-        price.chain = <uint32_t>chain
-        price.channel = <uint32_t>(channel + 1)
-        price.customer_group = <uint32_t>(group + 1)
-        price.min_qty_milli = min_qty_milli
         price.price_minor = price_minor
-        price.base_qty_milli = base_qty_milli
-        price.from_ns = from_ns
-        price.to_ns = to_ns
+        price.terms = <uint32_t>self.take_terms(&wanted)
+        if old_terms >= 0:
+            self.leave_terms(old_terms)
 
 
-cdef inline bint _cheaper(const PriceRow* a, const PriceRow* b) noexcept nogil:
+cdef inline bint _cheaper(
+    const PriceRow* a, const TermsRow* terms_a, const PriceRow* b, const TermsRow* terms_b
+) noexcept nogil:
     """Whether row a's unit price is below row b's, by cross multiplication."""
-    return <int128>a.price_minor * b.base_qty_milli < <int128>b.price_minor * a.base_qty_milli
+    return <int128>a.price_minor * terms_b.base_qty_milli < <int128>b.price_minor * terms_a.base_qty_milli

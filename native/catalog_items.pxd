@@ -27,5 +27,5 @@ cdef class ItemCommands:
     cdef bint same_barcodes(self, int64_t row, ItemIn* item) noexcept nogil
     cdef void put_categories(self, int64_t row, ItemIn* item) noexcept nogil
     cdef void write_item(self, int64_t row, uint32_t field, Writer* out) noexcept nogil
-    cdef void write_chain(self, int64_t item, int64_t chain_row, Writer* out) noexcept nogil
+    cdef void write_prices(self, int64_t item, int64_t location, Writer* out) noexcept nogil
     cdef bint item_matches(self, int64_t row, Span text) noexcept nogil

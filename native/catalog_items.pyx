@@ -17,6 +17,7 @@ from ringup.native.catalog cimport (
     ItemRow,
     PriceRow,
     SymbolRow,
+    TermsRow,
 )
 from ringup.native.catalog_pages cimport check_count, first_row, write_token
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
@@ -290,9 +291,10 @@ cdef class ItemCommands:
             else:
                 write_element(out, GetItemResponse_code_qty_milli, found.qty_milli)
         self.write_item(row, GetItemResponse_item, out)
+        self.write_prices(row, -1, out)
         chain = <int64_t>self.catalog.item(row).first_chain - 1
         while chain >= 0:
-            self.write_chain(row, chain, out)
+            self.write_prices(row, (<ChainRow*>self.catalog.chains.row(chain)).location, out)
             chain = <int64_t>(<ChainRow*>self.catalog.chains.row(chain)).next - 1
         return ok(out)
 
@@ -317,31 +319,32 @@ cdef class ItemCommands:
         write_int(out, Item_untracked, (item.flags & ITEM_UNTRACKED) != 0)
         end_message(out, mark)
 
-    cdef void write_chain(self, int64_t item, int64_t chain_row, Writer* out) noexcept nogil:
-        cdef ChainRow* chain = <ChainRow*>self.catalog.chains.row(chain_row)
-        cdef int64_t at = <int64_t>chain.first_price - 1, mark
+    cdef void write_prices(self, int64_t item, int64_t location, Writer* out) noexcept nogil:
+        cdef int64_t at = self.catalog.first_price(item, location), mark
         cdef PriceRow* price
+        cdef const TermsRow* terms
         while at >= 0:
-            price = <PriceRow*>self.catalog.prices.row(at)
+            price = self.catalog.price(at)
+            terms = self.catalog.terms_of(price)
             mark = begin_message(out, GetItemResponse_price_rows)
             write_span(out, PriceRow_item_id, self.catalog.item_code(item))
-            if chain.location:
-                write_span(out, PriceRow_location_id, self.catalog.location_code(chain.location - 1))
-            if price.channel:
+            if location >= 0:
+                write_span(out, PriceRow_location_id, self.catalog.location_code(location))
+            if terms.channel:
                 write_span(
                     out, PriceRow_channel_id,
-                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(price.channel - 1)).code),
+                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(terms.channel - 1)).code),
                 )
-            if price.customer_group:
+            if terms.customer_group:
                 write_span(
                     out, PriceRow_customer_group_id,
-                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(price.customer_group - 1)).code),
+                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(terms.customer_group - 1)).code),
                 )
-            write_int(out, PriceRow_min_qty_milli, price.min_qty_milli)
+            write_int(out, PriceRow_min_qty_milli, terms.min_qty_milli)
             write_int(out, PriceRow_price_minor, price.price_minor)
-            write_int(out, PriceRow_base_qty_milli, price.base_qty_milli)
-            write_int(out, PriceRow_from_ns, price.from_ns)
-            write_int(out, PriceRow_to_ns, price.to_ns)
+            write_int(out, PriceRow_base_qty_milli, terms.base_qty_milli)
+            write_int(out, PriceRow_from_ns, terms.from_ns)
+            write_int(out, PriceRow_to_ns, terms.to_ns)
             end_message(out, mark)
             at = <int64_t>price.next - 1
 

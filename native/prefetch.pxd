@@ -18,7 +18,6 @@ cdef struct Ahead:
     int64_t location  # row, or -1
     int64_t item  # the likely row, or -1
     int64_t barcode  # the likely row of the barcode, or -1
-    int64_t chains[2]  # the likely price chains: at the location, at all locations
 
 cdef class Prefetcher:
     cdef Catalog catalog

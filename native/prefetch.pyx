@@ -8,7 +8,7 @@ decided here: what is looked up is likely, never compared, and looked up again w
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ringup.native.catalog cimport BarcodeRow, Catalog, ChainRow
+from ringup.native.catalog cimport BarcodeRow, Catalog, ItemRow
 from ringup.native.contract cimport (
     BasketLine_item_id,
     Command_hold_stock,
@@ -155,37 +155,25 @@ cdef class Prefetcher:
                 prefetch(self.catalog.items.row(line.item))
                 prefetch(self.catalog.text((<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).code).data)
             if line.item >= 0:
-                index_prefetch(&self.catalog.chain_index, _hash_chain(line.item, -1))
-                index_prefetch(&self.catalog.chain_index, _hash_chain(line.item, line.location))
                 self.stock.prefetch(line.item, line.location)
 
     cdef void fetch_places(self) noexcept nogil:
         """From the items to their names, price rows and positions."""
-        cdef int64_t at, side, chain, position
+        cdef int64_t at, position
         cdef Ahead* line
+        cdef const ItemRow* item
         for at in range(self.count):
             line = &self.lines[at]
             if line.item < 0:
                 continue
-            prefetch(self.catalog.text(self.catalog.item(line.item).code).data)
-            prefetch(self.catalog.text(self.catalog.item(line.item).name).data)
-            prefetch(self.catalog.text(self.catalog.item(line.item).categories).data)
-            for side in range(2):
-                chain = _likely(&self.catalog.chain_index, _hash_chain(line.item, line.location if side else -1))
-                line.chains[side] = chain
-                if chain >= 0:
-                    prefetch(self.catalog.chains.row(chain))
+            item = self.catalog.item(line.item)
+            prefetch(self.catalog.text(item.code).data)
+            prefetch(self.catalog.text(item.name).data)
+            prefetch(self.catalog.text(item.categories).data)
+            if item.first_price:
+                prefetch(self.catalog.price(item.first_price - 1))
+            if item.first_chain:
+                index_prefetch(&self.catalog.chain_index, hash_int((<uint64_t>line.item << 32) | <uint64_t>line.location))
             position = _likely(&self.stock.place_index, place_hash(line.item, line.location))
             if position >= 0:
                 prefetch(self.stock.positions.row(position))
-        for at in range(self.count):
-            line = &self.lines[at]
-            for side in range(2):
-                if line.item >= 0 and line.chains[side] >= 0:
-                    chain = (<ChainRow*>self.catalog.chains.row(line.chains[side])).first_price
-                    if chain:
-                        prefetch(self.catalog.prices.row(chain - 1))
-
-
-cdef inline uint64_t _hash_chain(int64_t item, int64_t location) noexcept nogil:
-    return hash_int((<uint64_t>item << 32) | <uint64_t>(location + 1))

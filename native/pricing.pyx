@@ -456,8 +456,8 @@ cdef class Pricing:
             )
             if at < 0:
                 return refuse(out, RESULT_CODE_PRICE_MISSING, "lines.item_id", index, asked.code, 0, 0)
-            row = <PriceRow*>self.catalog.prices.row(at)
-            line.price_minor, line.base_qty_milli = row.price_minor, row.base_qty_milli
+            row = self.catalog.price(at)
+            line.price_minor, line.base_qty_milli = row.price_minor, self.catalog.terms_of(row).base_qty_milli
         gross = divide(<int128>line.qty_milli * line.price_minor, line.base_qty_milli, HALF_UP)
         if gross > TOTAL_MINOR_MAX:
             return refuse(out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines", index, asked.code, TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)

@@ -5,6 +5,7 @@ does not see the sale at all, and no balance goes below zero.
 """
 
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport MALFORMED, Command, is_code, is_text, ok, refuse
@@ -204,8 +205,7 @@ cdef class GiftCards:
             return refuse(out, RESULT_CODE_TOO_MANY, "gift_cards", 0, span_at(NULL, 0), count, PUT_ROWS_MAX)
         if count == 0:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "gift_cards", 0, span_at(NULL, 0), 0, 1)
-        seen.slots = NULL
-        seen.used = seen.mask = 0
+        memset(&seen, 0, sizeof(Index))
         count = 0
         reader = reader_of(body)
         while code == RESULT_CODE_OK and next_field(&reader):

@@ -3,19 +3,35 @@
 # Open addressing with linear probing; a slot is 32 bits of hash above row + 1, zero is empty.  An
 # index is derived state: it is rebuilt at a start and never part of a checkpoint or digest.
 #
+# A large index is many small ones, its segments, found by the first bits of the hash (extendible
+# hashing): a full segment is split in two, so that no insertion waits for the whole to be made anew.
+#
 #     cdef int64_t cursor = index_start(&index, hash)
 #     cdef int64_t row = index_next(&index, hash, &cursor)
 #     while row >= 0 and not (row is the one): row = index_next(&index, hash, &cursor)
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef struct Index:
-    uint64_t* slots
-    int64_t mask
+    uint64_t** segments  # 2 ** bits, by the first bits of the hash; neighbours may be the same one
+    int64_t mask  # of the slots in a segment
     int64_t used
+    int32_t bits
+    char** blocks  # memory of the segments
+    int64_t block_count
+    char* block_at
+    int64_t block_left
 
 cdef extern from *:
-    void prefetch "__builtin_prefetch" (const void* address) noexcept nogil
+    """
+    /* GCC takes a function that does nothing but prefetch for one without effect and leaves its calls out; an empty
+       volatile statement keeps them. */
+    static inline void prefetch(const void *address) {
+        __builtin_prefetch(address);
+        __asm__ volatile("");
+    }
+    """
+    void prefetch(const void* address) noexcept nogil
 
 cdef inline uint64_t hash_int(uint64_t key) noexcept nogil:
     key ^= key >> 33
@@ -38,15 +54,20 @@ cdef inline uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil:
         memcpy(&word, at, size)
     return hash_int(state ^ word)
 
+cdef inline uint64_t* index_segment(Index* index, uint64_t hash) noexcept nogil:
+    return index.segments[(hash >> 32) >> (32 - index.bits)]
+
 cdef inline int64_t index_start(Index* index, uint64_t hash) noexcept nogil:
     return <int64_t>(hash >> 32) & index.mask
 
 cdef inline int64_t index_next(Index* index, uint64_t hash, int64_t* cursor) noexcept nogil:
     cdef uint64_t slot
-    if index.slots == NULL:
+    cdef uint64_t* slots
+    if index.segments == NULL:
         return -1
+    slots = index_segment(index, hash)
     while True:
-        slot = index.slots[cursor[0]]
+        slot = slots[cursor[0]]
         if slot == 0:
             return -1
         cursor[0] = (cursor[0] + 1) & index.mask
@@ -54,8 +75,8 @@ cdef inline int64_t index_next(Index* index, uint64_t hash, int64_t* cursor) noe
             return <int64_t>(slot & <uint64_t>0xffffffff) - 1
 
 cdef inline void index_prefetch(Index* index, uint64_t hash) noexcept nogil:
-    if index.slots != NULL:
-        prefetch(&index.slots[<int64_t>(hash >> 32) & index.mask])
+    if index.segments != NULL:
+        prefetch(&index_segment(index, hash)[<int64_t>(hash >> 32) & index.mask])
 
 cdef void index_add(Index* index, uint64_t hash, int64_t row) noexcept nogil
 cdef void index_remove(Index* index, uint64_t hash, int64_t row) noexcept nogil

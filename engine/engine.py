@@ -57,6 +57,7 @@ class Engine:
                 self.journal, self._checkpoints, progress, accept_changed_answers=accept_changed_answers
             )
             recovered.note = recovered.note or damage
+            self._checkpoints.let_go_of_pages()
         except BaseException:
             self._lock.close()
             raise

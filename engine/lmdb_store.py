@@ -377,6 +377,12 @@ class CheckpointStore:
                     raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
                 yield table, page, data
 
+    def let_go_of_pages(self) -> None:
+        """Give back the memory that reading all pages took: the file is mapped, so it counts as this process's."""
+        self._env.close()
+        self._env = _open(self._path, max_dbs=2)
+        self._meta, self._pages = _databases(self._env, self._path, ("meta", "pages"), readonly=False)
+
     def copy(self, path: Path) -> None:
         """Write a consistent copy to the empty folder `path`, durably, while the engine runs."""
         _copy(self._env, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ log = structlog.get_logger()
 EXIT_COMMIT_FAILED = 74  # EX_IOERR of sysexits.h
 CHANGED_ANSWERS_LOGGED = 20
 FAIL_SECONDS_MAX = 2.0  # for telling the callers that the engine has failed
+# Calls make few objects that refer to each other in circles, so the collector seldom finds anything: let it look
+# after this many new objects, not after 700, and never again at what the start has made.
+GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
 
 async def _serve(engine: Engine, listen: str) -> int:
@@ -32,6 +36,9 @@ async def _serve(engine: Engine, listen: str) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
     # The first line on standard output is for whoever started this process, who may stop it from now on.
     print(f"ringup: serving on {host}:{port}, data in {engine.directory}", flush=True)

@@ -44,7 +44,8 @@ def test_a_full_disk_stops_the_engine_and_loses_nothing(tmp_path: Path, mount: A
         assert engine.process.wait(20) == 74
         said = engine.stderr()
         assert "the commit failed: the engine stops" in said
-        assert "No space left on device" in said
+        # LMDB calls a write that found room for its beginning alone an input/output error; then the room left says it.
+        assert "No space left on device" in said or "; 0 bytes are free there" in said
     assert sum(bool(sent.answers) for sent in caller.sent) >= 200
 
     # Full to the last byte: a new directory is not begun there.

@@ -50,7 +50,8 @@ def decimal_text(number: Fraction) -> str:
 def _row_price(row: dict[str, Any], item: dict[str, Any], case: Case, clock: Clock) -> int | None:
     """The price of one of the item's units by a row, or None when the row does not match.
 
-    A row in the item's own unit counts and prices that unit, a row without a unit the base unit.
+    A row in the item's own unit counts and prices that unit, a row without a unit the base unit; a row in
+    another unit is about base units when the item is not sold in those itself, else it does not match.
     """
     if row.get("sku", item["sku"]) != item["sku"] or (row.get("currency") or case["currency"]).upper() != (
         case["currency"].upper()
@@ -59,7 +60,7 @@ def _row_price(row: dict[str, Any], item: dict[str, Any], case: Case, clock: Clo
     factor, qty = exact(item.get("uom_factor", 1)), abs(exact(item["qty"]))
     if "uom" in row and row["uom"] == item.get("uom"):
         price = int(row["price_minor"])
-    elif "uom" in row and "uom_factor" not in item:
+    elif "uom" in row and factor == 1:  # the item is sold in base units, the row prices another unit
         return None
     else:
         qty *= factor

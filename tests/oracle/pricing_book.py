@@ -29,12 +29,15 @@ def in_own_unit(row: Row, item: dict[str, Any]) -> bool:
 def row_price(row: Row, item: dict[str, Any], case: dict[str, Any], zone: str | None) -> int | None:
     """The price per unit of the item that a row gives, or None where the row does not match.
 
-    A row in the item's own unit of measure counts that unit; any other row counts and prices base units.
+    A row in the item's own unit of measure counts that unit; any other row counts and prices base units, and a row
+    that names a unit does not match an item that is sold in base units.
     """
     factor = exact(item.get("uom_factor", 1))
     qty = exact(item["qty"])
     if in_own_unit(row, item):
         price = int(row["price_minor"])
+    elif "uom" in row and factor == 1:
+        return None
     else:
         qty *= factor
         price = rounded(row["price_minor"] * factor)
@@ -53,8 +56,7 @@ def row_price(row: Row, item: dict[str, Any], case: dict[str, Any], zone: str | 
 def book_prices(item: dict[str, Any], case: dict[str, Any], zone: str | None) -> tuple[int | None, int | None]:
     """(unit price, list price) of an item from the case's price book.
 
-    Of the matching rows the one with most rules wins, then a row in the item's own unit, then a row without a unit,
-    then the lowest price; rows that override base stand before all base rows. The list price is the best base row's,
+    Of the matching rows the one with most rules wins, then a row in the item's own unit, then the lowest price; rows that override base stand before all base rows. The list price is the best base row's,
     or the unit price itself where an override replaced the base or where there is no base row.
     """
     matching = [(row, row_price(row, item, case, zone)) for row in case.get("price_book", ())]
@@ -68,7 +70,6 @@ def book_prices(item: dict[str, Any], case: dict[str, Any], zone: str | None) ->
             key=lambda pair: (
                 -len(pair[0].get("rules", {})),
                 not in_own_unit(pair[0], item),
-                "uom" in pair[0],
                 pair[1],
             ),
         )[1]

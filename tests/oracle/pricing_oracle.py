@@ -21,7 +21,8 @@ Prices and sums
     price. Where an item has its own unit_price_minor the price book is not asked for it.
 Price books
  6. A row in the item's own uom counts and prices that unit. Any other row is in base units: its price times
-    uom_factor, its quantities against qty times uom_factor. Among rows with equally many rules the row in the item's
+    uom_factor, its quantities against qty times uom_factor; where the item is sold in base units a row that names
+    another unit does not match. Among rows with equally many rules the row in the item's
     unit wins, then the lowest price. rules.price_selection "lowest" takes the lowest matching price instead. With an
     overriding row the list price is that row's price. `to` is exclusive.
 Selection

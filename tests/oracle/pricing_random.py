@@ -1,6 +1,6 @@
 """Random valid pricing cases, the same for the same seed: small baskets on which promotions overlap.
 
-`random_case(rng, level)` draws one case. Levels, each holding what the ones before hold:
+`random_case(rng, level)` draws one case, `random_book(rng)` a question to a price book. Levels, each holding what the ones before hold:
 
 | level | what it adds |
 |---|---|
@@ -553,4 +553,41 @@ def random_case(rng: random.Random, level: str) -> dict[str, Any]:
         if rng.random() < 0.4:
             found["tender"] = tender(rng)
     found["expect"] = {}
+    return found
+
+
+def random_book(rng: random.Random) -> dict[str, Any]:
+    """One valid case that asks a price book for the price of one item."""
+    rows = []
+    for _ in range(rng.randint(1, 6)):
+        row: dict[str, Any] = {"list": rng.choice(("base", "base", "vip", "b2b"))}
+        row |= {"currency": rng.choice(("EUR", "EUR", "EUR", "USD")), "price_minor": rng.choice((900, 950, 1000, 1100))}
+        optional: dict[str, Any] = {
+            "min_qty": rng.choice((1, 2, 5, 10)),
+            "max_qty": rng.choice((4, 9)),
+            "from": rng.choice(("2026-03-01", "2026-03-04T12:00:00")),
+            "to": rng.choice(("2026-03-04", "2026-03-05")),
+            "overrides_base": True,
+            "uom": "tonne",
+        }
+        row |= {key: value for key, value in optional.items() if rng.random() < 0.25}
+        rules: dict[str, Any] = {
+            "group": rng.choice(("gold", ["gold", "silver"], "silver")),
+            "region": rng.choice(("north", ["north", "south"])),
+            "company": rng.choice(("acme", "beta")),
+        }
+        rules = {key: value for key, value in rules.items() if rng.random() < 0.3}
+        rows.append(row | ({"rules": rules} if rules else {}))
+    sold: dict[str, Any] = {"sku": "A", "qty": rng.choice((1, 2, 5, 10, "0.5"))}
+    if rng.random() < 0.4:
+        sold |= {"uom": rng.choice(("tonne", "kg")), "uom_factor": rng.choice((1, 1000, "0.001"))}
+    asked: dict[str, Any] = {"group": rng.choice(("gold", "silver")), "region": "north", "company": "acme"}
+    asked = {key: value for key, value in asked.items() if rng.random() < 0.5}
+    found: dict[str, Any] = {"id": "random-book", "currency": "EUR", "items": [sold], "price_book": rows, "expect": {}}
+    if rng.random() < 0.7:
+        found["at"] = rng.choice(("2026-03-02T09:00:00", "2026-03-04T12:00:00", "2026-03-04T00:00:00"))
+    if asked:
+        found["context"] = {"pricing": asked}
+    if rng.random() < 0.2:
+        found["rules"] = {"price_selection": "lowest"}
     return found

@@ -71,6 +71,18 @@ def limited(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("with_limits", [False, True], ids=["offers", "caps_and_budgets"])
+def test_price_books_and_oracle_agree(oracle: Any) -> None:
+    random_book, price_case = sys.modules["pricing_random"].random_book, oracle[1]
+    priced = 0
+    for seed in range(300 * TIMES):
+        case = random_book(random.Random(seed))
+        expected, answer = price_case(case), Answer(case)
+        for key in ("unit_price_minor", "list_price_minor", "total_minor"):
+            assert answer.get(key) == expected.get(key), (seed, key, json.dumps(case))
+        priced += expected["unit_price_minor"] is not None
+    assert 100 * TIMES < priced < 300 * TIMES
+
+
 def test_the_best_deal_is_what_brute_force_finds(oracle: Any, with_limits: bool) -> None:
     """Every mix of offers on at most 8 units, proven to be the best.
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 FOLDER = Path(__file__).resolve().parent
 BASELINE = FOLDER / "kernels" / "baseline.json"
@@ -53,7 +53,7 @@ def main() -> int:
     options = parser.parse_args()
     found = run_kernels([])
     known: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    table = Table("kernel", "best, us", "x calibration", "baseline", "verdict")
+    table = Table(Column("kernel", overflow="fold"), "best, us", "x calibration", "baseline", "verdict")
     slower = 0
     for name, (ratio, best_us) in sorted(found.items()):
         before = known.get(name)

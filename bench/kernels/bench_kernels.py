@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import kernels_pricing, part_best_deal
 from bench.in_process import BareCore
 from bench.kernels.conftest import ITEMS, calibration
 from bench.shop import Ids, is_ok, item_id, price_minor, sale, session_request
@@ -21,9 +22,10 @@ from ringup.clients import _wire
 from ringup.engine.lmdb_store import LmdbJournal
 from ringup.engine.record import GENESIS, decode, encode
 from ringup.native.envelope import unwrap_reply, wrap_command
-from ringup.v1 import pricing_pb2, sale_pb2, session_pb2
+from ringup.v1 import pricing_pb2, promotion_pb2, sale_pb2, session_pb2
 
 BATCH = 64
+PROVEN_SEED = 2  # of a basket whose search ends within the engine's own budget
 
 
 def test_calibration(benchmark: Any) -> None:
@@ -39,6 +41,49 @@ def test_price_10_lines(benchmark: Any, core: BareCore) -> None:
     answer = benchmark(core.core.query, "PriceBasket", request, core.core.now_ns)
     basket = pricing_pb2.PriceBasketResponse.FromString(answer).basket
     assert basket.total_minor == sum(price_minor(i) for i in chosen)
+
+
+def test_price_10_lines_10_promotions(benchmark: Any) -> None:
+    """Ten lines of three, ten promotions on them among a thousand active, with explanation and tax."""
+    pricer = kernels_pricing.pricer_with(1000)
+    request = promotion_pb2.SimulateRequest(lines=kernels_pricing.lines()).SerializeToString()
+    answer = promotion_pb2.SimulateResponse.FromString(benchmark(pricer.price, request))
+    assert answer.total_minor == kernels_pricing.expected_total_minor()
+
+
+def test_best_deal_20_units(benchmark: Any) -> None:
+    """Twenty units in overlapping sets, searched until the answer is proven."""
+    lines, promotions = part_best_deal.basket(20, PROVEN_SEED)
+    pricer = part_best_deal.pricer_for(promotions, promotion_pb2.SELECTION_MODE_BEST_DEAL, 0)
+    request = promotion_pb2.SimulateRequest(lines=lines).SerializeToString()
+    answer = promotion_pb2.SimulateResponse.FromString(benchmark(pricer.price, request))
+    assert answer.search.proven
+    assert answer.search.discount_minor == answer.discount_minor > 0
+
+
+def test_best_deal_crowd(benchmark: Any) -> None:
+    """Sixty units of five kinds, as people fill baskets: equal units are grouped, so the search is short."""
+    lines = [
+        promotion_pb2.SimulatedLine(item_id=f"u{n}", qty_milli=12_000, price_minor=199 + 150 * n) for n in range(5)
+    ]
+    promotions = [
+        promotion_pb2.Promotion(
+            promotion_id=f"p{n}",
+            benefits=[
+                promotion_pb2.Benefit(
+                    type=promotion_pb2.BENEFIT_TYPE_MULTIBUY_CHEAPEST_FREE,
+                    target=promotion_pb2.Target(item_ids=[f"u{n}", f"u{(n + 1) % 5}"]),
+                    qty=3,
+                )
+            ],
+        )
+        for n in range(5)
+    ]
+    pricer = part_best_deal.pricer_for(promotions, promotion_pb2.SELECTION_MODE_BEST_DEAL, 0)
+    request = promotion_pb2.SimulateRequest(lines=lines).SerializeToString()
+    answer = promotion_pb2.SimulateResponse.FromString(benchmark(pricer.price, request))
+    assert answer.search.proven
+    assert answer.search.discount_minor == answer.discount_minor > 0
 
 
 def _batches(core: BareCore, command: Callable[[], bytes], benchmark: Any) -> None:

@@ -25,7 +25,9 @@ class BareCore:
     def apply(self, request: bytes) -> bytes:
         """Execute the commands of a SessionRequest as the next batch; the clock moves 1 ms."""
         self.begin(1_000_000)
-        return self.core.apply(request)[0]
+        replies = self.core.apply(request)[0]
+        self.events = self.core.end()
+        return replies
 
     def begin(self, later_ns: int) -> None:
         """Begin the next batch so much later: what is due by then expires."""
@@ -52,18 +54,31 @@ class DurableCore(BareCore):
         """Execute one batch and start its commit when the one before it is durable."""
         replies = super().apply(request)
         self.flush()
-        self._committing = self._thread.submit(self._commit, self.core.sequence, self.core.now_ns, request, replies)
+        self._committing = self._thread.submit(
+            self._commit,
+            self.core.sequence,
+            self.core.now_ns,
+            request,
+            replies,
+            self.events,
+            self.core.event_sequence,
+        )
         return replies
 
     def expire(self, later_ns: int) -> None:
         """A batch without commands, so much later: what is due by then expires.  Durable at once."""
         self.flush()
         self.begin(later_ns)
-        self._commit(self.core.sequence, self.core.now_ns, b"", b"")
+        events = self.core.end()
+        self._commit(self.core.sequence, self.core.now_ns, b"", b"", events, self.core.event_sequence)
 
-    def _commit(self, sequence: int, now_ns: int, request: bytes, replies: bytes) -> None:
+    def _commit(
+        self, sequence: int, now_ns: int, request: bytes, replies: bytes, events: bytes, last_event: int
+    ) -> None:
         """One append, one sync."""
-        record, self._digest = encode(sequence, now_ns, self._layout, [request], [replies], self._digest)
+        record, self._digest = encode(
+            sequence, now_ns, self._layout, [request], [replies], self._digest, events, last_event
+        )
         self.journal.append(sequence, record)
         self.record_bytes += len(record)
 

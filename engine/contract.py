@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from ringup.v1 import (
     admin_pb2,
     catalog_pb2,
+    event_pb2,
     gift_card_pb2,
     loyalty_pb2,
     pricing_pb2,
@@ -28,6 +29,7 @@ FILES: tuple[FileDescriptor, ...] = tuple(
         sale_pb2,
         gift_card_pb2,
         loyalty_pb2,
+        event_pb2,
         session_pb2,
         admin_pb2,
     )

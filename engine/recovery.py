@@ -41,14 +41,22 @@ class Recovered:
 def fold(core: Core, record: Record, answers: Answers) -> bytes:
     """Apply one batch of the journal; returns what its commands are answered, in the form of this version.
 
-    The answers are compared with those that were given.  Raises NotDeterministic when this version gave others
+    Answers and events are compared with those that were given.  Raises NotDeterministic when this version gave others
     before; what an older version answered otherwise is counted in `answers`, and then its own answers are returned.
+    The events of an older version stand, and so do their numbers.
     """
     core.begin(record.sequence, record.now_ns)
     replies: bytes = core.apply(record.commands, recorded=True)[0]
+    is_ours = record.layout == core.layout()[:16]
+    events = core.end(None if is_ours else record.last_event)
+    if is_ours and (events, core.event_sequence) != (record.events, record.last_event):
+        raise NotDeterministic(
+            f"batch {record.sequence}: folding it again gave other events than were told; "
+            "keep the data directory and report this"
+        )
     if replies == record.replies:
         return replies
-    if record.layout == core.layout()[:16]:
+    if is_ours:
         raise NotDeterministic(
             f"batch {record.sequence}: folding it again gave other answers than were given; "
             "keep the data directory and report this"

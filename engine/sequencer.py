@@ -56,6 +56,8 @@ class Batch:
     waiters: list[tuple[Answer, bytes]] = field(default_factory=list)
     size: int = 0
     command_count: int = 0
+    events: bytes = b""  # packed, set when the batch is closed
+    last_event: int = 0  # the sequence of the last event up to this batch
     frozen: Frozen | None = None
     digest: bytes = b""  # set by `write_batch`
 
@@ -79,7 +81,16 @@ class Counters:
 
 def write_batch(journal: Journal, layout: str, batch: Batch, previous: bytes) -> int:
     """Make a batch durable: one append.  Runs in the commit thread; returns the record's bytes."""
-    record, batch.digest = encode(batch.sequence, batch.now_ns, layout, batch.commands, batch.replies, previous)
+    record, batch.digest = encode(
+        batch.sequence,
+        batch.now_ns,
+        layout,
+        batch.commands,
+        batch.replies,
+        previous,
+        batch.events,
+        batch.last_event,
+    )
     journal.append(batch.sequence, record)
     return len(record)
 
@@ -194,6 +205,8 @@ class Sequencer:
         if batch is None or self._committing is not None or self._failed:
             return
         self._open, self._committing = None, batch
+        batch.events = self._core.end()
+        batch.last_event = self._core.event_sequence
         if self._checkpoint_due():
             # Between two batches the tables stand for exactly this sequence.
             batch.frozen = Frozen(self._core.checkpoint(), self._core.row_counts())

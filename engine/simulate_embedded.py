@@ -62,8 +62,10 @@ class EmbeddedEngine:
         self.sequence += 1
         self.core.begin(self.sequence, self.now_ns)
         if not requests:
+            self.core.end()
             return []
         answered, _, _ = self.core.apply(session.SerializeToString())
+        self.core.end()
         answers = []
         for index, reply in enumerate(session_pb2.SessionResponse.FromString(answered).replies):
             body = reply.WhichOneof("body")

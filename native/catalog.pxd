@@ -101,7 +101,7 @@ cdef class Catalog:
     cdef Heap heap
     cdef Table items, barcodes, chains, prices, terms, locations, tills, tax_classes, symbols, globals
     cdef int64_t found_location  # row asked for last
-    cdef int64_t location_changes  # since the start: what is derived from locations is made again
+    cdef int64_t sale_changes  # since the start, of places open for sale and of items with stock: sums are made again
     cdef Index item_index, barcode_index, chain_index, terms_index, location_index, till_index, tax_class_index, symbol_index
 
     cdef void rebuild(self) noexcept nogil

@@ -122,7 +122,7 @@ cdef class ItemCommands:
         cdef Reader reader = reader_of(command.body), inner
         cdef ItemIn item
         cdef ItemRow* row_now
-        cdef int64_t row, created = 0, index = 0
+        cdef int64_t row, known = self.catalog.items.count, created = 0, index = 0
         cdef int code = check_count(command.body, PutItemsRequest_items, "items", out)
 
         # Check.
@@ -153,6 +153,8 @@ cdef class ItemCommands:
             row_now = <ItemRow*>self.catalog.items.edit(row)
             row_now.name = self.catalog.restore(row_now.name, item.name)
             row_now.tax_class = <uint32_t>(self.catalog.find_tax_class(item.tax_class) + 1) if item.tax_class.size else 0
+            if row < known and (row_now.flags ^ <uint32_t>item.flags) & ITEM_UNTRACKED:
+                self.catalog.sale_changes += 1
             row_now.flags = <uint32_t>item.flags
             self.put_categories(row, &item)
             if not self.same_barcodes(row, &item):

@@ -117,8 +117,9 @@ cdef class PlaceCommands:
                 row = self.catalog.add_location(location.code)
             row_now = <LocationRow*>self.catalog.locations.edit(row)
             row_now.name = self.catalog.restore(row_now.name, location.second)
+            if (row_now.flags ^ <uint32_t>location.flags) & LOCATION_DISABLED:
+                self.catalog.sale_changes += 1
             row_now.flags = <uint32_t>location.flags
-        self.catalog.location_changes += 1
         return ok(out)
 
     cdef int put_tills(self, Command* command, Writer* out) noexcept nogil:

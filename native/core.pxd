@@ -8,6 +8,7 @@ from ringup.native.catalog_prices cimport PriceCommands
 from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
 from ringup.native.embedded_codes cimport EmbeddedCodes
+from ringup.native.events cimport Events
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
@@ -29,6 +30,7 @@ cdef struct CoreGlobals:
     int64_t sequence  # of the last batch begun
     int64_t now_ns  # its clock value
     int64_t command_count  # commands taken for good, since the beginning
+    int64_t event_sequence  # of the last event
 
 # A resent command in the request at hand: its place there, and where its first answer is.
 cdef struct Replay:
@@ -45,6 +47,7 @@ cdef class Core:
     cdef PlaceCommands place_commands
     cdef Stock stock
     cdef StockCommands stock_commands
+    cdef Events events
     cdef PromotionBook promotion_book
     cdef Pricing pricing
     cdef Prefetcher prefetcher
@@ -58,6 +61,7 @@ cdef class Core:
     cdef Table globals
     cdef Writer out
     cdef int64_t index  # of the next command in the batch
+    cdef bint is_open  # between `begin` and the end of the batch
     cdef int64_t rejected  # commands of the request at hand that were malformed
     cdef Replay* replays
     cdef int64_t replay_count
@@ -68,6 +72,7 @@ cdef class Core:
     cdef bint known_id(self, const uint8_t* id, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil
     cdef int answer(self, int kind, Span request, Writer* out) noexcept nogil
 
+    cdef void close_batch(self) noexcept nogil
     cdef int64_t check_request(self, Span request) except -1
     cdef void reject(self, const char* message, int64_t start) noexcept nogil
     cdef void write_replay(self, uint64_t reply_at, int64_t position) noexcept nogil

@@ -13,7 +13,7 @@ import hashlib
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 
 from ringup.native.pricing_simulate import Pricer
 
@@ -44,6 +44,9 @@ from ringup.native.contract cimport (
     Command_set_promotion_state,
     CommandReply_rejected,
     CommandReply_reply_at,
+    EventBatch_at_ns,
+    EventBatch_batch,
+    EventBatch_first_sequence,
     PutItemsRequest_command_id,
     Rejected_message,
     ReplyAt_index,
@@ -52,6 +55,7 @@ from ringup.native.contract cimport (
     SessionResponse_replies,
 )
 from ringup.native.embedded_codes cimport EmbeddedCodes
+from ringup.native.events cimport Events, EventsHead, Expansion
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
@@ -83,7 +87,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 12
+LAYOUT_VERSION = 15
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -146,6 +150,7 @@ cdef class Core:
         self.place_commands = PlaceCommands(self.catalog)
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
+        self.events = Events(self.catalog, self.stock)
         self.promotion_book = PromotionBook(self.catalog)
         self.loyalty = Loyalty(self.catalog, self.settings)
         self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
@@ -172,16 +177,41 @@ cdef class Core:
 
     def begin(self, int64_t sequence, int64_t now_ns) -> None:
         """Open batch `sequence` at `now_ns` (UTC); the clock never goes back.  What is due expires first."""
+        self.close_batch()  # where nobody wanted its events
         cdef CoreGlobals* state = <CoreGlobals*>self.globals.edit(0)
         if sequence != state.sequence + 1 or sequence > SEQUENCE_MAX:
             raise ValueError(f"expected batch {state.sequence + 1}, found {sequence}")
         state.sequence = sequence
         state.now_ns = max(now_ns, state.now_ns)
         self.index = 0
+        self.is_open = True
         with nogil:
             self.stock.expire_due(state.now_ns)
             self.promotion_book.publish_due(state.now_ns)
             self.replies.forget_before(state.now_ns - self.settings.now().reply_retention_ms * 1000000)
+
+    def end(self, last_event: int | None = None) -> bytes:
+        """Close the batch and return its packed events, b"" where it moved no stock; see native/events.pxd.
+
+        `last_event` is for a batch of the journal that was written without events or by another layout: the
+        number of its last event as the journal has it, whatever this version finds.
+        """
+        self.close_batch()
+        if last_event is not None:
+            (<CoreGlobals*>self.globals.edit(0)).event_sequence = last_event
+        return PyBytes_FromStringAndSize(<char*>self.events.out.data, self.events.out.size)
+
+    cdef void close_batch(self) noexcept nogil:
+        cdef CoreGlobals* state
+        if self.is_open:
+            self.is_open = False
+            state = <CoreGlobals*>self.globals.edit(0)
+            state.event_sequence = self.events.close(state.sequence, state.event_sequence)
+
+    @property
+    def event_sequence(self) -> int:
+        """The sequence of the last event; zero before the first."""
+        return (<CoreGlobals*>self.globals.row(0)).event_sequence
 
     @property
     def sequence(self) -> int:
@@ -437,10 +467,51 @@ cdef class Core:
         at = self.sales.sale(row).reply_at
         return b"", at >> REPLY_INDEX_BITS, at & ((1 << REPLY_INDEX_BITS) - 1)
 
+    # Events
+
+    def expand_events(
+        self, const uint8_t[::1] packed, int64_t batch, int64_t at_ns, int64_t from_sequence, int64_t bytes_max
+    ) -> list[tuple[int, int, bytes]]:
+        """Packed events as messages: (first sequence, last sequence, bytes of an `EventBatch`) each.
+
+        `packed` are the events of `batch` with its clock value; those before `from_sequence` are left out.  A
+        message ends with the event that takes it to `bytes_max`.
+        Raises ValueError for bytes that are no packed events, or not of a catalog like this one.
+        """
+        cdef EventsHead head
+        cdef Expansion walk
+        cdef int64_t first
+        found = []
+        if packed.shape[0] == 0:
+            return found
+        if packed.shape[0] <= <int64_t>sizeof(EventsHead):
+            raise ValueError(f"batch {batch}: {packed.shape[0]} bytes are no packed events")
+        memcpy(&head, &packed[0], sizeof(EventsHead))
+        walk.sequence = head.last_sequence - head.count
+        walk.left = span_at(&packed[sizeof(EventsHead)], packed.shape[0] - sizeof(EventsHead))
+        walk.bad = (
+            head.items > self.catalog.items.count or head.locations > self.catalog.locations.count
+            or head.symbols > self.catalog.symbols.count
+        )
+        while walk.left.size and not walk.bad:
+            first = max(from_sequence, walk.sequence + 1)
+            self.out.size = 0
+            write_int(&self.out, EventBatch_first_sequence, first)
+            write_int(&self.out, EventBatch_batch, batch)
+            write_int(&self.out, EventBatch_at_ns, at_ns)
+            with nogil:
+                self.events.expand(&walk, from_sequence - 1, bytes_max, &self.out)
+            if walk.sequence >= first:
+                found.append((first, walk.sequence, PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size)))
+        if walk.bad or walk.sequence != head.last_sequence:
+            raise ValueError(f"batch {batch}: its packed events are damaged, or another journal's")
+        return found
+
     # State
 
     def checkpoint(self) -> Checkpoint:
-        """Freeze the pages changed since the last one; between commands only."""
+        """Freeze the pages changed since the last one; between batches only."""
+        self.close_batch()
         return Checkpoint(self.tables)
 
     def row_counts(self) -> dict[str, int]:
@@ -452,10 +523,12 @@ cdef class Core:
         return sum(table.memory_bytes for table in self.tables)
 
     def rebuild(self) -> None:
-        """Make all indexes anew, after the tables' pages were loaded."""
+        """Make all indexes anew, after the tables' pages were loaded; ends the open batch."""
+        self.close_batch()
         with nogil:
             self.catalog.rebuild()
             self.stock.rebuild()
+            self.events.settle((<CoreGlobals*>self.globals.row(0)).sequence)
             self.replies.rebuild()
             self.promotion_book.rebuild()
             self.sales.rebuild()
@@ -470,7 +543,7 @@ cdef class Core:
         return f"{LAYOUT_VERSION}/{hashlib.sha256(rows.encode()).hexdigest()[:16]}"
 
     def digest(self) -> bytes:
-        """SHA-256 of the whole state: equal for equal histories."""
+        """SHA-256 of the whole state: equal for equal histories, when their last batch has ended."""
         hasher = hashlib.sha256()
         for table in self.tables:
             hasher.update(table.digest())

@@ -231,7 +231,6 @@ cdef class StockCommands(FulfilCommands):
             code_found = self.check_scope(&asked, out)
         if code_found != RESULT_CODE_OK:
             return code_found
-        self.stock.refresh_sums()
         if self.scope.by_channel and self.scope.collection_point < 0:
             channel = self.stock.find_channel(self.scope.channel)
         reader = reader_of(request)

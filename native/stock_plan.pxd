@@ -79,6 +79,8 @@ cdef class Planner(Policies):
     cdef int64_t planned_free(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t available(self, int64_t item, bint tracked, ScopeIn* scope) noexcept nogil
     cdef int64_t ready_available(self, int64_t item, bint tracked, int64_t channel) noexcept nogil
+    cdef bint sells_anywhere(self, int64_t item, int64_t channel) noexcept nogil
+    cdef bint serves(self, int64_t location, int64_t channel) noexcept nogil
     cdef int64_t preorder_left(self, int64_t item, int64_t symbol) noexcept nogil
     cdef bint owes_too_much(self, int64_t item, int64_t qty_milli, ScopeIn* scope) noexcept nogil
     cdef void order_places(self, int64_t item, ScopeIn* scope) noexcept nogil

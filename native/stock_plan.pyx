@@ -196,19 +196,54 @@ cdef class Planner(Policies):
         return max(0, free_milli - policy.safety_milli - scope.buffer_milli + policy.limit_milli)
 
     cdef int64_t ready_available(self, int64_t item, bint tracked, int64_t channel) noexcept nogil:
-        """`available` of a whole channel (row) with nothing planned: one look-up for items that owe nothing."""
+        """`available` of a whole channel (row) with nothing planned: one look-up, however many places it has.
+
+        An item that promises beyond stock also asks whether a place is open, which the first one nearly always is.
+        """
         cdef PolicyRow* policy = self.policy(item)
         cdef ChannelSum* ready
         cdef ScopeIn scope
-        if policy.flags or policy.limit_milli or not tracked:
+        cdef int64_t free_milli, debtor
+        if not tracked:
+            return UNLIMITED
+        self.plan_begin()
+        if policy.flags & POLICY_PREORDER:
+            return self.preorder_left(item, self.channel_row(channel).symbol)
+        if self.sums_are_stale():  # in a batch that changes places, until its end
             self.scope_begin(&scope)
             self.scope_channel(&scope, self.channel_row(channel).symbol)
-            self.plan_begin()
             return self.available(item, tracked, &scope)
         ready = self.channel_sum(item, channel, False)
-        if ready == NULL:
-            return 0
-        return max(0, ready.free_milli - policy.safety_milli - self.channel_row(channel).buffer_milli)
+        free_milli = 0 if ready == NULL else ready.free_milli
+        if policy.flags & POLICY_BACKORDER or policy.limit_milli:
+            if not self.sells_anywhere(item, channel):
+                return 0
+            if policy.flags & POLICY_BACKORDER:
+                return UNLIMITED
+            debtor = policy.backorder_location - 1
+            if debtor >= 0 and not (self.serves(debtor, channel) and self.place_open(item, debtor)):
+                free_milli += min(0, self.free_milli(item, debtor))
+        return max(0, free_milli - policy.safety_milli - self.channel_row(channel).buffer_milli + policy.limit_milli)
+
+    cdef bint sells_anywhere(self, int64_t item, int64_t channel) noexcept nogil:
+        """Whether any place of a channel (row) is open for an item."""
+        cdef int64_t at = self.channel_row(channel).first_place
+        cdef ChannelPlaceRow* place
+        while at:
+            place = <ChannelPlaceRow*>self.channel_places.row(at - 1)
+            if self.place_open(item, place.location):
+                return True
+            at = place.next
+        return False
+
+    cdef bint serves(self, int64_t location, int64_t channel) noexcept nogil:
+        """Whether an enabled place is one of a channel's (row); the sums must be fresh."""
+        cdef int64_t at
+        if location < self.location_count:
+            for at in range(self.channels_from[location], self.channels_from[location + 1]):
+                if self.channels_at[at] == channel:
+                    return True
+        return False
 
     cdef bint owes_too_much(self, int64_t item, int64_t qty_milli, ScopeIn* scope) noexcept nogil:
         """Whether an item without a limit has been promised so often that counters could run over."""

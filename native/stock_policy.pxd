@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from ringup.native.catalog cimport Catalog
 from ringup.native.index cimport Index, hash_int
 from ringup.native.stock_positions cimport PositionRow, Positions
+from ringup.native.stock_tally cimport Tally
 from ringup.native.table cimport Table
 
 cdef enum:
@@ -23,6 +24,7 @@ cdef struct PolicyRow:
     int64_t step_milli  # 0: any
     int64_t preorder_total_milli  # UNLIMITED or the quota of all channels
     int64_t preordered_milli  # on all channels
+    int64_t low_milli  # what counts as low on a channel; 0: nothing does
     int32_t item
     int32_t backorder_location  # row + 1; 0: the first in order
     int32_t first_quota  # row + 1
@@ -55,11 +57,19 @@ cdef struct ArrivalRow:
     int32_t next_free
     int32_t spare
 
+cdef enum:
+    SUM_CHANGED = 1  # it stands in `sum_changes`
+    SUM_UNTRACKED = 2  # no stock of the item was kept when the last batch ended
+
+# An item on a channel: free units now, and what could be promised when the last batch ended.
 cdef struct ChannelSum:
     int64_t free_milli
-    int64_t version
+    int64_t available_milli  # UNLIMITED or units
+    int64_t version  # the batch that last changed available_milli
     int32_t item
     int32_t channel
+    int32_t watchers  # who wants to hear of it; never part of the state
+    uint32_t flags
 
 cdef class Policies(Positions):
     cdef Catalog catalog
@@ -82,12 +92,21 @@ cdef class Policies(Positions):
     cdef int32_t* channels_from  # location -> where its channels begin in channels_at
     cdef int32_t* channels_at
     cdef int64_t location_count
+    cdef int32_t* sum_changes  # sums touched by the open batch, in the order of their first touch
+    cdef int64_t sum_change_count
+    cdef int64_t sum_change_capacity
+    cdef int64_t owing_policies  # how often a policy was put that promises beyond stock; only zero says something
+    cdef Tally incoming_delta  # by (item, location): what the open batch changed of the goods on their way
 
     cdef inline PolicyRow* policy(self, int64_t item) noexcept nogil:
         return <PolicyRow*>self.policies.row(self.policy_of[item] if item < self.policy_capacity else 0)
 
     cdef inline ChannelRow* channel_row(self, int64_t channel) noexcept nogil:
         return <ChannelRow*>self.channels.row(channel)
+
+    cdef inline bint promises_more(self, const PolicyRow* policy) noexcept nogil:
+        """Whether a policy promises what no counter shows."""
+        return policy.flags & (POLICY_BACKORDER | POLICY_PREORDER) or policy.limit_milli
 
     cdef bint enabled(self, int64_t location) noexcept nogil
     cdef int64_t find_channel(self, int64_t symbol) noexcept nogil
@@ -105,6 +124,10 @@ cdef class Policies(Positions):
     cdef void arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
     cdef int64_t next_arrival(self, int64_t item, int64_t location) noexcept nogil
     cdef ChannelSum* channel_sum(self, int64_t item, int64_t channel, bint made) noexcept nogil
+    cdef void note_sum(self, ChannelSum* sum_row) noexcept nogil
+    cdef int64_t places_stamp(self) noexcept nogil
+    cdef void note_item(self, int64_t item, bint made) noexcept nogil
+    cdef bint sums_are_stale(self) noexcept nogil
     cdef void refresh_sums(self) noexcept nogil
     cdef void reserve_policies(self, int64_t item) noexcept nogil
     cdef void rebuild_policies(self) noexcept nogil

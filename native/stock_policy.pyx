@@ -2,10 +2,12 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, realloc
+from libc.string cimport memset
 
 from ringup.native.catalog cimport LOCATION_DISABLED
 from ringup.native.index cimport hash_int, index_add, index_free, index_next, index_remove, index_start
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of, place_hash
+from ringup.native.stock_tally cimport tally_at, tally_clear, tally_free
 from ringup.native.table cimport Table
 
 cdef struct PolicyGlobals:
@@ -32,6 +34,7 @@ cdef class Policies(Positions):
         self.policies.append()
         cdef PolicyRow* default = <PolicyRow*>self.policies.edit(0)
         default.item = -1
+        tally_clear(&self.incoming_delta)
         default.preorder_total_milli = UNLIMITED
         self.tables += [
             self.policies, self.quotas, self.channels, self.channel_places, self.arrivals, self.policy_globals
@@ -45,6 +48,8 @@ cdef class Policies(Positions):
         free(self.channels_at)
         index_free(&self.arrival_index)
         index_free(&self.sum_index)
+        free(self.sum_changes)
+        tally_free(&self.incoming_delta)
 
     cdef bint enabled(self, int64_t location) noexcept nogil:
         """Whether a place may sell; without a catalog (tests of rows alone) all may."""
@@ -115,6 +120,7 @@ cdef class Policies(Positions):
 
     cdef void preorder(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil:
         """Take from (or give back to) the quotas of an item."""
+        self.note_item(item, False)
         self.quota(item, symbol, True).taken_milli += qty_milli
         (<PolicyRow*>self.policies.edit(self.edit_policy(item))).preordered_milli += qty_milli
 
@@ -221,6 +227,7 @@ cdef class Policies(Positions):
         cdef int64_t cursor = index_start(&self.arrival_index, hash)
         cdef int64_t row = index_next(&self.arrival_index, hash, &cursor)
         cdef ArrivalRow* arrival
+        tally_at(&self.incoming_delta, (item << 32) | location).sum_milli += qty_milli
         while row >= 0:
             arrival = <ArrivalRow*>self.arrivals.row(row)
             if arrival.item == item and arrival.location == location and arrival.expected_ns == expected_ns:
@@ -253,6 +260,7 @@ cdef class Policies(Positions):
             part = min(qty_milli, arrival.qty_milli)
             arrival.qty_milli -= part
             qty_milli -= part
+            tally_at(&self.incoming_delta, (item << 32) | location).sum_milli -= part
             if arrival.qty_milli == 0:
                 own = <PolicyGlobals*>self.policy_globals.edit(0)
                 index_remove(&self.arrival_index, place_hash(item, location), row)
@@ -266,12 +274,36 @@ cdef class Policies(Positions):
     cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil:
         cdef ChannelSum* sum_row
         cdef int64_t at, location = position.location
-        if self.channels.count == 0 or location >= self.location_count or position.flags & POSITION_BARRED:
+        if self.channels.count == 0:
+            return
+        if self.owing_policies and self.promises_more(self.policy(position.item)):
+            self.note_item(position.item, False)  # it may owe elsewhere, or a place may open or close
+        if location >= self.location_count or position.flags & POSITION_BARRED:
             return
         for at in range(self.channels_from[location], self.channels_from[location + 1]):
             sum_row = self.channel_sum(position.item, self.channels_at[at], True)
             sum_row.free_milli += free_milli
-            sum_row.version += 1
+            if not sum_row.flags & SUM_CHANGED:
+                self.note_sum(sum_row)
+
+    cdef void note_sum(self, ChannelSum* sum_row) noexcept nogil:
+        if self.sum_change_count == self.sum_change_capacity:
+            self.sum_change_capacity = max(self.sum_change_capacity * 2, 1024)
+            self.sum_changes = <int32_t*>realloc(self.sum_changes, self.sum_change_capacity * sizeof(int32_t))
+            if self.sum_changes == NULL:
+                abort()
+        self.sum_changes[self.sum_change_count] = <int32_t>(sum_row - self.sums)
+        self.sum_change_count += 1
+        sum_row.flags |= SUM_CHANGED
+
+    cdef void note_item(self, int64_t item, bint made) noexcept nogil:
+        """Look at an item on all channels when the batch ends; `made` where a sum must be there from now on."""
+        cdef ChannelSum* sum_row
+        cdef int64_t channel
+        for channel in range(self.channels.count):
+            sum_row = self.channel_sum(item, channel, made)
+            if sum_row != NULL and not sum_row.flags & SUM_CHANGED:
+                self.note_sum(sum_row)
 
     cdef ChannelSum* channel_sum(self, int64_t item, int64_t channel, bint made) noexcept nogil:
         """The sum of an item on a channel; NULL where there is none and none is to be made."""
@@ -291,19 +323,27 @@ cdef class Policies(Positions):
                 abort()
         row = self.sum_count
         self.sum_count += 1
+        memset(&self.sums[row], 0, sizeof(ChannelSum))
         self.sums[row].item = <int32_t>item
         self.sums[row].channel = <int32_t>channel
-        self.sums[row].free_milli = self.sums[row].version = 0
         index_add(&self.sum_index, hash, row)
         return &self.sums[row]
 
+    cdef int64_t places_stamp(self) noexcept nogil:
+        return self.channel_changes + (0 if self.catalog is None else self.catalog.sale_changes)
+
+    cdef bint sums_are_stale(self) noexcept nogil:
+        """Whether places or channels changed since the sums were made."""
+        return self.places_stamp() != self.sums_stamp
+
     cdef void refresh_sums(self) noexcept nogil:
-        """Make the sums again when places or channels changed since; versions go on."""
-        cdef int64_t stamp = self.channel_changes, at, row, location, count = 0, places
+        """Make the sums again when places or channels changed since.
+
+        Only at the end of a batch and at a start, never for a query: what is kept here decides events.
+        """
+        cdef int64_t stamp = self.places_stamp(), at, row, location, count = 0, places
         cdef ChannelPlaceRow* place
         cdef PositionRow* position
-        if self.catalog is not None:
-            stamp += self.catalog.location_changes
         if stamp == self.sums_stamp or self.catalog is None:
             return
         self.sums_stamp = stamp
@@ -337,10 +377,15 @@ cdef class Policies(Positions):
                     self.channels_at[self.channels_from[place.location + 1]] = <int32_t>at
                     self.channels_from[place.location + 1] += 1
                 row = place.next
+        if self.channels.count == 0:
+            return
         for row in range(self.positions.count):
             position = self.position_row(row)
             if position.flags:
                 self.moved(position, free_of(position))
+        for row in range(1, self.policies.count):
+            if self.promises_more(<PolicyRow*>self.policies.row(row)):
+                self.note_item((<PolicyRow*>self.policies.row(row)).item, True)
 
     # After a start.
 
@@ -354,13 +399,14 @@ cdef class Policies(Positions):
             at = (<PolicyRow*>self.policies.row(row)).item
             self.reserve_policies(at)
             self.policy_of[at] = <int32_t>row
+            self.owing_policies += self.promises_more(<PolicyRow*>self.policies.row(row))
         index_free(&self.arrival_index)
         for row in range(self.arrivals.count):
             arrival = <ArrivalRow*>self.arrivals.row(row)
             if arrival.qty_milli:
                 index_add(&self.arrival_index, place_hash(arrival.item, arrival.location), row)
         index_free(&self.sum_index)
-        self.sum_count = 0
+        self.sum_count = self.sum_change_count = 0
         self.sums_stamp = -1
         self.location_count = 0
         self.refresh_sums()

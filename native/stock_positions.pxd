@@ -9,6 +9,7 @@ from ringup.native.table cimport Table
 cdef enum:
     POSITION_LIVE = 1  # the position exists
     POSITION_BARRED = 2  # what is here is not for sale
+    POSITION_CHANGED = 4  # its counters moved in the open batch: it stands in `changes`; never set between batches
     BAR_REASONS = 4  # BarReason indexes the counters; zero is not used
 
 # What few positions have: dates of a lot, units barred by reason.
@@ -32,6 +33,20 @@ cdef struct PositionRow:  # one cache line
     uint32_t flags  # POSITION_*
     int32_t extra  # row + 1 of the rarer facts; 0: none
 
+# A position as it was before the open batch first moved it.  Where the batch then removed it, the rest is here, too.
+cdef struct Change:  # one cache line
+    int64_t on_hand_milli
+    int64_t held_milli
+    int64_t allocated_milli
+    int64_t unavailable_milli
+    int64_t version  # of a removed position
+    int32_t row  # -1: removed
+    int32_t item
+    int32_t location
+    int32_t lot
+    uint32_t flags
+    int32_t spare
+
 cdef inline uint64_t place_hash(int64_t item, int64_t location) noexcept nogil:
     return hash_int((<uint64_t>item << 32) ^ <uint64_t>location)
 
@@ -50,6 +65,9 @@ cdef class Positions:
     cdef int64_t found_item
     cdef int64_t found_location
     cdef int64_t found_row
+    cdef Change* changes  # of the open batch, in the order of their first move
+    cdef int64_t change_count
+    cdef int64_t change_capacity
 
     cdef inline PositionRow* position_row(self, int64_t row) noexcept nogil:
         return <PositionRow*>self.positions.row(row)
@@ -86,7 +104,26 @@ cdef class Positions:
     cdef int64_t make(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil
     cdef int64_t find_or_make(self, int64_t item, int64_t location, int64_t lot) noexcept nogil
     cdef void unmake(self, int64_t row) noexcept nogil
+    cdef void note_removal(self, PositionRow* position, int64_t row) noexcept nogil
     cdef ExtraRow* edit_extra(self, int64_t row) noexcept nogil
+    cdef void grow_changes(self) noexcept nogil
+
+    cdef inline void note_change(self, PositionRow* position, int64_t row) noexcept nogil:
+        """Keep the counters as they were, once a batch, before the first of them moves."""
+        cdef Change* change
+        if position.flags & POSITION_CHANGED:
+            return
+        if self.change_count == self.change_capacity:
+            self.grow_changes()
+        change = &self.changes[self.change_count]
+        self.change_count += 1
+        change.on_hand_milli = position.on_hand_milli
+        change.held_milli = position.held_milli
+        change.allocated_milli = position.allocated_milli
+        change.unavailable_milli = position.unavailable_milli
+        change.row = <int32_t>row
+        position.flags |= POSITION_CHANGED
+
     cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil
     cdef void move(
         self, int64_t row, int64_t on_hand_milli, int64_t held_milli, int64_t allocated_milli, int64_t unavailable_milli

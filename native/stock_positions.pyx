@@ -17,7 +17,7 @@ cdef inline bint _before(const PositionRow* a, const PositionRow* b) noexcept no
         return a.location < b.location
     if a.lot != b.lot:
         return a.lot < b.lot
-    return a.flags < b.flags  # barred after for sale
+    return (a.flags & POSITION_BARRED) < (b.flags & POSITION_BARRED)  # barred after for sale
 
 
 cdef class Positions:
@@ -34,6 +34,7 @@ cdef class Positions:
     def __dealloc__(self):
         index_free(&self.place_index)
         free(self.heads)
+        free(self.changes)
 
     cdef int64_t look_up(self, int64_t item, int64_t location) noexcept nogil:
         """What `find` answers, from the index."""
@@ -95,6 +96,7 @@ cdef class Positions:
         position.next = 0
         position.flags = POSITION_LIVE | barred
         self.link(row)
+        self.moved(position, 0)
         return row
 
     cdef ExtraRow* edit_extra(self, int64_t row) noexcept nogil:
@@ -152,6 +154,26 @@ cdef class Positions:
             index_add(&self.place_index, place_hash(item, position.location), row)
         self.found_item = -1
 
+    cdef void grow_changes(self) noexcept nogil:
+        self.change_capacity = max(self.change_capacity * 2, 1024)
+        self.changes = <Change*>realloc(self.changes, self.change_capacity * sizeof(Change))
+        if self.changes == NULL:
+            abort()
+
+    cdef void note_removal(self, PositionRow* position, int64_t row) noexcept nogil:
+        """Have the change of a position that goes stand by itself: its row may be another position soon."""
+        cdef int64_t at
+        cdef Change* change
+        self.note_change(position, row)
+        at = self.change_count - 1
+        while self.changes[at].row != row:
+            at -= 1
+        change = &self.changes[at]
+        change.row = -1
+        change.version = position.version + 1
+        change.item, change.location, change.lot = position.item, position.location, position.lot
+        change.flags = position.flags
+
     cdef void unmake(self, int64_t row) noexcept nogil:
         """Forget a position; nothing may refer to its row any more."""
         cdef ExtraRow* extra
@@ -172,6 +194,7 @@ cdef class Positions:
                 before = self.position_row(before).next - 1
             (<PositionRow*>self.positions.edit(before)).next = position.next
         self.moved(position, -free_of(position))
+        self.note_removal(position, row)
         position.on_hand_milli = position.held_milli = position.allocated_milli = position.unavailable_milli = 0
         position.version = 0
         position.item = position.location = position.lot = 0
@@ -190,6 +213,7 @@ cdef class Positions:
     ) noexcept nogil:
         """Change the counters of a position by these amounts: the only way that they change."""
         cdef PositionRow* position = <PositionRow*>self.positions.edit(row)
+        self.note_change(position, row)
         position.on_hand_milli += on_hand_milli
         position.held_milli += held_milli
         position.allocated_milli += allocated_milli

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 cdef struct PolicyIn:
     Span body, code, debtor_code
     int64_t item, limit_milli, safety_milli, min_milli, max_milli, step_milli, total_milli, removal, quota_count
+    int64_t low_milli
     bint backorder, count_floor, preorder, has_total, bad
 
 cdef struct ChannelIn:

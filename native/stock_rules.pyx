@@ -30,6 +30,7 @@ from ringup.native.contract cimport (
     StockPolicy_backorder_location_id,
     StockPolicy_count_floor_allocated,
     StockPolicy_item_id,
+    StockPolicy_low_milli,
     StockPolicy_max_qty_milli,
     StockPolicy_min_qty_milli,
     StockPolicy_preorder,
@@ -126,6 +127,8 @@ cdef class RuleCommands(GoodsCommands):
             elif reader.field == StockPolicy_preorder_quotas:
                 read_span(&reader)
                 policy.quota_count += 1
+            elif reader.field == StockPolicy_low_milli:
+                policy.low_milli = read_int(&reader)
             else:
                 skip_field(&reader)
         policy.bad = reader.bad
@@ -173,6 +176,7 @@ cdef class RuleCommands(GoodsCommands):
             row.limit_milli = 0 if policy.backorder else policy.limit_milli
             row.backorder_location = <int>(self.catalog.find_location(policy.debtor_code) + 1)
             row.safety_milli = policy.safety_milli
+            row.low_milli = policy.low_milli
             row.min_qty_milli = policy.min_milli
             row.max_qty_milli = policy.max_milli
             row.step_milli = policy.step_milli
@@ -188,6 +192,8 @@ cdef class RuleCommands(GoodsCommands):
                     ).limit_milli = quota.qty_milli
                 else:
                     skip_field(&inner)
+            self.stock.owing_policies += self.stock.promises_more(row)
+            self.stock.note_item(policy.item, self.stock.promises_more(row))
         return ok(out)
 
     cdef int check_policy(self, PolicyIn* policy, int64_t index, Writer* out) noexcept nogil:
@@ -210,9 +216,9 @@ cdef class RuleCommands(GoodsCommands):
                 CHANNEL_PLACES_MAX,
             )
         least = min(min(policy.limit_milli, policy.safety_milli), min(policy.min_milli, policy.max_milli))
-        least = min(least, policy.step_milli)
+        least = min(min(least, policy.step_milli), policy.low_milli)
         most = max(max(policy.limit_milli, policy.safety_milli), max(policy.min_milli, policy.max_milli))
-        most = max(most, policy.step_milli)
+        most = max(max(most, policy.step_milli), policy.low_milli)
         if policy.has_total:
             least = min(least, policy.total_milli)
             most = max(most, policy.total_milli)

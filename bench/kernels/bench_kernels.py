@@ -150,21 +150,21 @@ def _record(core: BareCore, ids: Ids) -> tuple[bytes, bytes]:
 def test_encode_record(benchmark: Any, core: BareCore, ids: Ids) -> None:
     """The journal's record of 64 sales: join and link by SHA-256."""
     request, replies = _record(core, ids)
-    record, digest = benchmark(encode, 1, 1, "layout", [request], [replies], GENESIS)
+    record, digest = benchmark(encode, 1, 1, "layout", [request], [replies], GENESIS, core.events)
     assert record.endswith(digest)
 
 
 def test_decode_record(benchmark: Any, core: BareCore, ids: Ids) -> None:
     """Read and prove it again."""
     request, replies = _record(core, ids)
-    record, _ = encode(1, 1, "layout", [request], [replies], GENESIS)
+    record, _ = encode(1, 1, "layout", [request], [replies], GENESIS, core.events)
     assert benchmark(decode, record, 1, GENESIS).commands == request
 
 
 def test_append_record(benchmark: Any, core: BareCore, ids: Ids, tmp_path: Path) -> None:
     """One durable append of 64 sales: mostly the disk's sync."""
     request, replies = _record(core, ids)
-    record, _ = encode(1, 1, "layout", [request], [replies], GENESIS)
+    record, _ = encode(1, 1, "layout", [request], [replies], GENESIS, core.events)
     journal = LmdbJournal(tmp_path / "journal")
     journal.acquire()
     numbers = itertools.count(1)

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal, holder
-from ringup.engine.record import decode
+from ringup.engine.record import HEADER_BYTES, decode
 from ringup.v1 import session_pb2
 from support.data_directory import Written, write_directory
 from support.engine_process import EngineProcess
@@ -84,7 +84,7 @@ def test_a_replaced_record_breaks_the_chain(ringup: Any, book: Written, tmp_path
     journal.close()
     assert foreign is not None
     forged = bytearray(foreign)
-    forged[60] ^= 1  # its link to the record before
+    forged[HEADER_BYTES] ^= 1  # its link to the record before
     import hashlib
 
     forged[-32:] = hashlib.sha256(forged[:-32]).digest()

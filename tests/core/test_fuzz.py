@@ -86,8 +86,10 @@ def test_no_command_leaves_a_crash_a_hang_or_a_trace_when_it_is_no_command() -> 
         else:
             answered += 1
             shop.journal.append((shop.core.sequence, shop.core.now_ns, [frame], [raw]))
+            shop.core.end()
             continue
         shop.journal.append((shop.core.sequence, shop.core.now_ns, [], []))
+        shop.core.end()
     assert rejected > CASES // 20
     assert answered > CASES // 5
     assert shop.refold().digest() == shop.core.digest(), "the journal folds to another state"

@@ -181,6 +181,7 @@ def test_mutated_commands_change_nothing_that_a_fold_does_not_change() -> None:
             accepted += kept
             if not kept:
                 request = replies = b""
+        shop.core.end()
         shop.journal.append((shop.core.sequence, shop.core.now_ns, [request], [replies]))
     assert accepted > 100, "some mutations must be commands"
     loaded = _from_checkpoint(shop.core)
@@ -192,5 +193,6 @@ def test_mutated_commands_change_nothing_that_a_fold_does_not_change() -> None:
         for core in (shop.core, loaded):
             core.begin(core.sequence + 1, shop.now_ns)
             answers.add(core.apply(data)[0])
+            core.end()
         assert len(answers) == 1
     assert loaded.digest() == shop.core.digest()

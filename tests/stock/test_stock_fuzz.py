@@ -136,6 +136,8 @@ def walk(seed: int) -> Core:
             shop.core.apply(damaged(rng, data))
         except MalformedRequest:
             continue
+        finally:
+            shop.core.end()
         if number % 50 == 0:
             counters_hold(shop)
         if number % 500 == 0:

@@ -38,6 +38,7 @@ class CoreHarness:
         self.now_ns = 1_700_000_000 * SECOND_NS
         self._ids = itertools.count(1)
         self.journal: list[tuple[int, int, list[bytes], list[bytes]]] = []
+        self.events: dict[int, tuple[bytes, int]] = {}  # of a batch, packed, and the sequence of the last
 
     def id(self) -> bytes:
         """A fresh command id."""
@@ -58,6 +59,7 @@ class CoreHarness:
         """The answer to the bytes of a SessionRequest, in a batch of its own."""
         self.core.begin(self.core.sequence + 1, self.now_ns)
         replies, _, _ = self.core.apply(data)
+        self.events[self.core.sequence] = self.core.end(), self.core.event_sequence
         self.journal.append((self.core.sequence, self.core.now_ns, [data], [replies]))
         return session_pb2.SessionResponse.FromString(replies)
 
@@ -75,6 +77,8 @@ class CoreHarness:
         for sequence, now_ns, commands, replies in self.journal:
             core.begin(sequence, now_ns)
             assert [core.apply(data)[0] for data in commands] == replies
+            found = core.end(), core.event_sequence
+            assert found == self.events.get(sequence, found)
         return core
 
 

@@ -62,7 +62,10 @@ def write_directory(
         for data in commands:
             core.apply(data)
         replies = [answered(sequence, one) for one in replies]
-        record, digest = encode(sequence, now_ns, layout or core.layout(), commands, replies, digest)
+        events = core.end()
+        record, digest = encode(
+            sequence, now_ns, layout or core.layout(), commands, replies, digest, events, core.event_sequence
+        )
         journal.append(sequence, record)
         if sequence == checkpoint_at:
             meta = {

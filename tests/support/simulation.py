@@ -127,7 +127,8 @@ class Simulation:
         shop = small_shop(pieces=OPENING_PIECES)
         previous = bytes(32)
         for sequence, now_ns, commands, replies in shop.journal:
-            batch = Batch(sequence, now_ns, commands, replies)
+            events, last = shop.events[sequence]
+            batch = Batch(sequence, now_ns, commands, replies, events=events, last_event=last)
             write_batch(self.disk, shop.core.layout(), batch, previous)
             previous = batch.digest
         self.disk.durable += self.disk._cached

@@ -494,7 +494,7 @@ cdef class Pricing:
                 )
                 row = <PriceRow*>self.catalog.prices.row(at) if at >= 0 else NULL
                 if row != NULL and row.price_minor > 0:
-                    qty = divide(<int128>found.price_minor * row.base_qty_milli, row.price_minor, HALF_UP)
+                    qty = divide(<int128>found.price_minor * self.catalog.terms_of(row).base_qty_milli, row.price_minor, HALF_UP)
                     found.qty_milli = <int64_t>max(<int128>1, min(qty, <int128>QTY_MILLI_MAX))
             if not asked.overridden:
                 asked.priced = True

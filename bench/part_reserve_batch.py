@@ -199,7 +199,7 @@ def _redis(
         with contextlib.closing(server.connect()) as connection:
 
             def size() -> int:
-                return int(connection.info("persistence")["aof_current_size"])  # type: ignore[index]  # a dict
+                return int(connection.info("persistence")["aof_current_size"])
 
             before, done = size(), step()
             return (size() - before) / done
@@ -224,7 +224,7 @@ def _postgres(
         with server.connect() as connection:
             row = connection.execute("SELECT sum(%s - available) FROM stock", (PLENTY,)).fetchone()
         assert row is not None
-        return int(row[0])  # type: ignore[call-overload]  # a number
+        return int(str(row[0]))
 
     def measure(clients: int) -> float:
         script, before = POSTGRES_BATCH.format(items=items, count=count, clients=clients), taken()
@@ -240,7 +240,7 @@ def _postgres(
             found = server.pgbench(script, 1, 0)
             row = connection.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", before).fetchone()
         assert row is not None
-        return int(row[0]) / (found.transactions * count)  # type: ignore[call-overload]
+        return int(str(row[0])) / (found.transactions * count)
 
     measures["postgres"], measures["postgres_2_clients"] = lambda: measure(1), lambda: measure(2)
     bytes_each["postgres"] = wal_bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("hdrh", reason="the extra `bench` is not installed: pip install -e '.[bench]'")
 sys.path.append(str(ROOT))
-from bench import beside, compare, measure, open_curve, parts, shop_server  # noqa: E402  # only where it can be
+from bench import beside, compare, measure, open_curve, part_flash, part_hot, part_session, parts, shop_server  # noqa: E402  # only where it can be
 from bench.targets import TARGETS  # noqa: E402  # likewise
 from bench.unary_load import Load  # noqa: E402  # likewise
 
@@ -50,6 +52,18 @@ def test_a_part_whose_callers_were_answered_otherwise_than_the_engine_counts_fai
         shop_server.booked("", before, answered=98)
 
 
+def test_a_whole_part_fails_where_the_engine_counts_one_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control is the same part in test_bench_parts.py, which passes."""
+    truth = shop_server.counters
+
+    def counters(target: str) -> dict[str, int]:
+        return {name: count + (name == "commands") for name, count in truth(target).items()}
+
+    monkeypatch.setattr(shop_server, "counters", counters)  # not part_session's own, which looks before the load
+    with pytest.raises(shop_server.BooksDiffer):
+        part_session.run(measure.Bench(tmp_path, measure.Settings(quick=True)))
+
+
 def test_slopes_are_exponents() -> None:
     assert measure.slope([(10, 5.0), (100, 5.0), (1000, 5.0)]) == pytest.approx(0)
     assert measure.slope([(10, 2.0), (100, 20.0)]) == pytest.approx(1)
@@ -86,3 +100,25 @@ def test_figures_stand_beside_floors_that_are_measured() -> None:
 )
 def test_compare_says_what_changed(now: float, before: float, word: str) -> None:
     assert compare.verdict(now, before).startswith(word)
+
+
+def test_the_first_answers_of_a_crowd_are_the_sales() -> None:
+    rows = [(10.0, 10.5), (10.1, 10.6), (10.2, 10.7)]
+    answers = part_flash.rows_to_shoppers(rows, 2)
+    assert [one.sold for one in answers] == [True, True, False]
+    assert [one.answered_s for one in answers] == pytest.approx([0.5, 0.6, 0.7])
+
+
+def test_an_oversold_crowd_gives_no_figure(tmp_path: Path) -> None:
+    answers = [part_flash.Shopper(number < 3, 0.0, 0.1) for number in range(10)]
+    bench = measure.Bench(tmp_path, measure.Settings())
+    with pytest.raises(AssertionError, match="expected exactly 2 sold, found 3"):
+        part_flash._tell(bench, "ringup", answers, shoppers=10, pieces=2)
+
+
+def test_zipf_draws_the_first_ranks_most() -> None:
+    draw = part_hot.zipf(1000, random.Random(1))
+    counts = sorted(Counter(draw() for _ in range(20_000)).values(), reverse=True)
+    weights = [rank**-part_hot.ZIPF_EXPONENT for rank in range(1, 1001)]
+    assert counts[0] / 20_000 == pytest.approx(weights[0] / sum(weights), rel=0.1)
+    assert sum(counts[:10]) / 20_000 == pytest.approx(sum(weights[:10]) / sum(weights), rel=0.1)

@@ -41,6 +41,8 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "TIME_INVALID": ("a time, period or time to live within the limits", "check the unit (ns or ms) and the order"),
     "REASON_MISSING": ("a reason for a price override or a discount by hand", "ask for the reason and send it along"),
+    "PROMOTION_NEVER": ("conditions that some basket can meet", "correct the two that exclude each other"),
+    "FREE_ITEM_CIRCLE": ("free items that do not earn each other", "take one of them out of the circle"),
     "BARCODE_INVALID": ("a code whose check digit and value are right", "scan it again, or key the item in"),
     "CUSTOMER_UNKNOWN": ("a customer who has or had points", "check the code; points come with the first sale"),
     "ITEM_UNKNOWN": ("the code or barcode of a known item", "put the item first, or check the barcode"),

@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "promo": (
         "ringup.engine.commands_promo", "app",
-        "Check promotions, publish them in a running engine, pause and end them, and see their use.",
+        "Check promotions, try them on recorded sales, publish them, pause and end them, and see their use.",
     ),
     "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
     "devices": (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ringup.engine.simulate_request import Case
     from ringup.v1 import promotion_pb2
 
+OK = 1  # RESULT_CODE_OK
 EXIT_FINDINGS = 1
 EXIT_INVALID = 2
 CALL_TIMEOUT_S = 30.0
@@ -23,6 +24,8 @@ File = Annotated[
 ]
 Zone = Annotated[str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")]
 Ids = Annotated[list[str], typer.Argument(metavar="PROMOTION_ID...", help="The promotions.")]
+CODES_PER_COMMAND = 10_000
+CODE_SIGNS = 8
 ENGINE_DEFAULT = "127.0.0.1:7420"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -30,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def promo() -> None:
-    """Check promotions, publish them in a running engine, pause and end them, and see their use.
+    """Check promotions, try them on recorded sales, publish them, pause and end them, and see their use.
 
     Exit code 0: done; 1: check found something; 2: not a valid file, or the engine refused; 69: no engine answered.
 
@@ -67,34 +70,73 @@ def _promotions(file: Path, zone: str | None) -> list[promotion_pb2.Promotion]:
 def _call(engine: str, request: Any) -> Any:
     from ringup.clients import Client
     from ringup.engine.commands_shared import told
-    from ringup.v1 import result_pb2
 
     with told(), Client(engine, batching=False, timeout_s=CALL_TIMEOUT_S) as client:
         answer = client.call(request, timeout_s=CALL_TIMEOUT_S)
-    if answer.code != result_pb2.RESULT_CODE_OK:
-        problem = answer.problem
-        typer.secho(
-            f"ringup promo: {result_pb2.ResultCode.Name(answer.code)} at {problem.field} of {problem.subject!r}:"
-            f" found {problem.found:,}, limit {problem.limit:,}",
-            fg="red",
-            err=True,
-        )
-        raise typer.Exit(EXIT_INVALID)
+    if answer.code != OK:
+        raise _invalid(_refusal(answer))
     return answer
 
 
+def _refusal(answer: Any) -> str:
+    """A refused answer in words: what, where, and what was found."""
+    from ringup.v1 import result_pb2
+
+    problem = answer.problem
+    name = result_pb2.ResultCode.Name(answer.code).removeprefix("RESULT_CODE_")
+    return (
+        f"{name} at {problem.field} of {problem.subject!r} (number {problem.index + 1}): found {problem.found:,},"
+        f" limit {problem.limit:,}"
+    )
+
+
+def _findings(engine: str, promotions: list[promotion_pb2.Promotion], location: str) -> list[str]:
+    """What an engine finds, in words; ends the command when it would refuse the promotions."""
+    from ringup.engine.promotion_checks import finding_text
+    from ringup.v1 import promotion_pb2
+
+    answer = _call(engine, promotion_pb2.CheckPromotionsRequest(promotions=promotions, location_id=location))
+    texts = [finding_text(finding) for finding in answer.findings]
+    if answer.checked < len(promotions):
+        texts.append(f"not_checked: {len(promotions) - answer.checked:,} promotions: check fewer at a time")
+    return texts
+
+
 @app.command()
-def check(file: File) -> None:
-    """Name promotions that never hold, are shadowed, cut into a floor, or leave their order open.
+def check(
+    file: File,
+    engine: Annotated[
+        str | None, typer.Option("--to", metavar="HOST:PORT", help="Check on this engine's items and promotions.")
+    ] = None,
+    location: Annotated[str, typer.Option(help="The store whose prices are tried; default: the first.")] = "",
+    zone: Zone = None,
+) -> None:
+    """Name promotions that never apply, are shadowed, are cut short by a floor or zero, or leave their order open.
 
-    Exit code 0: nothing found; 1: findings; 2: the file is not valid.
+    Each with a basket that shows it. With --to they are tried on the engine's own items and prices, beside what is
+    published there; without, on the items of each case. Exit code 0: nothing found; 1: findings; 2: not a valid file,
+    or promotions that an engine refuses.
     """
-    from ringup.engine.promotion_checks import check_promotions
+    from ringup.engine.promotion_checks import check_case, finding_text
+    from ringup.engine.simulate_request import Unfit
 
-    findings = [(case["id"], finding) for case in _cases(file) for finding in check_promotions(case)]
-    for case_id, finding in findings:
-        typer.echo(f"{case_id}: {finding}")
-    raise typer.Exit(EXIT_FINDINGS if findings else 0)
+    if engine is not None:
+        texts = _findings(engine, _promotions(file, zone), location)
+    else:
+        texts = []
+        for case in _cases(file):
+            try:
+                answer = check_case(case, zone)
+            except Unfit as error:
+                raise _invalid(f"case {case['id']!r}: {error}") from error
+            if answer.code != OK:
+                texts.append(f"{case['id']}: {_refusal(answer)}")
+            texts += [f"{case['id']}: {finding_text(finding)}" for finding in answer.findings]
+            if not case["items"]:
+                typer.secho(f"ringup promo: {case['id']}: no items to try them on; see --to", fg="yellow", err=True)
+    for text in texts:
+        typer.echo(text)
+    raise typer.Exit(EXIT_FINDINGS if texts else 0)
 
 
 @app.command()
@@ -103,8 +145,14 @@ def put(
     engine: Engine = ENGINE_DEFAULT,
     at: Annotated[str | None, typer.Option(help="When they come into force, as ISO time with a zone.")] = None,
     zone: Zone = None,
+    location: Annotated[str, typer.Option(help="The store whose prices the check tries; default: the first.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Publish nothing when the check finds something.")] = False,
 ) -> None:
-    """Publish the promotions of a file, all or none, now or at a stated instant."""
+    """Check the promotions of a file and publish them, all or none, now or at a stated instant.
+
+    What the check finds is shown and does not hold them up, unless --strict says so. Exit code 0: published; 1: held up
+    by --strict; 2: not a valid file, or refused, and nothing was published.
+    """
     from ringup.engine.simulate_request import Clock, Unfit
     from ringup.v1 import promotion_pb2
 
@@ -113,6 +161,12 @@ def put(
         request = promotion_pb2.PutPromotionsRequest(promotions=promotions, effective_ns=Clock(None, zone).ns_of(at))
     except Unfit as error:
         raise _invalid(error) from error
+    texts = _findings(engine, promotions, location)
+    for text in texts:
+        typer.secho(text, fg="yellow", err=True)
+    if texts and strict:
+        typer.secho(f"ringup promo: {len(texts):,} findings, nothing was published", fg="red", err=True)
+        raise typer.Exit(EXIT_FINDINGS)
     answer = _call(engine, request)
     typer.echo(f"{len(request.promotions):,} promotions put, {answer.created:,} of them new")
 
@@ -139,6 +193,64 @@ def list_(engine: Engine = ENGINE_DEFAULT) -> None:
         if not answer.next_page_token:
             return
         request.page_token = answer.next_page_token
+
+
+@app.command()
+def get(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
+    """Show promotions as the engine has them, one JSON object a line: definition, state, version, use, what waits."""
+    from google.protobuf.json_format import MessageToDict
+
+    from ringup.v1 import promotion_pb2
+
+    for found in _call(engine, promotion_pb2.ListPromotionsRequest(promotion_ids=ids)).promotions:
+        typer.echo(json.dumps(MessageToDict(found, preserving_proto_field_name=True), ensure_ascii=False))
+
+
+@app.command()
+def coupons(
+    promotion_id: Annotated[str, typer.Argument(help="A promotion with unique_coupons.")],
+    file: Annotated[Path | None, typer.Argument(help="One code a line, or - for standard input.")] = None,
+    generate: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Make so many codes up and print them, one a line.")
+    ] = 0,
+    engine: Engine = ENGINE_DEFAULT,
+) -> None:
+    """Add single-use codes to a promotion, from a file or made up; each is good for one sale.
+
+    Exit code 0: added; 2: no codes, or the engine refused: a code that is taken refuses the 10,000 that it is among,
+    and the message says how many were added before.
+
+    Examples: [bold]ringup promo coupons spring codes.txt[/bold], [bold]ringup promo coupons spring --generate 500 >
+    codes.txt[/bold]
+    """
+    import secrets
+
+    from ringup.engine.simulate import read_file
+    from ringup.engine.simulate_case import CaseError
+    from ringup.v1 import promotion_pb2
+
+    if (file is None) == (generate == 0):
+        raise _invalid("expected a file of codes or --generate, one of the two")
+    try:
+        read = read_file(file).splitlines() if file is not None else []
+    except CaseError as error:
+        raise _invalid(error) from error
+    # Nothing that people mistake for something else; 8 of 32 signs are 10^12 codes, too many to guess at a till.
+    signs = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+    codes = [code for line in read if (code := line.strip())]
+    codes += ["".join(secrets.choice(signs) for _ in range(CODE_SIGNS)) for _ in range(generate)]
+    if not codes:
+        raise _invalid(f"{file}: expected at least one code, found none")
+    added = 0
+    try:
+        for start in range(0, len(codes), CODES_PER_COMMAND):
+            some = codes[start : start + CODES_PER_COMMAND]
+            _call(engine, promotion_pb2.PutCouponsRequest(promotion_id=promotion_id, codes=some))
+            added += len(some)
+            if generate:
+                typer.echo("\n".join(some))
+    finally:
+        typer.echo(f"{added:,} codes added to {promotion_id}", err=bool(generate))
 
 
 def _set_state(ids: list[str], state: int, engine: str) -> None:

@@ -128,6 +128,8 @@ class Edge:
             handle = self._get_receipt
         elif method.name == "GetStats":
             handle = self._get_stats
+        elif method.name == "CheckPromotions":
+            handle = self._check_promotions
         else:
             handle = self._query_handler(method.name)
         return grpc.unary_unary_rpc_method_handler(handle)
@@ -159,6 +161,12 @@ class Edge:
     async def _get_receipt(self, request: bytes, context: Context) -> bytes:
         try:
             return await self._engine.receipt(request)
+        except NO_ANSWER as error:
+            return await _abort(context, error)
+
+    async def _check_promotions(self, request: bytes, context: Context) -> bytes:
+        try:
+            return await self._engine.check_promotions(request)
         except NO_ANSWER as error:
             return await _abort(context, error)
 

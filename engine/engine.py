@@ -18,6 +18,7 @@ import structlog
 
 from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
+from ringup.engine.promotion_checks import prepare
 from ringup.engine.record import decode
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
@@ -111,6 +112,15 @@ class Engine:
         """Answer a query RPC from the state as it is."""
         self._refuse_if_failed()
         return self.core.query(name, request, self.sequencer.now_ns())
+
+    async def check_promotions(self, request: bytes) -> bytes:
+        """Answer CheckPromotions: a search over many baskets, which lets everything else through as it goes."""
+        self._refuse_if_failed()
+        for work in prepare(self.core, request, self.sequencer.now_ns()):
+            if work is not None:
+                return (await asyncio.to_thread(work)).SerializeToString()
+            await asyncio.sleep(0)
+        raise AssertionError("the search is yielded last")
 
     async def receipt(self, request: bytes) -> bytes:
         """Answer GetReceipt: the receipt stands in the journal, in the answer of its sale."""

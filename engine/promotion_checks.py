@@ -1,163 +1,209 @@
-"""What to look at before promotions are published: never true, shadowed, below a floor, order left open.
-
-Works on a pricing case (promotions beside items); every finding names the promotions and gives a
-basket that shows it.
-"""
+"""`CheckPromotions`: the review of promotions on a core's own items and prices, or on those of a pricing case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from ringup.engine.simulate_pricing import Answer
-from ringup.engine.simulate_request import Case, Clock, Unfit
+from google.protobuf.message import DecodeError
 
-Promotion = dict[str, Any]
+from ringup.engine.promotion_review import Review, Shelf, targets_of
+from ringup.engine.simulate_request import Case, Clock, line, promotion
+from ringup.engine.simulate_request import rules as rules_of
+from ringup.native.core import Core, MalformedRequest
+from ringup.v1 import catalog_pb2, pricing_pb2, result_pb2
+from ringup.v1 import promotion_pb2 as pb
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to look at."""
-
-    kind: str  # never_true, shadowed, below_floor, order_open, unsound
-    promotion_ids: tuple[str, ...]
-    text: str
-    basket: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {', '.join(self.promotion_ids)}: {self.text} (example: {self.basket})"
+EXAMPLES = 3  # items of a target
+PAGE = 1000
+PAGES_MAX = 20  # of the catalogue, looked through for items of the categories
+OK = result_pb2.RESULT_CODE_OK
 
 
-def check_promotions(case: Case) -> list[Finding]:
-    """All findings, in the order of the promotions."""
-    return [
-        *_never_true(case),
-        *_shadowed(case),
-        *_below_floor(case),
-        *_order_open(case),
+def _takes(target: pb.Target, found: pb.SimulatedLine) -> bool:
+    named = target.all or not (target.item_ids or target.categories)
+    return (
+        (named or found.item_id in target.item_ids or bool(set(found.categories) & set(target.categories)))
+        and (not target.HasField("unit_price_min_minor") or found.price_minor >= target.unit_price_min_minor)
+        and (not target.HasField("unit_price_max_minor") or found.price_minor <= target.unit_price_max_minor)
+    )
+
+
+class CoreShelf:
+    """Items and prices of a core at one store; after `close` only those that were asked for before."""
+
+    def __init__(self, core: Core, location_id: str, now_ns: int) -> None:
+        self._core: Core | None = core
+        self._location_id, self._now_ns = location_id, now_ns
+        self._lines: dict[str, pb.SimulatedLine | None] = {}
+        self._by_category: dict[str, list[str]] = {}
+        self._any: list[str] = []
+
+    def look_through(self, categories: set[str]) -> Iterator[None]:
+        """Find some items of each category, page by page; yields after each page."""
+        assert self._core is not None, "the shelf is not closed yet"
+        request = catalog_pb2.SearchItemsRequest(page_size=PAGE)
+        wanted = dict.fromkeys(categories, 0)
+        for _ in range(PAGES_MAX):
+            answer = catalog_pb2.SearchItemsResponse.FromString(
+                self._core.query("SearchItems", request.SerializeToString(), self._now_ns)
+            )
+            for item in answer.items:
+                if len(self._any) < EXAMPLES and self.line(item.item_id) is not None:
+                    self._any.append(item.item_id)
+                for category in item.categories:
+                    if wanted.get(category, EXAMPLES) < EXAMPLES and self.line(item.item_id) is not None:
+                        wanted[category] += 1
+                        self._by_category.setdefault(category, []).append(item.item_id)
+            yield
+            request.page_token = answer.next_page_token
+            if not request.page_token or (self._any and all(count == EXAMPLES for count in wanted.values())):
+                return
+
+    def line(self, item_id: str) -> pb.SimulatedLine | None:
+        """One unit of an item at its price; None when there is no such item or price."""
+        if item_id not in self._lines and self._core is not None:
+            self._lines[item_id] = self._price(self._core, item_id)
+        return self._lines.get(item_id)
+
+    def close(self) -> None:
+        """Let the core go: what is known can then be read on any thread."""
+        self._core = None
+
+    def _price(self, core: Core, item_id: str) -> pb.SimulatedLine | None:
+        found = catalog_pb2.GetItemResponse.FromString(
+            core.query("GetItem", catalog_pb2.GetItemRequest(item_code=item_id).SerializeToString(), self._now_ns)
+        )
+        quote = pricing_pb2.PriceBasketRequest(
+            location_id=self._location_id, lines=[pricing_pb2.BasketLine(item_id=item_id, qty_milli=1000)]
+        )
+        answer = pricing_pb2.PriceBasketResponse.FromString(
+            core.query("PriceBasket", quote.SerializeToString(), self._now_ns)
+        )
+        if found.code != OK or answer.code != OK:
+            return None
+        return pb.SimulatedLine(
+            item_id=found.item.item_id,
+            categories=found.item.categories,
+            qty_milli=1000,
+            price_minor=answer.basket.lines[0].gross_minor,
+        )
+
+    def lines_of(self, target: pb.Target) -> list[pb.SimulatedLine]:
+        """Some items of a target that it takes at their price."""
+        names = [*target.item_ids[:50], *(n for c in target.categories for n in self._by_category.get(c, ()))]
+        if target.all or not names:
+            names += self._any if target.all or not (target.item_ids or target.categories) else []
+        found = [line for name in names if (line := self.line(name)) is not None and _takes(target, line)]
+        return found[:EXAMPLES]
+
+
+def _published(core: Core) -> Iterator[list[pb.Promotion]]:
+    """Every promotion that is not over, page by page: the definition in force, or the one that waits."""
+    request = pb.ListPromotionsRequest(page_size=PAGE)
+    while True:
+        answer = pb.ListPromotionsResponse.FromString(core.query("ListPromotions", request.SerializeToString(), 0))
+        yield [
+            entry.next if entry.HasField("next") else entry.promotion
+            for entry in answer.promotions
+            if entry.state != pb.PROMOTION_STATE_ENDED or entry.HasField("next")
+        ]
+        request.page_token = answer.next_page_token
+        if not request.page_token:
+            return
+
+
+Work = Callable[[], pb.CheckPromotionsResponse]
+
+
+def prepare(core: Core, request: bytes, now_ns: int) -> Iterator[Work | None]:
+    """Read what CheckPromotions needs from a core; None where other work may go on in between.
+
+    The last thing yielded is the search itself: it needs the core no more and may run on another thread.
+    Raises MalformedRequest for bytes that are no CheckPromotionsRequest.
+    """
+    try:
+        asked = pb.CheckPromotionsRequest.FromString(request)
+    except DecodeError:
+        raise MalformedRequest("CheckPromotionsRequest: the bytes are no such message") from None
+    answer = pb.CheckPromotionsResponse.FromString(core.query("CheckPromotions", request, now_ns))
+    if answer.code != OK:
+        yield lambda: answer
+        return
+    location_id = asked.location_id
+    if not location_id:
+        places = catalog_pb2.ListLocationsResponse.FromString(
+            core.query("ListLocations", catalog_pb2.ListLocationsRequest(page_size=1).SerializeToString(), now_ns)
+        )
+        location_id = places.locations[0].location_id if places.locations else ""
+    shelf = CoreShelf(core, location_id, now_ns)
+    wanted = [target for candidate in asked.promotions for target in targets_of(candidate)]
+    yield from shelf.look_through({category for target in wanted for category in target.categories})
+    for target in wanted:
+        shelf.lines_of(target)
+        yield None
+    shelf.close()
+    published: list[pb.Promotion] = []
+    for page in _published(core):
+        published += page
+        yield None
+    rules = pb.PricingRules.FromString(core.pricing_rules())
+
+    def search() -> pb.CheckPromotionsResponse:
+        review = Review(asked.promotions, Shelf(rules, published, shelf.lines_of, now_ns))
+        answer.findings.extend(review.findings())
+        answer.checked = review.checked
+        return answer
+
+    yield search
+
+
+def check_now(core: Core, request: bytes, now_ns: int) -> pb.CheckPromotionsResponse:
+    """Answer CheckPromotions in one go."""
+    *_, work = prepare(core, request, now_ns)
+    assert work is not None, "the search is yielded last"
+    return work()
+
+
+def check_case(case: Case, zone: str | None = None) -> pb.CheckPromotionsResponse:
+    """The same on the items, rules and time of a pricing case, with nothing published beside its promotions.
+
+    Raises Unfit for a value that the engine cannot hold.
+    """
+    clock = Clock(case.get("at"), zone)
+    charges = [charge["id"] for charge in case.get("charges", ())]
+    candidates = [promotion(entry, clock, charges) for entry in case["promotions"]]
+    request = pb.CheckPromotionsRequest(promotions=candidates)
+    answer = pb.CheckPromotionsResponse.FromString(
+        Core().query("CheckPromotions", request.SerializeToString(), clock.at_ns())
+    )
+    if answer.code != OK:
+        return answer
+    shelf_lines = [
+        line({**item, "qty": 1}, item["unit_price_minor"], ())
+        for item in case["items"]
+        if item.get("unit_price_minor") is not None and item["unit_price_minor"] > 0
     ]
 
+    def lines_of(target: pb.Target) -> Sequence[pb.SimulatedLine]:
+        return [found for found in shelf_lines if _takes(target, found)][:EXAMPLES]
 
-def _ranges(promotion: Promotion) -> dict[str, tuple[float, float]]:
-    """(at least, at most) of each thing that conditions ask for."""
-    found: dict[str, tuple[float, float]] = {}
-    for condition in promotion.get("conditions", ()):
-        kind, of = condition["type"], repr(condition.get("target"))
-        value = float(condition.get("qty", condition.get("amount_minor", condition.get("n", 0))))
-        name = {"min_subtotal": "subtotal", "max_subtotal": "subtotal", "nth_order": "order"}.get(
-            kind, f"quantity {of}"
-        )
-        low, high = found.get(name, (0.0, float("inf")))
-        if kind in ("min_subtotal", "min_qty"):
-            found[name] = (max(low, value), high)
-        elif kind in ("max_subtotal", "max_qty"):
-            found[name] = (low, min(high, value))
-        elif kind == "nth_order":
-            found[name] = (max(low, value), min(high, value))
-    return found
+    review = Review(candidates, Shelf(rules_of(case), (), lines_of, clock.at_ns()))
+    answer.findings.extend(review.findings())
+    answer.checked = review.checked
+    return answer
 
 
-def _never_true(case: Case) -> Iterator[Finding]:
-    clock = Clock(case.get("at"), None)
-    for promotion in case["promotions"]:
-        for name, (low, high) in _ranges(promotion).items():
-            if low > high:
-                text = f"{name} must be at least {low:g} and at most {high:g}"
-                yield Finding("never_true", (promotion["id"],), text, "any")
-        window = promotion.get("window", {})
-        try:
-            begins, ends = clock.ns_of(window.get("from")), clock.ns_of(window.get("to"))
-        except Unfit as error:
-            yield Finding("unsound", (promotion["id"],), str(error), "any")
-            continue
-        if window.get("to") is not None and begins >= ends:
-            yield Finding("never_true", (promotion["id"],), "it ends before it begins", "any")
-        limits = promotion.get("limits", {})
-        if 0 in (limits.get("max_uses"), limits.get("max_applications"), limits.get("budget_minor")):
-            yield Finding("never_true", (promotion["id"],), "a limit of zero", "any")
+def finding_text(finding: pb.PromotionFinding) -> str:
+    """A finding as people read it."""
+    kind = pb.FindingKind.Name(finding.kind).removeprefix("FINDING_KIND_").lower()
+    text = f"{kind}: {finding.promotion_id}: {finding.message}"
+    if finding.found or finding.limit:
+        text += f" ({finding.found:,} instead of {finding.limit:,})"
+    if finding.basket:
+        parts = (f"{_pieces(part.qty_milli)} x {part.item_id}" for part in finding.basket)
+        text += f"; example: {' + '.join(parts)}"
+    return text
 
 
-def _always(promotion: Promotion) -> bool:
-    gates = ("coupon", "channels", "customer_groups", "window", "schedule", "limits")
-    return not promotion.get("conditions") and not any(promotion.get(gate) for gate in gates)
-
-
-def _basket(case: Case, skus: list[str]) -> str:
-    return " + ".join(f"1 x {sku}" for sku in skus) or "any"
-
-
-def _alone(case: Case, promotions: list[Promotion], item: dict[str, Any], qty: int) -> Answer:
-    return Answer({**case, "items": [{**item, "qty": qty}], "promotions": promotions})
-
-
-def _shadowed(case: Case) -> Iterator[Finding]:
-    """One that an unconditional exclusive, or an earlier member of a `first` group, always keeps out."""
-    modes = case.get("rules", {}).get("group_modes", {})
-    ranked = sorted(case["promotions"], key=lambda p: -p.get("priority", 0))
-    for later_at, later in enumerate(ranked):
-        for earlier in ranked[:later_at] if later.get("exclusive") else ranked:
-            if earlier is later or not _always(earlier) or earlier.get("stage") != later.get("stage"):
-                continue
-            exclusive = earlier.get("exclusive") and not later.get("exclusive")
-            exclusive = exclusive or (earlier.get("exclusive") and ranked.index(earlier) < later_at)
-            grouped = (
-                earlier.get("group") is not None
-                and earlier.get("group") == later.get("group")
-                and modes.get(earlier["group"]) == "first"
-                and ranked.index(earlier) < later_at
-            )
-            if not (exclusive or grouped):
-                continue
-            touched = [i for i in case["items"] if _gives(case, later, i)]
-            if touched and all(_gives(case, earlier, item) for item in touched):
-                text = f"{earlier['id']} always comes first"
-                yield Finding("shadowed", (later["id"],), text, _basket(case, [touched[0]["sku"]]))
-                break
-
-
-def _gives(case: Case, promotion: Promotion, item: dict[str, Any]) -> bool:
-    bare = {k: v for k, v in promotion.items() if k in ("id", "benefits", "stage")}
-    return any(_alone(case, [bare], item, qty).key_applied() for qty in (1, 2, 3, 6, 12))
-
-
-def _below_floor(case: Case) -> Iterator[Finding]:
-    """An amount or price that a floor, or zero, will cut short."""
-    for promotion in case["promotions"]:
-        for benefit in promotion["benefits"]:
-            if benefit["type"] not in ("item_amount_off", "item_fixed_price", "item_percent_off"):
-                continue
-            for item in case["items"]:
-                price, floor = item.get("unit_price_minor") or 0, item.get("min_price_minor", 0)
-                if not _gives(case, promotion, item):
-                    continue
-                wanted = {
-                    "item_amount_off": price - benefit.get("amount_minor", 0),
-                    "item_fixed_price": benefit.get("price_minor", 0),
-                    "item_percent_off": price - price * float(benefit.get("percent", 0)) / 100,
-                }[benefit["type"]]
-                if wanted < floor:
-                    text = f"would sell {item['sku']} for {wanted:g}, its floor is {floor}"
-                    yield Finding("below_floor", (promotion["id"],), text, _basket(case, [item["sku"]]))
-
-
-def _order_open(case: Case) -> Iterator[Finding]:
-    """Two of one priority whose order changes a price."""
-    if case.get("selection", "priority") != "priority":
-        return
-    listed = case["promotions"]
-    for index, first in enumerate(listed):
-        for second in listed[index + 1 :]:
-            if first.get("priority", 0) != second.get("priority", 0) or first.get("stage") != second.get("stage"):
-                continue
-            for item in case["items"]:
-                pair = [{k: v for k, v in p.items() if k in ("id", "benefits", "stage")} for p in (first, second)]
-                if any(_order_matters(case, pair, item, qty) for qty in (1, 3)):
-                    text = "have the same priority, and their order changes the price"
-                    yield Finding("order_open", (first["id"], second["id"]), text, _basket(case, [item["sku"]]))
-                    break
-
-
-def _order_matters(case: Case, pair: list[Promotion], item: dict[str, Any], qty: int) -> bool:
-    first, second = (_alone(case, order, item, qty).response.total_minor for order in (pair, pair[::-1]))
-    return first != second
+def _pieces(qty_milli: int) -> str:
+    return str(qty_milli // 1000) if qty_milli % 1000 == 0 else f"{qty_milli / 1000:.3f}"

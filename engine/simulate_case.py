@@ -270,6 +270,7 @@ PROMOTION = record(
         "benefits": list_of(by_type(BENEFITS, "benefit")),
         "priority": whole,
         "coupon": text,
+        "unique_coupons": flag,
         "stage": one_of("catalog", "cart"),
         "exclusive": flag,
         "group": text,

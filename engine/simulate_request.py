@@ -202,6 +202,7 @@ def promotion(value: dict[str, Any], clock: Clock, charge_ids: Iterable[str]) ->
         benefits=[benefit(b, charge_ids) for b in value["benefits"]],
         priority=value.get("priority", 0),
         coupon=value.get("coupon", ""),
+        unique_coupons=value.get("unique_coupons", False),
         stage=pb.STAGE_CATALOG if value.get("stage") == "catalog" else pb.STAGE_CART,
         exclusive=value.get("exclusive", False),
         group_id=value.get("group", ""),

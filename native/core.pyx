@@ -87,7 +87,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 15
+LAYOUT_VERSION = 16
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -105,6 +105,7 @@ cdef enum Query:
     QUERY_LIST_ORDERS = 12
     QUERY_LIST_LOCATIONS = 13
     QUERY_LIST_TAX_CLASSES = 14
+    QUERY_CHECK_PROMOTIONS = 26
     QUERY_GET_GIFT_CARD = 70
     QUERY_GET_LOYALTY_PROGRAM = 71
     QUERY_GET_CUSTOMER = 72
@@ -125,6 +126,7 @@ cdef dict _QUERIES = {
     "ListOrders": QUERY_LIST_ORDERS,
     "ListLocations": QUERY_LIST_LOCATIONS,
     "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
+    "CheckPromotions": QUERY_CHECK_PROMOTIONS,
     "GetGiftCard": QUERY_GET_GIFT_CARD,
     "GetLoyaltyProgram": QUERY_GET_LOYALTY_PROGRAM,
     "GetCustomer": QUERY_GET_CUSTOMER,
@@ -439,6 +441,8 @@ cdef class Core:
             return self.stock_commands.get_order(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
             return self.promotion_book.list_promotions(request, out)
+        if kind == QUERY_CHECK_PROMOTIONS:  # whether they would be taken; what else is worth a look needs a search
+            return self.promotion_book.check_promotions(request, out)
         if kind == QUERY_GET_GIFT_CARD:
             return self.gift_cards.get_gift_card(request, out)
         if kind == QUERY_GET_LOYALTY_PROGRAM:
@@ -466,6 +470,10 @@ cdef class Core:
             return PyBytes_FromStringAndSize(<char*>self.out.data, self.out.size), 0, 0
         at = self.sales.sale(row).reply_at
         return b"", at >> REPLY_INDEX_BITS, at & ((1 << REPLY_INDEX_BITS) - 1)
+
+    def pricing_rules(self) -> bytes:
+        """The `PricingRules` in force, for the review of promotions."""
+        return self.promotion_book.rules_bytes()
 
     # Events
 

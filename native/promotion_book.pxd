@@ -92,7 +92,11 @@ cdef class PromotionBook:
     cdef void give_back(self, int64_t first, int64_t count) noexcept nogil
     cdef Bytes store(self, Span span) noexcept nogil
     cdef Span text(self, Bytes bytes) noexcept nogil
-    cdef int check(self, Span body, Writer* out) noexcept with gil
+    cdef int check(self, Span body, uint32_t field, Writer* out) noexcept with gil
+    cdef int check_all(self, Span body, uint32_t field, Writer* out) noexcept nogil
+    cdef int check_promotions(self, Span request, Writer* out) noexcept nogil
+    cdef bytes rules_bytes(self)
+    cdef int check_free_items(self, dict ids, list edges, Writer* out)
     cdef int64_t customer_count(self, int32_t place) noexcept with gil
 
     cdef int put_promotions(self, Command* command, Writer* out) noexcept nogil

@@ -13,12 +13,15 @@ from ringup.native.command cimport MALFORMED, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_COUPON_TAKEN,
     RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_FREE_ITEM_CIRCLE,
     RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
+    RESULT_CODE_PROMOTION_NEVER,
     RESULT_CODE_PROMOTION_UNKNOWN,
     RESULT_CODE_TIME_INVALID,
     RESULT_CODE_TOO_MANY,
+    CheckPromotionsRequest_promotions,
     ListPromotionsRequest_page_size,
     ListPromotionsRequest_page_token,
     ListPromotionsRequest_promotion_ids,
@@ -62,6 +65,12 @@ from ringup.native.promotion cimport (
     coupon_hash,
     same_coupon,
 )
+from ringup.native.promotion_check cimport (
+    Contradiction,
+    contradicts_itself,
+    free_item_circle,
+    free_item_edges,
+)
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -88,6 +97,10 @@ cdef Span _id_of(Span definition) noexcept nogil:
             return read_span(&reader)
         skip_field(&reader)
     return span_at(NULL, 0)
+
+
+cdef bytes _bytes_of(Span span):
+    return span.data[:span.size] if span.size else b""
 
 
 cdef class PromotionBook:
@@ -365,14 +378,17 @@ cdef class PromotionBook:
 
     # Commands
 
-    cdef int check(self, Span body, Writer* out) noexcept with gil:
-        """Compile the definitions or rules of a request for a try; refuses the first that is not sound."""
+    cdef int check(self, Span body, uint32_t field, Writer* out) noexcept with gil:
+        """Compile the definitions in a field of a request for a try; refuses the first that is not sound."""
         cdef Snapshot trial = Snapshot()
         cdef Reader reader = reader_of(body)
         cdef Span definition
         cdef int64_t index = 0
+        cdef Contradiction contradiction
+        cdef dict ids = {}
+        cdef list edges = []
         while next_field(&reader):
-            if reader.field != PutPromotionsRequest_promotions:
+            if reader.field != field:
                 skip_field(&reader)
                 continue
             definition = read_span(&reader)
@@ -386,22 +402,47 @@ cdef class PromotionBook:
                     out, trial.defect.code, trial.defect.field, index, trial.defect.subject, trial.defect.found,
                     trial.defect.limit,
                 )
+            if contradicts_itself(definition, &contradiction):
+                return refuse(
+                    out, RESULT_CODE_PROMOTION_NEVER, "promotions.conditions", index, _id_of(definition),
+                    contradiction.found, contradiction.limit,
+                )
+            id = _bytes_of(_id_of(definition))
+            if id in ids:
+                return refuse(
+                    out, RESULT_CODE_FIELD_INVALID, "promotions.promotion_id", index, _id_of(definition), index, ids[id]
+                )
+            ids[id] = index
+            edges += free_item_edges(definition)
             index += 1
-        return RESULT_CODE_OK
+        return self.check_free_items(ids, edges, out) if edges else RESULT_CODE_OK
 
-    cdef int put_promotions(self, Command* command, Writer* out) noexcept nogil:
-        cdef Reader reader = reader_of(command.body)
-        cdef Span definition, id
-        cdef int64_t count = 0, effective_ns = 0, row, created = 0
+    cdef int check_free_items(self, dict ids, list edges, Writer* out):
+        """Free items of the request, and of the other promotions that are not over, must not earn each other."""
+        cdef int64_t row
         cdef PromotionRow* promotion
-        cdef int code
-        # Check.
+        cdef bytes item
+        for row in range(self.promotions.count):
+            promotion = <PromotionRow*>self.promotions.row(row)
+            if promotion.state == STATE_ENDED or _bytes_of(self.text(promotion.id)) in ids:
+                continue
+            edges += free_item_edges(self.text(promotion.now)) + free_item_edges(self.text(promotion.next))
+        item = free_item_circle(edges)
+        if item is None:
+            return RESULT_CODE_OK
+        return refuse(
+            out, RESULT_CODE_FREE_ITEM_CIRCLE, "promotions.benefits.item_id", 0, span_at(<const char*>item, len(item)),
+            0, 0,
+        )
+
+    cdef int check_all(self, Span body, uint32_t field, Writer* out) noexcept nogil:
+        """How many there are, and each by itself."""
+        cdef Reader reader = reader_of(body)
+        cdef int64_t count = 0
         while next_field(&reader):
-            if reader.field == PutPromotionsRequest_promotions:
+            if reader.field == field:
                 read_span(&reader)
                 count += 1
-            elif reader.field == PutPromotionsRequest_effective_ns:
-                effective_ns = read_int(&reader)
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -410,9 +451,33 @@ cdef class PromotionBook:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "promotions", 0, span_at(NULL, 0), 0, 1)
         if count > PUT_ROWS_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "promotions", 0, span_at(NULL, 0), count, PUT_ROWS_MAX)
+        return self.check(body, field, out)
+
+    cdef int check_promotions(self, Span request, Writer* out) noexcept nogil:
+        """The query: whether PutPromotions would take the promotions of a CheckPromotionsRequest."""
+        cdef int code = self.check_all(request, CheckPromotionsRequest_promotions, out)
+        return ok(out) if code == RESULT_CODE_OK else code
+
+    cdef bytes rules_bytes(self):
+        return _bytes_of(self.text((<RulesRow*>self.rules.row(0)).rules))
+
+    cdef int put_promotions(self, Command* command, Writer* out) noexcept nogil:
+        cdef Reader reader = reader_of(command.body)
+        cdef Span definition, id
+        cdef int64_t effective_ns = 0, row, created = 0
+        cdef PromotionRow* promotion
+        cdef int code
+        # Check.
+        while next_field(&reader):
+            if reader.field == PutPromotionsRequest_effective_ns:
+                effective_ns = read_int(&reader)
+            else:
+                skip_field(&reader)
+        if reader.bad:
+            return MALFORMED
         if not 0 <= effective_ns <= TIME_NS_MAX:
             return refuse(out, RESULT_CODE_TIME_INVALID, "effective_ns", 0, span_at(NULL, 0), effective_ns, TIME_NS_MAX)
-        code = self.check(command.body, out)
+        code = self.check_all(command.body, PutPromotionsRequest_promotions, out)
         if code != RESULT_CODE_OK:
             return code
 

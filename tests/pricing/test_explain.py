@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from ringup.engine.cli import app
 from ringup.engine.explain import explain, money
-from ringup.engine.promotion_checks import check_promotions
+from ringup.engine.promotion_checks import check_case
+from ringup.v1 import promotion_pb2
 
 THREE_FOR_TWO = {"type": "multibuy_cheapest_free", "target": {"skus": ["A"]}, "qty": 3}
 OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
@@ -79,19 +80,19 @@ def test_what_applied_says_where_and_what_did_not_says_why() -> None:
                     ],
                 }
             ],
-            "never_true",
-            ("p",),
+            "PROMOTION_NEVER",
+            ("p", ""),
         ),
-        ([{"id": "p", "benefits": [OFF], "limits": {"max_uses": 0}}], "never_true", ("p",)),
+        ([{"id": "p", "benefits": [OFF], "limits": {"max_uses": 0}}], "never_applies", ("p", "")),
         (
             [{"id": "all", "benefits": [OFF], "exclusive": True}, {"id": "p", "benefits": [THREE_FOR_TWO]}],
             "shadowed",
-            ("p",),
+            ("p", "all"),
         ),
         (
             [{"id": "p", "benefits": [{"type": "item_amount_off", "amount_minor": 300, "target": {"skus": ["A"]}}]}],
-            "below_floor",
-            ("p",),
+            "cut_short",
+            ("p", ""),
         ),
         (
             [
@@ -108,13 +109,15 @@ def test_findings_before_promotions_are_published(
     promotions: list[dict[str, Any]], kind: str | None, ids: tuple[str, ...], tmp_path: Path
 ) -> None:
     case = _case(promotions)
-    findings = check_promotions(case)
-    assert [(f.kind, f.promotion_ids) for f in findings] == ([(kind, ids)] if kind else [])
+    findings = check_case(case).findings
+    names = [promotion_pb2.FindingKind.Name(f.kind).removeprefix("FINDING_KIND_").lower() for f in findings]
+    assert names == ([kind] if kind and kind != "PROMOTION_NEVER" else [])
+    assert [(f.promotion_id, f.other_promotion_id) for f in findings] == ([ids] if names else [])
     path = tmp_path / "cases.json"
     path.write_text(json.dumps({"cases": [case]}))
     result = CliRunner().invoke(app, ["promo", "check", str(path)])
     assert result.exit_code == (1 if kind else 0)
-    assert (kind or "") in result.stdout
+    assert (kind or "") in result.output
     assert CliRunner().invoke(app, ["explain", str(path)]).exit_code == 0
 
 

@@ -70,7 +70,6 @@ def limited(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     return case
 
 
-@pytest.mark.parametrize("with_limits", [False, True], ids=["offers", "caps_and_budgets"])
 def test_price_books_and_oracle_agree(oracle: Any) -> None:
     random_book, price_case = sys.modules["pricing_random"].random_book, oracle[1]
     priced = 0
@@ -83,6 +82,7 @@ def test_price_books_and_oracle_agree(oracle: Any) -> None:
     assert 100 * TIMES < priced < 300 * TIMES
 
 
+@pytest.mark.parametrize("with_limits", [False, True], ids=["offers", "caps_and_budgets"])
 def test_the_best_deal_is_what_brute_force_finds(oracle: Any, with_limits: bool) -> None:
     """Every mix of offers on at most 8 units, proven to be the best.
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("hdrh", reason="the extra `bench` is not installed: pip install -e '.[bench]'")
 sys.path.append(str(ROOT))
-from bench import beside, compare, measure, open_curve, part_flash, part_hot, part_session, parts, shop_server  # noqa: E402  # only where it can be
+from bench import beside, compare, figures, measure, open_curve, part_flash, part_hot, part_session, parts, shop_server  # noqa: E402  # only where it can be
 from bench.targets import TARGETS  # noqa: E402  # likewise
 from bench.unary_load import Load  # noqa: E402  # likewise
 
@@ -86,6 +86,14 @@ def test_a_peak_is_the_best_goodput_of_the_same_client(tmp_path: Path) -> None:
     assert result.recovered == pytest.approx(1)
 
 
+def test_the_table_of_figures_has_each_with_its_verdict() -> None:
+    lines = figures.table({"hot_vs_postgres": 33.0, "start_1m_s": 2.5})
+    assert len(lines) == 2 + len(TARGETS)
+    assert "| hot_vs_postgres | 33 | 20 | 100 | must |  | hot |" in lines
+    assert "| start_1m_s | 2.5 | 2 | 0.5 | missed |  | start |" in lines
+    assert any("| hot_vs_uniform | - | 0.95 | 1 | not measured |" in line for line in lines)
+
+
 def test_figures_stand_beside_floors_that_are_measured() -> None:
     values = {"sale_unary_per_s": 50.0, "echo_unary_per_s": 100.0, "start_1m_s": 0.9, "start_empty_s": 0.3}
     found = {share.key: share.share for share in beside.shares(values)}
@@ -109,11 +117,14 @@ def test_the_first_answers_of_a_crowd_are_the_sales() -> None:
     assert [one.answered_s for one in answers] == pytest.approx([0.5, 0.6, 0.7])
 
 
-def test_an_oversold_crowd_gives_no_figure(tmp_path: Path) -> None:
-    answers = [part_flash.Shopper(number < 3, 0.0, 0.1) for number in range(10)]
-    bench = measure.Bench(tmp_path, measure.Settings())
+def test_an_oversold_crowd_gives_no_figure() -> None:
+    answers = [part_flash.Shopper(number < 3, 0.0, 0.1 + number / 10) for number in range(10)]
     with pytest.raises(AssertionError, match="expected exactly 2 sold, found 3"):
-        part_flash._tell(bench, "ringup", answers, shoppers=10, pieces=2)
+        part_flash.outcome("ringup", answers, shoppers=10, pieces=2)
+    found = part_flash.outcome("ringup", answers, shoppers=10, pieces=3)
+    assert (found["sold"], found["refused"]) == (3, 7)
+    assert found["sold_out_s"] == pytest.approx(0.3)
+    assert found["per_s"] == pytest.approx(10)
 
 
 def test_zipf_draws_the_first_ranks_most() -> None:

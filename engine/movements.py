@@ -35,6 +35,7 @@ class Line:
     location: str  # "": preordered or untracked, no counter stands for them
     lot: str
     qty: int  # thousandths
+    kit: str = ""  # the kit that these are a part of
     picked: int = 0
     is_stock: bool = True  # of shipped units: they were allocated at a place
 
@@ -49,7 +50,9 @@ class Order:
 
 
 def _lines(takes: Iterable[Any]) -> list[Line]:
-    return [Line(t.item_id, t.location_id, t.lot_id, t.qty_milli, is_stock=bool(t.location_id)) for t in takes]
+    return [
+        Line(t.item_id, t.location_id, t.lot_id, t.qty_milli, t.kit_id, is_stock=bool(t.location_id)) for t in takes
+    ]
 
 
 class Movements:
@@ -199,9 +202,13 @@ class Movements:
         self._receipt(receipt)
         place = receipt.location_id
         need: dict[str, int] = {}
+        kits = {part.kit_id for part in answer.kit_parts}
+        for part in answer.kit_parts:
+            if part.item_id not in self._untracked:
+                need[part.item_id] = need.get(part.item_id, 0) + part.qty_milli
         for line in receipt.basket.lines:
             self.units_sold[line.item_id] += line.qty_milli
-            if line.item_id not in self._untracked:
+            if line.item_id not in self._untracked and line.item_id not in kits:
                 need[line.item_id] = need.get(line.item_id, 0) + line.qty_milli
         for hold_id in request.hold_ids:
             for held in self._end_hold(hold_id):
@@ -217,10 +224,14 @@ class Movements:
 
     def _return_lines(self, request: Any, answer: Any) -> None:
         self._receipt(answer.receipt)
+        kits = {part.kit_id for part in answer.kit_parts}
         for asked, line in zip(request.lines, answer.receipt.basket.lines, strict=False):
             self.units_sold[line.item_id] -= line.qty_milli
-            if not asked.scrapped and self._is_tracked(line.item_id):
+            if not asked.scrapped and self._is_tracked(line.item_id) and line.item_id not in kits:
                 self._move(line.item_id, answer.receipt.location_id, "", ON_HAND, line.qty_milli)
+        for part in answer.kit_parts:
+            if self._is_tracked(part.item_id):
+                self._move(part.item_id, answer.receipt.location_id, "", ON_HAND, part.qty_milli)
 
     def _sell_stock(self, request: Any, answer: Any) -> None:
         for line in _lines(answer.takes):
@@ -253,10 +264,10 @@ class Movements:
         self._new_hold(answer.hold_id, _lines(answer.takes), answer.deadline_ns)
 
     def _resize_hold(self, request: Any, answer: Any) -> None:
-        items = {take.item_id for take in answer.takes}
+        items = {take.kit_id or take.item_id for take in answer.takes}
         kept = []
         for line in self._holds[request.hold_id]:
-            if line.item in items:
+            if (line.kit or line.item) in items:
                 self._move_line(line, HELD, -line.qty)
             else:
                 kept.append(line)
@@ -273,7 +284,7 @@ class Movements:
             self._end_hold(request.hold_id)
             return
         lines = self._holds[request.hold_id]
-        for line, part in _earliest(lines, request.qty_milli):
+        for line, part in _told(lines, answer.takes) or _earliest(lines, request.qty_milli):
             self._move_line(line, HELD, -part)
             line.qty -= part
         self._holds[request.hold_id] = [line for line in lines if line.qty]
@@ -283,7 +294,7 @@ class Movements:
     def _commit_hold(self, request: Any, answer: Any) -> None:
         lines = self._end_hold(request.hold_id)
         qty = request.qty_milli if request.HasField("qty_milli") else sum(line.qty for line in lines)
-        for line, part in _earliest(lines, qty):
+        for line, part in _told(lines, answer.takes) or _earliest(lines, qty):
             self._move_line(line, ON_HAND, -part)
 
     def _wake(self, deadline_ns: int, who: bytes | str) -> None:
@@ -331,7 +342,9 @@ class Movements:
         order = self._orders[request.order_id]
         if not request.lines:
             self._cancel_all(order)
-        for asked in request.lines:
+        for line, part in _told(order.allocated, answer.takes):
+            self._free(order, line, part)
+        for asked in () if answer.takes else request.lines:
             item = self._item(asked.item_id)
             for line, part in _earliest([one for one in order.allocated if one.item == item], asked.qty_milli):
                 self._free(order, line, part)
@@ -354,14 +367,14 @@ class Movements:
                 left[line.item] += line.qty
         for take in takes:
             left[take.item_id] -= take.qty_milli
-            self._meet(order, take.item_id, take.location_id, take.lot_id, take.qty_milli)
+            self._meet(order, take.item_id, take.location_id, take.lot_id, take.qty_milli, take.kit_id)
         for item, qty in left.items():
             self._meet(order, item, "", "", qty)
         self._sweep(order)
 
-    def _meet(self, order: Order, item: str, location: str, lot: str, qty: int) -> None:
-        """Units that left stand for allocated ones: of that lot, else of that place, else the earliest."""
-        fitting = [line for line in order.allocated if line.item == item and line.qty]
+    def _meet(self, order: Order, item: str, location: str, lot: str, qty: int, kit: str = "") -> None:
+        """Units that left stand for allocated ones of their kit: of that lot, else of that place, else the earliest."""
+        fitting = [line for line in order.allocated if line.item == item and line.kit == kit and line.qty]
         fitting.sort(key=lambda line: (line.location != location, line.location == location and line.lot != lot))
         for line, part in _earliest(fitting, qty):
             self._move_line(line, ALLOCATED, -part)
@@ -369,7 +382,7 @@ class Movements:
             line.picked = max(0, line.picked - part)
             if location:
                 self._move(item, location, lot, ON_HAND, -part)
-            order.shipped.append(Line(item, location, lot, part, is_stock=line.is_stock))
+            order.shipped.append(Line(item, location, lot, part, line.kit, is_stock=line.is_stock))
 
     def _unship_order(self, request: Any, answer: Any) -> None:
         order = self._orders[request.order_id]
@@ -385,6 +398,9 @@ class Movements:
     def _return_order(self, request: Any, answer: Any) -> None:
         order = self._orders[request.order_id]
         item = self._item(request.item_id)
+        if answer.takes:
+            self._return_kits(order, request, answer)
+            return
         for line, part in _earliest([one for one in order.shipped if one.item == item], request.qty_milli):
             line.qty -= part
         order.shipped = [line for line in order.shipped if line.qty]
@@ -394,12 +410,27 @@ class Movements:
             if request.bar_reason:
                 self._move(item, request.location_id, "", UNAVAILABLE, restocked)
 
+    def _return_kits(self, order: Order, request: Any, answer: Any) -> None:
+        for take in answer.takes:
+            fitting = [one for one in order.shipped if one.item == take.item_id and take.kit_id in ("", one.kit)]
+            for line, part in _earliest(fitting, take.qty_milli):
+                line.qty -= part
+        order.shipped = [line for line in order.shipped if line.qty]
+        for take in answer.restocked:
+            self._move(take.item_id, take.location_id, "", ON_HAND, take.qty_milli)
+            if request.bar_reason:
+                self._move(take.item_id, take.location_id, "", UNAVAILABLE, take.qty_milli)
+
     def _reallocate_order(self, request: Any, answer: Any) -> None:
         order = self._orders[request.order_id]
-        item = self._item(request.item_id)
-        there = [one for one in order.allocated if one.item == item and one.location == request.from_location_id]
-        for line, part in _earliest(there, request.qty_milli):
-            self._free(order, line, part)
+        moved: Counter[tuple[str, str]] = Counter()
+        for take in answer.takes:
+            moved[take.item_id, take.kit_id] += take.qty_milli
+        for (item, kit), qty in moved.items():
+            there = [one for one in order.allocated if one.item == item and kit in ("", one.kit)]
+            there = [one for one in there if one.location == request.from_location_id]
+            for line, part in _earliest(there, qty):
+                self._free(order, line, part)
         order.allocated = [line for line in order.allocated if line.qty]
         self._allocate(order, _lines(answer.takes))
 
@@ -526,6 +557,23 @@ def _earliest(lines: list[Line], qty: int) -> list[tuple[Line, int]]:
         if part > 0:
             parts.append((line, part))
             qty -= part
+    return parts
+
+
+def _told(lines: list[Line], takes: Iterable[Any]) -> list[tuple[Line, int]]:
+    """The units that an answer tells, among the lines that have them: (line, its part)."""
+    parts: list[tuple[Line, int]] = []
+    for take in takes:
+        marks = (take.item_id, take.location_id, take.lot_id, take.kit_id)
+        there = [line for line in lines if (line.item, line.location, line.lot, line.kit) == marks]
+        left = take.qty_milli
+        for line in there:
+            part = min(left, line.qty - sum(other for one, other in parts if one is line))
+            if part > 0:
+                parts.append((line, part))
+                left -= part
+        if left:
+            raise KeyError(f"{take.qty_milli} of {take.item_id} at {take.location_id}")
     return parts
 
 

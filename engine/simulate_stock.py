@@ -60,6 +60,8 @@ RESULT_WORDS = {
     "STOCK_INSUFFICIENT": "insufficient",
     "STOCK_BELOW_LIMIT": "invalid",
     "STOCK_PROMISED": "refused",
+    "ITEM_IS_KIT": "refused",
+    "KIT_NESTED": "invalid",
 }
 
 
@@ -169,6 +171,9 @@ class Replay(CaseRequests):
         for row in self.setup.get("stock", []):
             self.stock_row(row)
         self.must("PutItems", catalog_pb2.PutItemsRequest(items=items))
+        kits = [self.kit(sku) for sku, policy in self.policies.items() if policy.get("kit")]
+        if kits:
+            self.must("PutKits", stock_pb2.PutKitsRequest(kits=kits))
         policies = [self.policy(sku) for sku in self.policies]
         self.must("PutStockPolicies", stock_pb2.PutStockPoliciesRequest(policies=policies))
 

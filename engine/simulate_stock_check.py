@@ -53,7 +53,7 @@ STOCK_ROW = {"saleable", "incoming", "lot", "received", "expiry"}
 SOURCINGS = {"priority", "most_available", "fewest_shipments"}
 POLICIES = {
     "track", "backorder", "backorder_at", "safety", "decimals", "min_qty", "max_qty", "step", "removal", "count_floor",
-    "preorder",
+    "preorder", "kit", "kit_apart",
 }  # fmt: skip
 
 
@@ -76,6 +76,8 @@ def check_case(case: dict[str, Any], place: str) -> None:
         check_choice(f"{where}: sourcing", rule.get("sourcing", "priority"), SOURCINGS)
     for sku, policy in check_object(f"{name}: skus", setup.get("skus", {})).items():
         check_keys(f"{name}: sku {sku}", check_object(f"{name}: sku {sku}", policy), set(), POLICIES)
+        for part, qty in check_object(f"{name}: kit {sku}", policy.get("kit") or {}).items():
+            check_number(f"{name}: kit {sku}: {part}", qty)
     for row in check_list(f"{name}: stock", setup.get("stock", [])):
         check_keys(f"{name}: stock", check_object(f"{name}: stock", row), {"sku", "location", "on_hand"}, STOCK_ROW)
         check_choice(f"{name}: stock: location", row["location"], places)

@@ -14,8 +14,9 @@ Json = dict[str, Any]
 MILLI_PER_UNIT = 1000
 POLICY_KEYS = frozenset(
     {"track", "backorder", "backorder_at", "safety", "decimals", "min_qty"}
-    | {"max_qty", "step", "removal", "count_floor", "preorder"}
+    | {"max_qty", "step", "removal", "count_floor", "preorder", "kit", "kit_apart"}
 )
+KIT_KEYS = frozenset({"kit", "kit_apart"})
 
 
 class InvalidQuantityError(ValueError):
@@ -71,6 +72,17 @@ class CaseRequests:
         self.policies: dict[str, Json] = {sku: dict(policy) for sku, policy in self.setup.get("skus", {}).items()}
         for row in self.setup.get("stock", []):
             self.policies.setdefault(row["sku"], {})
+        for policy in list(self.policies.values()):
+            for part in policy.get("kit") or {}:
+                self.policies.setdefault(part, {})
+
+    def kit(self, sku: str) -> stock_pb2.Kit:
+        """A kit as the policies have it; without parts it is none."""
+        written = self.policies[sku]
+        parts = [
+            stock_pb2.KitPart(item_id=part, qty_milli=to_milli(qty)) for part, qty in (written.get("kit") or {}).items()
+        ]
+        return stock_pb2.Kit(item_id=sku, parts=parts, parts_apart=written.get("kit_apart", False))
 
     def send_item(self, item: catalog_pb2.Item) -> None:
         """Make an item known as it is from now on."""
@@ -282,7 +294,13 @@ class CaseRequests:
         before = self.policies[sku]
         self.policies[sku] = before | written
         try:
-            policy = self.policy(sku)
+            policy, kit = self.policy(sku), self.kit(sku)
+            if set(written) <= KIT_KEYS:
+                return "PutKits", stock_pb2.PutKitsRequest(kits=[kit])
+            if KIT_KEYS & set(written):
+                raise InvalidQuantityError(
+                    f"expected {sorted(KIT_KEYS)} in a step of their own, found {sorted(written)}"
+                )
             if self.item(sku) != self.item_before(sku, before):
                 self.send_item(self.item(sku))
         finally:

@@ -9,6 +9,9 @@ from ringup.native.wire cimport Span
 cdef enum:
     ITEM_MEASURED = 1  # quantities need not be whole
     ITEM_UNTRACKED = 2  # no stock is kept
+    ITEM_KIT = 4  # promised as its parts: stock_kits.pyx
+    ITEM_IN_KIT = 8  # a kit has named it as a part
+    ITEM_OWN_FLAGS = 3  # those that PutItems sets
     LOCATION_DISABLED = 1
     LOCATION_SHORTFALL_ALLOWED = 2  # a till sale may take the book below zero
     TAX_INCLUSIVE = 1

@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 from ringup.native.catalog cimport (
     ITEM_MEASURED,
+    ITEM_OWN_FLAGS,
     ITEM_UNTRACKED,
     SYMBOL_CATEGORY,
     BarcodeRow,
@@ -155,7 +156,7 @@ cdef class ItemCommands:
             row_now.tax_class = <uint32_t>(self.catalog.find_tax_class(item.tax_class) + 1) if item.tax_class.size else 0
             if row < known and (row_now.flags ^ <uint32_t>item.flags) & ITEM_UNTRACKED:
                 self.catalog.sale_changes += 1
-            row_now.flags = <uint32_t>item.flags
+            row_now.flags = <uint32_t>(item.flags | (row_now.flags & ~ITEM_OWN_FLAGS))
             self.put_categories(row, &item)
             if not self.same_barcodes(row, &item):
                 self.catalog.drop_barcodes(row)

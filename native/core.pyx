@@ -103,6 +103,7 @@ cdef enum Query:
     QUERY_LIST_PROMOTIONS = 10
     QUERY_SIMULATE = 11
     QUERY_LIST_ORDERS = 12
+    QUERY_GET_KITS = 15
     QUERY_LIST_LOCATIONS = 13
     QUERY_LIST_TAX_CLASSES = 14
     QUERY_CHECK_PROMOTIONS = 26
@@ -124,6 +125,7 @@ cdef dict _QUERIES = {
     "ListPromotions": QUERY_LIST_PROMOTIONS,
     "Simulate": QUERY_SIMULATE,
     "ListOrders": QUERY_LIST_ORDERS,
+    "GetKits": QUERY_GET_KITS,
     "ListLocations": QUERY_LIST_LOCATIONS,
     "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
     "CheckPromotions": QUERY_CHECK_PROMOTIONS,
@@ -439,6 +441,8 @@ cdef class Core:
             return self.stock_commands.check_stock(request, out)
         if kind == QUERY_GET_ORDER:
             return self.stock_commands.get_order(request, out)
+        if kind == QUERY_GET_KITS:
+            return self.stock_commands.get_kits(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
             return self.promotion_book.list_promotions(request, out)
         if kind == QUERY_CHECK_PROMOTIONS:  # whether they would be taken; what else is worth a look needs a search

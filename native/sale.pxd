@@ -6,7 +6,7 @@ from ringup.native.command cimport Command
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport Index
 from ringup.native.limits cimport TENDERS_MAX
-from ringup.native.pricing cimport Pricing
+from ringup.native.pricing cimport Line, Pricing
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.table cimport Table
@@ -22,6 +22,7 @@ cdef extern from *:
 cdef enum:
     HOLDS_PER_SALE_MAX = 16
     SALE_IS_RETURN = 1
+    SALE_HAS_KITS = 2  # some lines are in sale_kits
 
 cdef struct SaleRow:
     uint8_t[16] id
@@ -49,6 +50,10 @@ cdef struct SaleLineRow:
     int64_t total_minor  # after discounts, before added tax
     int64_t tax_minor  # its share of all taxes
     int64_t tax_added_minor  # the part of that on top of total_minor
+
+cdef struct SaleKitRow:  # a sold line of a kit; the rows are in the order of lines
+    int64_t line  # row of sale_lines
+    int64_t kit  # row of the version whose parts were sold
 
 cdef struct TenderIn:
     int64_t method
@@ -81,7 +86,9 @@ cdef class Sales:
     cdef GiftCards gift_cards
     cdef Table sales, lines
     cdef Index id_index, receipt_index
+    cdef Table sale_kits
     cdef Demand* demands
+    cdef int64_t demand_capacity
     cdef int64_t* holds
     cdef TenderIn[TENDERS_MAX] tenders
     cdef int64_t tender_count, cash_rounding_minor, change_minor
@@ -100,6 +107,15 @@ cdef class Sales:
     cdef SellIn read_sell(self, Span body) noexcept nogil
     cdef bint read_tender(self, Span body) noexcept nogil
     cdef int64_t demand_of_basket(self) noexcept nogil
+    cdef int64_t demand_of_kit(self, const Line* line, int64_t count) noexcept nogil
+    cdef int check_kits(self, Writer* out) noexcept nogil
+    cdef void book_kits(self, SaleRow* sale, Writer* out) noexcept nogil
+    cdef void write_kit_part(
+        self, uint32_t field, int64_t kit, int64_t part, int64_t kits, Writer* out
+    ) noexcept nogil
+    cdef void put_kits_back(self, int64_t line, int64_t location, int64_t qty_milli, Writer* out) noexcept nogil
+    cdef bint line_takes(self, int64_t line, int64_t item) noexcept nogil
+    cdef int64_t kit_of_line(self, int64_t line) noexcept nogil
     cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil
     cdef CashRule cash_rule(self) noexcept nogil
     cdef int settle(self, Writer* out) noexcept nogil

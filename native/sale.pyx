@@ -5,10 +5,11 @@ once.  Here stays what a return needs: how much of each line was sold, returned 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ringup.native.catalog cimport (
+    ITEM_KIT,
     ITEM_MEASURED,
     ITEM_UNTRACKED,
     LOCATION_DISABLED,
@@ -31,6 +32,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_LOCATION_DISABLED,
     RESULT_CODE_OK,
     RESULT_CODE_QTY_INVALID,
+    RESULT_CODE_QTY_TOO_LARGE,
     RESULT_CODE_RETURN_EXCEEDS,
     RESULT_CODE_SALE_UNKNOWN,
     RESULT_CODE_STOCK_INSUFFICIENT,
@@ -70,6 +72,7 @@ from ringup.native.contract cimport (
     ReturnLinesRequest_refund_reference,
     ReturnLinesRequest_sale_id,
     ReturnLinesRequest_till_id,
+    ReturnLinesResponse_kit_parts,
     SellRequest_channel_id,
     SellRequest_customer_group_id,
     SellRequest_customer_id,
@@ -80,12 +83,14 @@ from ringup.native.contract cimport (
     SellRequest_sold_at_ns,
     SellRequest_tenders,
     SellRequest_till_id,
+    SellResponse_kit_parts,
     SellResponse_receipt,
     SellResponse_shortfalls,
     SellResponse_takes,
     Shortfall_free_milli,
     Shortfall_item_id,
     Take_item_id,
+    Take_kit_id,
     Take_location_id,
     Take_lot_id,
     Take_qty_milli,
@@ -99,6 +104,7 @@ from ringup.native.limits cimport (
     CODE_BYTES_MAX,
     ID_BYTES,
     LINES_MAX,
+    QTY_MILLI_MAX,
     REASON_BYTES_MAX,
     TENDERS_MAX,
     TOTAL_MINOR_MAX,
@@ -158,8 +164,10 @@ cdef class Sales:
         self.gift_cards = gift_cards
         self.sales = Table("sales", sizeof(SaleRow))
         self.lines = Table("sale_lines", sizeof(SaleLineRow))
-        self.tables = [self.sales, self.lines]
+        self.sale_kits = Table("sale_kits", sizeof(SaleKitRow))
+        self.tables = [self.sales, self.lines, self.sale_kits]
         self.demands = <Demand*>malloc(LINES_MAX * sizeof(Demand))
+        self.demand_capacity = LINES_MAX
         self.holds = <int64_t*>malloc(HOLDS_PER_SALE_MAX * sizeof(int64_t))
         if self.demands == NULL or self.holds == NULL:
             raise MemoryError
@@ -240,6 +248,10 @@ cdef class Sales:
                 out, RESULT_CODE_TOTAL_DIFFERS, "expected_total_minor", 0, asked.till, self.pricing.total_minor,
                 asked.expected_total_minor,
             )
+        if self.stock.kits.count:
+            code = self.check_kits(out)
+            if code != RESULT_CODE_OK:
+                return code
         demand_count = self.demand_of_basket()
         shortfall_allowed = (self.catalog.location(location).flags & LOCATION_SHORTFALL_ALLOWED) != 0
         code = self.stock.check_take(
@@ -259,6 +271,8 @@ cdef class Sales:
         self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
         self.spend_gift_cards()
         row = self.book(command, body_hash, till, -1, 0)
+        if self.stock.kits.count:
+            self.book_kits(<SaleRow*>self.sales.edit(row), out)
         if self.pricing.promoted:
             self.pricing.book.take(&self.pricing.basket, asked.customer, row, &first, &count)
             sale = <SaleRow*>self.sales.edit(row)
@@ -376,11 +390,98 @@ cdef class Sales:
         cdef Line* line
         for at in range(self.pricing.line_count):
             line = &self.pricing.lines[at]
-            if not self.catalog.item(line.item).flags & ITEM_UNTRACKED:
+            if not self.catalog.item(line.item).flags & (ITEM_UNTRACKED | ITEM_KIT):
                 self.demands[count].item = line.item
                 self.demands[count].qty_milli = line.qty_milli
                 count += 1
+            elif self.catalog.item(line.item).flags & ITEM_KIT:
+                count = self.demand_of_kit(line, count)
         return count
+
+    cdef int64_t demand_of_kit(self, const Line* line, int64_t count) noexcept nogil:
+        """List what a line of kits takes from stock: their parts; returns how many demands there are then."""
+        cdef int64_t kit = self.stock.find_kit(line.item), i, parts = self.stock.kit_row(kit).part_count
+        if count + parts + LINES_MAX > self.demand_capacity:  # one for each line after it fits, too
+            self.demand_capacity = 2 * (count + parts + LINES_MAX)
+            self.demands = <Demand*>realloc(self.demands, self.demand_capacity * sizeof(Demand))
+            if self.demands == NULL:
+                abort()
+        for i in range(parts):
+            if not self.catalog.item(self.stock.kit_part(kit, i).item).flags & ITEM_UNTRACKED:
+                self.demands[count].item = self.stock.kit_part(kit, i).item
+                self.demands[count].qty_milli = line.qty_milli // 1000 * self.stock.kit_part(kit, i).qty_milli
+                count += 1
+        return count
+
+    cdef int check_kits(self, Writer* out) noexcept nogil:
+        """QTY_INVALID, QTY_TOO_LARGE: kits are sold whole, and no more than their parts can be counted."""
+        cdef int64_t at, kit, i, most_milli
+        cdef Line* line
+        for at in range(self.pricing.line_count):
+            line = &self.pricing.lines[at]
+            if not self.catalog.item(line.item).flags & ITEM_KIT:
+                continue
+            if line.qty_milli % 1000:
+                return refuse(
+                    out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", at, self.catalog.item_code(line.item),
+                    line.qty_milli, 1000,
+                )
+            kit = self.stock.find_kit(line.item)
+            for i in range(self.stock.kit_row(kit).part_count):
+                most_milli = QTY_MILLI_MAX // self.stock.kit_part(kit, i).qty_milli * 1000
+                if line.qty_milli > most_milli:
+                    return refuse(
+                        out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", at, self.catalog.item_code(line.item),
+                        line.qty_milli, most_milli,
+                    )
+        return RESULT_CODE_OK
+
+    cdef void book_kits(self, SaleRow* sale, Writer* out) noexcept nogil:
+        """Remember of which versions the kits are that the priced basket has, and tell their parts."""
+        cdef int64_t at, i
+        cdef SaleKitRow* row
+        for at in range(self.pricing.line_count):
+            if self.catalog.item(self.pricing.lines[at].item).flags & ITEM_KIT:
+                row = <SaleKitRow*>self.sale_kits.edit(self.sale_kits.append())
+                row.line = sale.first_line + at
+                row.kit = self.stock.find_kit(self.pricing.lines[at].item)
+                sale.flags |= SALE_HAS_KITS
+                for i in range(self.stock.kit_row(row.kit).part_count):
+                    self.write_kit_part(
+                        SellResponse_kit_parts, row.kit, i, self.pricing.lines[at].qty_milli // 1000, out
+                    )
+
+    cdef void write_kit_part(
+        self, uint32_t field, int64_t kit, int64_t part, int64_t kits, Writer* out
+    ) noexcept nogil:
+        """Tell what so many kits have of a part."""
+        cdef int64_t mark = begin_message(out, field)
+        write_span(out, Take_item_id, self.catalog.item_code(self.stock.kit_part(kit, part).item))
+        write_int(out, Take_qty_milli, self.stock.kit_part(kit, part).qty_milli * kits)
+        write_span(out, Take_kit_id, self.catalog.item_code(self.stock.kit_row(kit).item))
+        end_message(out, mark)
+
+    cdef int64_t kit_of_line(self, int64_t line) noexcept nogil:
+        """The version of the kit that a line (row) sold, or -1."""
+        cdef int64_t low = 0, high = self.sale_kits.count, middle
+        while low < high:
+            middle = (low + high) // 2
+            if (<SaleKitRow*>self.sale_kits.row(middle)).line < line:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self.sale_kits.count and (<SaleKitRow*>self.sale_kits.row(low)).line == line:
+            return (<SaleKitRow*>self.sale_kits.row(low)).kit
+        return -1
+
+    cdef void put_kits_back(self, int64_t line, int64_t location, int64_t qty_milli, Writer* out) noexcept nogil:
+        """The parts of kits that a line (row) sold come in, and are told."""
+        cdef int64_t kit = self.kit_of_line(line), i, item
+        for i in range(self.stock.kit_row(kit).part_count if kit >= 0 else 0):
+            item = self.stock.kit_part(kit, i).item
+            if not self.catalog.item(item).flags & ITEM_UNTRACKED:
+                self.stock.put_back(location, item, qty_milli // 1000 * self.stock.kit_part(kit, i).qty_milli)
+            self.write_kit_part(ReturnLinesResponse_kit_parts, kit, i, qty_milli // 1000, out)
 
     cdef int refuse_stock(self, int code, int64_t failed, int64_t found, Writer* out) noexcept nogil:
         """Refuse for stock: `failed` is the demand that found too little, or the hold that cannot serve."""
@@ -389,9 +490,20 @@ cdef class Sales:
             return refuse(out, code, "hold_ids", failed, span_at(NULL, 0), 0, 0)
         item = self.demands[failed].item
         line = 0
-        while self.pricing.lines[line].item != item:
+        while not self.line_takes(line, item):
             line += 1
         return refuse(out, code, "lines.qty_milli", line, self.catalog.item_code(item), found, self.demands[failed].qty_milli)
+
+    cdef bint line_takes(self, int64_t line, int64_t item) noexcept nogil:
+        """Whether a line of the priced basket takes an item from stock, by itself or in a kit."""
+        cdef int64_t sold = self.pricing.lines[line].item, kit, i
+        if not self.catalog.item(sold).flags & ITEM_KIT:
+            return sold == item
+        kit = self.stock.find_kit(sold)
+        for i in range(self.stock.kit_row(kit).part_count):
+            if self.stock.kit_part(kit, i).item == item:
+                return True
+        return False
 
     cdef int settle(self, Writer* out) noexcept nogil:
         """Check the tenders against the total; sets the cash rounding and the change.
@@ -615,7 +727,11 @@ cdef class Sales:
                 line_row.qty_milli,
             )
             line_row.returned_milli += line.qty_milli
-            if not line.scrapped and not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
+            if line.scrapped:
+                continue
+            if self.sale(original).flags & SALE_HAS_KITS and self.kit_of_line(row) >= 0:
+                self.put_kits_back(row, self.catalog.till(till).location, line.qty_milli, out)
+            elif not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
         self.give_back_promotions(original, command.now_ns)
         self.pricing.total_refund()
@@ -720,7 +836,7 @@ cdef class Sales:
         line_row = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + line.line)
         code = self.catalog.item_code(line_row.item)
         if line.qty_milli % 1000 and line_row.qty_milli % 1000 == 0 and not (
-            self.catalog.item(line_row.item).flags & ITEM_MEASURED
+            self.catalog.item(line_row.item).flags & (ITEM_MEASURED | ITEM_KIT) == ITEM_MEASURED
         ):  # sold by the piece; what was sold as a part may come back as one
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, code, line.qty_milli, 1000)
         # The same line may stand several times in one return: count what comes before, too.

@@ -235,5 +235,6 @@ cdef class Stock(Orders):
         """Make all derived state again from the rows, after a start."""
         self.rebuild_positions()
         self.rebuild_policies()
+        self.rebuild_kits()
         self.rebuild_holds()
         self.rebuild_orders()

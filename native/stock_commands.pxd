@@ -11,3 +11,4 @@ cdef class StockCommands(FulfilCommands):
     cdef int get_promise(self, Span request, Writer* out) noexcept nogil
     cdef int check_stock(self, Span request, Writer* out) noexcept nogil
     cdef void write_promise(self, int64_t item, int64_t by_ns, int64_t channel, Writer* out) noexcept nogil
+    cdef void plan_arrivals(self, int64_t item, int64_t by_ns) noexcept nogil

@@ -33,6 +33,7 @@ from ringup.native.contract cimport (
     Command_pick_order,
     Command_place_order,
     Command_put_channels,
+    Command_put_kits,
     Command_put_stock_policies,
     Command_ready_order,
     Command_reallocate_order,
@@ -148,6 +149,8 @@ cdef class StockCommands(FulfilCommands):
             return self.put_stock_policies(command, out)
         if kind == Command_put_channels:
             return self.put_channels(command, out)
+        if kind == Command_put_kits:
+            return self.put_kits(command, out)
         return MALFORMED
 
     cdef int get_availability(self, Span request, Writer* out) noexcept nogil:
@@ -243,7 +246,8 @@ cdef class StockCommands(FulfilCommands):
 
     cdef void write_promise(self, int64_t item, int64_t by_ns, int64_t channel, Writer* out) noexcept nogil:
         """What the scope at hand can promise of an item; `channel` (row) when it is a whole channel, else -1."""
-        cdef int64_t i, row, location, available_milli, coming_milli = 0
+        cdef int64_t i, row, location, available_milli, kit
+        cdef int64_t version = 0
         cdef int64_t on_hand_milli = 0, allocated_milli = 0, held_milli = 0, incoming_milli = 0
         cdef PositionRow* position
         cdef ChannelSum* ready
@@ -253,13 +257,11 @@ cdef class StockCommands(FulfilCommands):
             self.stock.scope_channel(&self.scope, self.scope.channel)
         else:
             self.stock.plan_begin()
-            if by_ns and self.is_tracked(item) and not self.stock.policy(item).flags & POLICY_PREORDER:
-                for i in range(self.scope.place_count):
-                    location = self.stock.places[i].location
-                    coming_milli = self.stock.incoming_milli(item, location, by_ns)
-                    if coming_milli:
-                        self.stock.plan_arrival(item, location, coming_milli)
-            available_milli = self.stock.available(item, self.is_tracked(item), &self.scope)
+            kit = self.stock.find_kit(item) if self.is_kit(item) else -1
+            for i in range(self.stock.kit_row(kit).part_count if kit >= 0 else 1):
+                if by_ns:
+                    self.plan_arrivals(self.stock.kit_part(kit, i).item if kit >= 0 else item, by_ns)
+            available_milli = self.stock.promisable(item, &self.scope)
         for i in range(self.scope.place_count):
             location = self.stock.places[i].location
             if self.scope.by_channel and not self.stock.enabled(location):
@@ -283,10 +285,24 @@ cdef class StockCommands(FulfilCommands):
         write_int(out, Promise_incoming_milli, incoming_milli)
         write_int(out, Promise_preordered_milli, self.stock.preordered_milli(item, self.scope.channel))
         if channel >= 0:
-            ready = self.stock.channel_sum(item, channel, False)
-            if ready != NULL:
-                write_int(out, Promise_version, ready.version)
+            kit = self.stock.find_kit(item) if self.is_kit(item) else -1
+            for i in range(self.stock.kit_row(kit).part_count if kit >= 0 else 1):
+                ready = self.stock.channel_sum(self.stock.kit_part(kit, i).item if kit >= 0 else item, channel, False)
+                if ready != NULL:
+                    version += ready.version
+            write_int(out, Promise_version, version)
         end_message(out, mark)
+
+    cdef void plan_arrivals(self, int64_t item, int64_t by_ns) noexcept nogil:
+        """Plan as if what is expected by then at the places of the scope were there."""
+        cdef int64_t i, location, coming_milli
+        if not self.is_tracked(item) or self.stock.policy(item).flags & POLICY_PREORDER:
+            return
+        for i in range(self.scope.place_count):
+            location = self.stock.places[i].location
+            coming_milli = self.stock.incoming_milli(item, location, by_ns)
+            if coming_milli:
+                self.stock.plan_arrival(item, location, coming_milli)
 
     cdef int check_stock(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
@@ -332,7 +348,7 @@ cdef class StockCommands(FulfilCommands):
         self.stock.plan_begin()
         if hold >= 0:
             self.stock.plan_give_back_chain(&self.stock.hold_row(hold).lines)
-        available_milli = self.stock.available(asked.item, self.is_tracked(asked.item), &self.scope)
+        available_milli = self.stock.promisable(asked.item, &self.scope)
         if available_milli != UNLIMITED and asked.qty_milli > available_milli:
             return refuse(
                 out, RESULT_CODE_STOCK_INSUFFICIENT, "qty_milli", 0, asked.item_code, asked.qty_milli, available_milli

@@ -91,6 +91,7 @@ from ringup.native.wire cimport (
 cdef enum:
     PICKUP_CODE_BYTES_MAX = 16
     ORDERS_PAGE = 50
+    ITEM_MASK = 0x7fffffff  # of a tally's key: the item, below the version of a kit
 
 
 cdef inline Span _none() noexcept nogil:
@@ -179,7 +180,7 @@ cdef class FulfilCommands(OrderCommands):
                 entry = &self.sums.entries[self.sums.order[i]]
                 if entry.sum_milli:
                     mark = begin_message(out, PickOrderResponse_missing)
-                    write_span(out, StockLine_item_id, self.catalog.item_code(entry.key))
+                    write_span(out, StockLine_item_id, self.catalog.item_code(entry.key & ITEM_MASK))
                     write_int(out, StockLine_qty_milli, entry.sum_milli)
                     end_message(out, mark)
         self.write_to_pick(order, PickOrderResponse_to_pick, out)
@@ -188,16 +189,18 @@ cdef class FulfilCommands(OrderCommands):
     cdef void plan_short_pick(self, int64_t order, int64_t location) noexcept nogil:
         """Plan what was not picked at a place from the other places of the order's channel.
 
-        `sums` keeps by item what none of them has.
+        `sums` keeps by item (and the version of the kit that it is a part of) what none of them has.
         """
-        cdef int64_t at = self.stock.order_row(order).allocated.first, i, kept = 0, available_milli, part
+        cdef int64_t at = self.stock.order_row(order).allocated.first, i, kept = 0, available_milli, part, item, first
         cdef LineRow* line
         cdef Entry* entry
         tally_clear(&self.sums)
         while at:
             line = self.stock.line_row(at - 1)
             if line.kind == ENTRY_STOCK and line.location == location and line.qty_milli > line.picked_milli:
-                tally_at(&self.sums, line.item).sum_milli += line.qty_milli - line.picked_milli
+                tally_at(&self.sums, (<int64_t>line.kit << 31) | line.item).sum_milli += (
+                    line.qty_milli - line.picked_milli
+                )
             at = line.next
         self.stock.plan_begin()
         self.stock.scope_begin(&self.scope)
@@ -210,15 +213,20 @@ cdef class FulfilCommands(OrderCommands):
         self.scope.place_count = kept
         for i in range(self.sums.count):
             entry = &self.sums.entries[self.sums.order[i]]
-            available_milli = self.stock.available(entry.key, True, &self.scope)
+            item = entry.key & ITEM_MASK
+            available_milli = self.stock.available(item, True, &self.scope)
             part = entry.sum_milli
             if available_milli != UNLIMITED:
                 part = min(part, available_milli)
-                if not self.is_measured(entry.key):
+                if not self.is_measured(item):
                     part -= part % 1000
             if part:
-                self.stock.plan_take(entry.key, part, True, &self.scope)
+                first = self.stock.plan_count
+                self.stock.plan_take(item, part, True, &self.scope)
                 entry.sum_milli -= part
+                while first < self.stock.plan_count:
+                    self.stock.plan_entries[first].kit = <int>(entry.key >> 31)
+                    first += 1
 
     cdef void write_to_pick(self, int64_t order, uint32_t field, Writer* out) noexcept nogil:
         cdef int64_t at = self.stock.order_row(order).allocated.first
@@ -227,7 +235,8 @@ cdef class FulfilCommands(OrderCommands):
             line = self.stock.line_row(at - 1)
             if line.kind == ENTRY_STOCK and line.qty_milli > line.picked_milli:
                 self.write_take(
-                    field, line.item, line.location, line.lot, line.qty_milli - line.picked_milli, line.owed, out
+                    field, line.item, line.location, line.lot, line.qty_milli - line.picked_milli, line.owed, line.kit,
+                    out,
                 )
             at = line.next
 

@@ -16,6 +16,7 @@ cdef class GoodsCommands(StockRequests):
     cdef int expect_stock(self, Command* command, Writer* out) noexcept nogil
     cdef int reorder_stock(self, Command* command, Writer* out) noexcept nogil
 
+    cdef void plan_kit_sale(self, int64_t index, int64_t location) noexcept nogil
     cdef int64_t line_lot(self, LineIn* line) noexcept nogil
     cdef int64_t lot_position(self, LineIn* line, int64_t location) noexcept nogil
     cdef void change_level(self, int64_t item, int64_t location, int64_t change_milli) noexcept nogil

@@ -63,6 +63,7 @@ from ringup.native.contract cimport (
     TransferStockResponse_takes,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, QTY_MILLI_MAX, REASON_BYTES_MAX, TIME_NS_MAX
+from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
 from ringup.native.stock_plan cimport Entry as PlanEntry
 from ringup.native.stock_policy cimport POLICY_BACKORDER, POLICY_COUNT_FLOOR, SYMBOL_LOT, PolicyRow
@@ -151,6 +152,8 @@ cdef class GoodsCommands(StockRequests):
             code = self.check_quantities(&request, False, False, out)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         tally_clear(&self.sums)
@@ -217,6 +220,8 @@ cdef class GoodsCommands(StockRequests):
             code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, _none(), 0, 1)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         for i in range(request.line_count):
@@ -311,18 +316,21 @@ cdef class GoodsCommands(StockRequests):
         self.stock.plan_begin()
         for i in range(self.want_count):
             want = &self.wants[i]
+            if self.is_kit(want.item):
+                self.plan_kit_sale(i, request.location)
+                continue
             if not self.is_tracked(want.item):
                 entry = self.stock.add_entry()
                 entry.item = want.item
                 entry.qty_milli = want.qty_milli
                 entry.kind = ENTRY_UNTRACKED
                 continue
-            free_milli = self.stock.free_milli(want.item, request.location)
+            free_milli = self.stock.planned_free(want.item, request.location)
             if self.catalog.location(request.location).flags & LOCATION_DISABLED:
                 free_milli = 0
             qty_milli = want.qty_milli
             if qty_milli > free_milli:
-                self.stock.add_short(i, max(free_milli, 0))
+                self.stock.add_short(i, want.item, max(free_milli, 0))
                 qty_milli = self.stock.most_sellable(want.item, max(free_milli, 0), self.is_measured(want.item))
             self.stock.plan_free(want.item, request.location, qty_milli)
         if self.stock.short_count and (not partial or self.stock.plan_count == 0):
@@ -336,6 +344,36 @@ cdef class GoodsCommands(StockRequests):
         self.write_plan(SellStockResponse_takes, out)
         self.write_shorts(SellStockResponse_short_item_ids, out)
         return ok(out)
+
+    cdef void plan_kit_sale(self, int64_t index, int64_t location) noexcept nogil:
+        """Plan a till's sale of kits: from free units of its place, as every till sale; what of it there is."""
+        cdef Want* want = &self.wants[index]
+        cdef int64_t kit = self.stock.find_kit(want.item), i, here, kits = want.qty_milli // 1000
+        cdef bint closed = self.catalog.location(location).flags & LOCATION_DISABLED != 0
+        cdef KitPartRow* part
+        cdef PlanEntry* entry
+        for i in range(self.stock.kit_row(kit).part_count):
+            part = self.stock.kit_part(kit, i)
+            if self.is_tracked(part.item):
+                here = 0 if closed else max(0, self.stock.planned_free(part.item, location)) // part.qty_milli
+                if here < want.qty_milli // 1000:
+                    self.stock.add_short(index, part.item, here * 1000)
+                kits = min(kits, here)
+        if kits < want.qty_milli // 1000:
+            kits = self.stock.most_sellable(want.item, kits * 1000, False) // 1000
+        for i in range(self.stock.kit_row(kit).part_count if kits else 0):
+            part = self.stock.kit_part(kit, i)
+            here = self.stock.plan_count
+            if self.is_tracked(part.item):
+                self.stock.plan_free(part.item, location, part.qty_milli * kits)
+            else:
+                entry = self.stock.add_entry()
+                entry.item = part.item
+                entry.qty_milli = part.qty_milli * kits
+                entry.kind = ENTRY_UNTRACKED
+            while here < self.stock.plan_count:
+                self.stock.plan_entries[here].kit = <int>(kit + 1)
+                here += 1
 
     cdef int count_stock(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
@@ -375,6 +413,8 @@ cdef class GoodsCommands(StockRequests):
                 out, RESULT_CODE_QTY_TOO_LARGE, "on_hand_milli", 0, request.item_code, counted_milli, QTY_MILLI_MAX
             )
         code = self.check_item_and_place(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         if line.lot_code.size:
@@ -448,6 +488,8 @@ cdef class GoodsCommands(StockRequests):
             code = self.check_item_and_place(&request, True, out)
         if code == RESULT_CODE_OK and target < 0:
             code = refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "to_location_id", 0, request.to_code, 0, 0)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         if self.is_tracked(request.item):
@@ -470,7 +512,7 @@ cdef class GoodsCommands(StockRequests):
                 self.write_take(
                     TransferStockResponse_takes, request.item, request.location,
                     self.stock.position_row(self.stock.lot_parts[row].position).lot, self.stock.lot_parts[row].qty_milli,
-                    False, out,
+                    False, 0, out,
                 )
         return ok(out)
 
@@ -494,6 +536,8 @@ cdef class GoodsCommands(StockRequests):
         if reader.bad:
             return MALFORMED
         code = self.check_item_and_place(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         if self.stock.find(request.item, request.location) < 0:
@@ -538,6 +582,8 @@ cdef class GoodsCommands(StockRequests):
             code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, _none(), reason, BAR_REASONS - 1)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
         for i in range(request.line_count):
@@ -606,6 +652,8 @@ cdef class GoodsCommands(StockRequests):
             code = refuse(out, RESULT_CODE_TIME_INVALID, "expected_ns", 0, _none(), expected_ns, TIME_NS_MAX)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
 
@@ -666,6 +714,8 @@ cdef class GoodsCommands(StockRequests):
         if max_milli > QTY_MILLI_MAX or multiple_milli > QTY_MILLI_MAX:
             return refuse(out, RESULT_CODE_QTY_TOO_LARGE, "max_milli", 0, request.item_code, max_milli, QTY_MILLI_MAX)
         code = self.check_item_and_place(&request, True, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_stocked(&request, out)
         if code != RESULT_CODE_OK:
             return code
 

@@ -16,6 +16,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_TIME_INVALID,
     CommitHoldRequest_hold_id,
     CommitHoldRequest_qty_milli,
+    CommitHoldResponse_takes,
     ExtendHoldRequest_hold_id,
     ExtendHoldRequest_ttl_ms,
     ExtendHoldResponse_deadline_ns,
@@ -43,6 +44,7 @@ from ringup.native.contract cimport (
     PayHoldResponse_deadline_ns,
     ReleaseHoldRequest_hold_id,
     ReleaseHoldRequest_qty_milli,
+    ReleaseHoldResponse_takes,
     ResizeHoldRequest_hold_id,
     ResizeHoldRequest_lines,
     ResizeHoldResponse_short_item_ids,
@@ -76,7 +78,7 @@ cdef inline Span _none() noexcept nogil:
     return span_at(NULL, 0)
 
 
-cdef class HoldCommands(RuleCommands):
+cdef class HoldCommands(KitCommands):
     """Soft reservations: make, resize, extend, pay, release, commit."""
 
     cdef int hold_stock(self, Command* command, Writer* out) noexcept nogil:
@@ -193,7 +195,7 @@ cdef class HoldCommands(RuleCommands):
         while at:
             line = self.stock.line_row(at - 1)
             for i in range(self.want_count):
-                if self.wants[i].item == line.item:
+                if self.wants[i].item == self.stock.asked_item(line):
                     self.stock.plan_give_back_line(line)
                     break
             at = line.next
@@ -289,7 +291,7 @@ cdef class HoldCommands(RuleCommands):
             return RESULT_CODE_OK
         while at:
             line = self.stock.line_row(at - 1)
-            whole |= not self.is_measured(line.item)
+            whole |= line.kit != 0 or not self.is_measured(line.item)
             at = line.next
         if request.qty_milli <= 0 or (whole and request.qty_milli % 1000 != 0):
             return refuse(
@@ -303,7 +305,7 @@ cdef class HoldCommands(RuleCommands):
         cdef int code = self.stock.open_code(hold, now_ns)
         if code != RESULT_CODE_OK:
             return refuse_hold(out, code, request.hold_id)
-        held_milli = self.stock.chain_milli(&self.stock.hold_row(hold).lines, -1)
+        held_milli = self.stock.asked_milli(&self.stock.hold_row(hold).lines)
         if not request.has_qty:
             request.qty_milli = held_milli
         if request.qty_milli > held_milli:
@@ -333,7 +335,9 @@ cdef class HoldCommands(RuleCommands):
 
         # Apply.
         if request.has_qty:
+            self.stock.plan_begin()
             self.stock.release_part(hold, request.qty_milli)
+            self.write_plan_of_kits(ReleaseHoldResponse_takes, out)
         else:
             self.stock.release(hold, HOLD_STATE_RELEASED)
         return ok(out)
@@ -356,7 +360,12 @@ cdef class HoldCommands(RuleCommands):
             return code
 
         # Apply.
-        self.stock.commit_part(hold, request.qty_milli)
+        if request.has_qty:
+            self.stock.plan_begin()
+            self.stock.commit_part(hold, request.qty_milli)
+            self.write_plan_of_kits(CommitHoldResponse_takes, out)
+        else:
+            self.stock.commit(hold)
         return ok(out)
 
     cdef int get_hold(self, Span request, Writer* out) noexcept nogil:

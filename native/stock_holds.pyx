@@ -154,7 +154,7 @@ cdef class Holds(Lines):
         while at:
             line = self.line_row(at - 1)
             for i in range(count):
-                if wants[i].item == line.item:
+                if wants[i].item == self.asked_item(line):
                     self.give_back(line, line.qty_milli, COUNTER_HELD)
                     self.edit_line(at - 1).qty_milli = 0
                     break
@@ -182,37 +182,49 @@ cdef class Holds(Lines):
         self.end(hold, state)
 
     cdef void release_part(self, int64_t hold, int64_t qty_milli) noexcept nogil:
-        """Give the earliest units back; a hold with nothing left is released."""
+        """Give the earliest units back and note them in the plan; a hold with nothing left is released."""
         cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
         cdef LineRow* line
-        cdef int64_t at = row.lines.first, part
-        while at and qty_milli:
-            line = self.edit_line(at - 1)
-            part = min(qty_milli, line.qty_milli)
-            self.give_back(line, part, COUNTER_HELD)
-            line.qty_milli -= part
-            qty_milli -= part
-            at = line.next
+        cdef int64_t at = row.lines.first, count = 0, part
+        self.share_out(&row.lines, qty_milli)
+        while at:
+            line = self.line_row(at - 1)
+            part = self.shares[count]
+            if part:
+                self.give_back(line, part, COUNTER_HELD)
+                self.note(line, part)
+                self.edit_line(at - 1).qty_milli -= part
+            count += 1
+            at = self.line_row(at - 1).next
         self.sweep_chain(&row.lines)
         if not row.lines.first:
             self.end(hold, HOLD_STATE_RELEASED)
 
     cdef void commit(self, int64_t hold) noexcept nogil:
-        """All units of a live hold leave."""
-        self.commit_part(hold, self.chain_milli(&self.hold_row(hold).lines, -1))
-
-    cdef void commit_part(self, int64_t hold, int64_t qty_milli) noexcept nogil:
-        """The earliest units leave, the others are given back.  Preordered units keep their quota used."""
-        cdef int64_t at = self.hold_row(hold).lines.first, part
+        """All units of a live hold leave.  Preordered units keep their quota used."""
+        cdef int64_t at = self.hold_row(hold).lines.first
         cdef LineRow* line
         while at:
             line = self.line_row(at - 1)
-            part = min(qty_milli, line.qty_milli)
-            qty_milli -= part
+            if line.kind == ENTRY_STOCK and line.qty_milli:
+                self.move(line.position, -line.qty_milli, -line.qty_milli, 0, 0)
+            at = line.next
+        self.end(hold, HOLD_STATE_COMMITTED)
+
+    cdef void commit_part(self, int64_t hold, int64_t qty_milli) noexcept nogil:
+        """The earliest units leave, noted in the plan, the others are given back; preorders keep their quota used."""
+        cdef int64_t at = self.hold_row(hold).lines.first, count = 0, part
+        cdef LineRow* line
+        self.share_out(&self.hold_row(hold).lines, qty_milli)
+        while at:
+            line = self.line_row(at - 1)
+            part = self.shares[count]
+            self.note(line, part)
             if line.kind == ENTRY_STOCK and part:
                 self.move(line.position, -part, -part, 0, 0)
             if part < line.qty_milli:
                 self.give_back(line, line.qty_milli - part, COUNTER_HELD)
+            count += 1
             at = line.next
         self.end(hold, HOLD_STATE_COMMITTED)
 

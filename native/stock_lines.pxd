@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ringup.native.stock_plan cimport Entry, Planner
+from ringup.native.stock_tally cimport Tally
 from ringup.native.table cimport Table
 
 cdef enum Counter:
@@ -23,7 +24,8 @@ cdef struct LineRow:
     uint8_t kind  # ENTRY_*
     uint8_t owed
     uint8_t barred
-    uint8_t spare[5]
+    uint8_t spare[1]
+    int32_t kit  # row + 1 of the version of a kit that these are parts of; 0: none
 
 cdef struct Chain:
     int32_t first  # row + 1
@@ -32,6 +34,10 @@ cdef struct Chain:
 cdef class Lines(Planner):
     cdef readonly Table lines
     cdef Table line_globals
+    cdef int64_t* shares  # scratch: by line of a chain, what of it is meant
+    cdef int64_t share_capacity
+    cdef Tally kit_seen  # scratch: versions of kits in a chain
+    cdef Tally kit_need  # scratch: by (version, part)
 
     cdef inline LineRow* line_row(self, int64_t line) noexcept nogil:
         return <LineRow*>self.lines.row(line)
@@ -49,4 +55,11 @@ cdef class Lines(Planner):
     cdef void plan_give_back_line(self, const LineRow* line) noexcept nogil
     cdef void plan_give_back_chain(self, const Chain* chain) noexcept nogil
     cdef Entry entry_of(self, const LineRow* line) noexcept nogil
+    cdef int64_t kits_in(self, const Chain* chain, int64_t kit, int64_t location) noexcept nogil
+    cdef int64_t kits_milli(self, const Chain* chain, int64_t item, int64_t location) noexcept nogil
+    cdef LineRow* line_of_kit(self, const Chain* chain, int32_t kit, int64_t item) noexcept nogil
+    cdef int64_t asked_item(self, const LineRow* line) noexcept nogil
+    cdef int64_t asked_milli(self, const Chain* chain) noexcept nogil
+    cdef void note(self, const LineRow* line, int64_t qty_milli) noexcept nogil
+    cdef void share_out(self, const Chain* chain, int64_t qty_milli) noexcept nogil
     cdef int64_t position_again(self, const LineRow* line) noexcept nogil

@@ -1,10 +1,14 @@
 """Lines of promised units, in chains: what a hold has, what an order has allocated and shipped."""
 
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memset
 
+from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Entry
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow
+from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find, tally_free
+from ringup.native.stock_tally cimport Entry as Sum
 from ringup.native.table cimport Table
 
 cdef struct LineGlobals:
@@ -19,6 +23,11 @@ cdef class Lines(Planner):
         self.line_globals = Table("stock_line_globals", sizeof(LineGlobals))
         self.line_globals.append()
         self.tables += [self.lines, self.line_globals]
+
+    def __dealloc__(self):
+        free(self.shares)
+        tally_free(&self.kit_seen)
+        tally_free(&self.kit_need)
 
     cdef LineRow* append_line(self, Chain* chain) noexcept nogil:
         """A new line at the end of a chain (of a row that is being edited)."""
@@ -110,6 +119,7 @@ cdef class Lines(Planner):
         line.channel = entry.channel
         line.kind = entry.kind
         line.owed = entry.owed
+        line.kit = entry.kit
         if entry.kind == ENTRY_STOCK:
             position = self.position_row(entry.position)
             line.position = <int32_t>entry.position
@@ -156,7 +166,120 @@ cdef class Lines(Planner):
         entry.channel = line.channel
         entry.kind = line.kind
         entry.owed = line.owed
+        entry.kit = line.kit
         return entry
+
+    cdef void note(self, const LineRow* line, int64_t qty_milli) noexcept nogil:
+        """Add units of a line to the plan at hand, to be told in the answer."""
+        cdef Entry* entry
+        if qty_milli:
+            entry = self.add_entry()
+            entry[0] = self.entry_of(line)
+            entry.qty_milli = qty_milli
+
+    # Kits in a chain: their parts are lines of their own, which name the version of the kit.
+
+    cdef int64_t kits_in(self, const Chain* chain, int64_t kit, int64_t location) noexcept nogil:
+        """Whole kits of one version in a chain; at one place (-1: any), where parts that are nowhere do not count."""
+        cdef int64_t at = chain.first, i, kits = -1
+        cdef LineRow* line
+        cdef KitPartRow* part
+        cdef Sum* entry
+        tally_clear(&self.kit_need)
+        while at:
+            line = self.line_row(at - 1)
+            if line.kit == kit + 1 and (location < 0 or line.kind == ENTRY_STOCK):
+                entry = tally_at(&self.kit_need, line.item)
+                if location < 0 or line.location == location:
+                    entry.sum_milli += line.qty_milli
+            at = line.next
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            entry = tally_find(&self.kit_need, part.item)
+            if entry == NULL and location >= 0:
+                continue
+            if entry == NULL:
+                return 0
+            if kits < 0 or entry.sum_milli // part.qty_milli < kits:
+                kits = entry.sum_milli // part.qty_milli
+        return max(kits, 0)
+
+    cdef int64_t kits_milli(self, const Chain* chain, int64_t item, int64_t location) noexcept nogil:
+        """Whole kits of an item in a chain, of all its versions; `kit_seen` has them by version, in order."""
+        cdef int64_t at = chain.first, sum_milli = 0
+        cdef LineRow* line
+        cdef Sum* entry
+        tally_clear(&self.kit_seen)
+        while at:
+            line = self.line_row(at - 1)
+            if line.kit and self.kit_row(line.kit - 1).item == item and tally_find(&self.kit_seen, line.kit) == NULL:
+                entry = tally_at(&self.kit_seen, line.kit)
+                entry.sum_milli = self.kits_in(chain, line.kit - 1, location) * 1000
+                sum_milli += entry.sum_milli
+            at = line.next
+        return sum_milli
+
+    cdef LineRow* line_of_kit(self, const Chain* chain, int32_t kit, int64_t item) noexcept nogil:
+        """A line of a part on a position, for a version of a kit (row + 1); NULL where there is none."""
+        cdef int64_t at = chain.first
+        while at:
+            if self.line_row(at - 1).kit == kit and self.line_row(at - 1).item == item:
+                if self.line_row(at - 1).kind == ENTRY_STOCK:
+                    return self.line_row(at - 1)
+            at = self.line_row(at - 1).next
+        return NULL
+
+    cdef int64_t asked_item(self, const LineRow* line) noexcept nogil:
+        """The item that was asked for when this line was promised: the kit of a part."""
+        return self.kit_row(line.kit - 1).item if line.kit else line.item
+
+    cdef int64_t asked_milli(self, const Chain* chain) noexcept nogil:
+        """Units in a chain as they were asked for: a kit is one, whatever its parts."""
+        cdef int64_t at = chain.first, sum_milli = 0
+        cdef LineRow* line
+        if self.kits.count == 0:
+            return self.chain_milli(chain, -1)
+        tally_clear(&self.kit_seen)
+        while at:
+            line = self.line_row(at - 1)
+            if not line.kit:
+                sum_milli += line.qty_milli
+            elif tally_find(&self.kit_seen, line.kit) == NULL:
+                tally_at(&self.kit_seen, line.kit)
+                sum_milli += self.kits_in(chain, line.kit - 1, -1) * 1000
+            at = line.next
+        return sum_milli
+
+    cdef void share_out(self, const Chain* chain, int64_t qty_milli) noexcept nogil:
+        """Fill `shares` with what the earliest `qty_milli` asked units are of each line of a chain."""
+        cdef int64_t at = chain.first, count = 0, kits, i
+        cdef LineRow* line
+        cdef Sum* entry
+        cdef KitPartRow* part
+        tally_clear(&self.kit_seen)
+        while at:
+            line = self.line_row(at - 1)
+            if count == self.share_capacity:
+                self.share_capacity = max(count * 2, 64)
+                self.shares = <int64_t*>realloc(self.shares, self.share_capacity * sizeof(int64_t))
+                if self.shares == NULL:
+                    abort()
+            if not line.kit:
+                self.shares[count] = min(qty_milli, line.qty_milli)
+                qty_milli -= self.shares[count]
+            else:
+                if tally_find(&self.kit_seen, -line.kit) == NULL:
+                    tally_at(&self.kit_seen, -line.kit)  # a version has its units shared out once
+                    kits = min(qty_milli // 1000, self.kits_in(chain, line.kit - 1, -1))
+                    qty_milli -= kits * 1000
+                    for i in range(self.kit_row(line.kit - 1).part_count):
+                        part = self.kit_part(line.kit - 1, i)
+                        tally_at(&self.kit_seen, (<int64_t>line.kit << 31) | part.item).sum_milli = part.qty_milli * kits
+                entry = tally_find(&self.kit_seen, (<int64_t>line.kit << 31) | line.item)
+                self.shares[count] = min(entry.sum_milli, line.qty_milli)
+                entry.sum_milli -= self.shares[count]
+            count += 1
+            at = line.next
 
     cdef int64_t position_again(self, const LineRow* line) noexcept nogil:
         """Where goods of a shipped line go back to: their position, made again if it was removed."""

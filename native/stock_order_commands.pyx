@@ -1,6 +1,7 @@
 """Handlers of orders: place, cancel, ship, unship, return, reallocate."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdlib cimport abort, realloc
 from libc.string cimport memset
 
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, ok, refuse
@@ -19,6 +20,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_STOCK_INSUFFICIENT,
     CancelOrderRequest_lines,
     CancelOrderRequest_order_id,
+    CancelOrderResponse_takes,
     PlaceOrderRequest_add,
     PlaceOrderRequest_customer_id,
     PlaceOrderRequest_hold_id,
@@ -41,6 +43,8 @@ from ringup.native.contract cimport (
     ReturnOrderRequest_order_id,
     ReturnOrderRequest_qty_milli,
     ReturnOrderRequest_restock_milli,
+    ReturnOrderResponse_restocked,
+    ReturnOrderResponse_takes,
     ShipOrderRequest_lines,
     ShipOrderRequest_order_id,
     ShipOrderResponse_short_item_ids,
@@ -48,11 +52,13 @@ from ringup.native.contract cimport (
     UnshipOrderRequest_order_id,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES
+from ringup.native.stock_lines cimport Chain, LineRow
 from ringup.native.stock_orders cimport ORDER_CANCELLED
+from ringup.native.stock_plan cimport Want
 from ringup.native.stock_positions cimport BAR_REASONS, PositionRow
-from ringup.native.stock_request cimport refuse_hold, refuse_hold_id
+from ringup.native.stock_request cimport LineIn, refuse_hold, refuse_hold_id
 from ringup.native.stock_states cimport ACTION_ADD, next_state
-from ringup.native.stock_tally cimport tally_at, tally_clear
+from ringup.native.stock_tally cimport Entry, tally_at, tally_clear
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -197,24 +203,138 @@ cdef class OrderCommands(HoldCommands):
             code = self.check_known(request, False, out)
         return code
 
+    # Lines about an order name items or kits.  A line about a kit means the parts of whole kits that the order has, of
+    # the version that it took; a line about an item its units, the earliest first, whether in a kit or by themselves.
+
+    cdef void add_want(self, int64_t item, int64_t location, int64_t qty_milli, int64_t line, int32_t kit) noexcept nogil:
+        """Sum units of an order into `wants` (by item, named place and version of a kit)."""
+        cdef int64_t i
+        cdef Want* want
+        for i in range(self.want_count):
+            want = &self.wants[i]
+            if want.item == item and want.location == location and want.kit == kit:
+                want.qty_milli += qty_milli
+                return
+        if self.want_count == self.want_capacity:
+            self.want_capacity *= 2
+            self.wants = <Want*>realloc(self.wants, self.want_capacity * sizeof(Want))
+            if self.wants == NULL:
+                abort()
+        want = &self.wants[self.want_count]
+        self.want_count += 1
+        want.item, want.location, want.qty_milli, want.line, want.kit = item, location, qty_milli, line, kit
+
+    cdef int64_t wanted_milli(self, int64_t item, int32_t kit) noexcept nogil:
+        """What `wants` have of an item, by itself or in a version of a kit, over all places."""
+        cdef int64_t i, sum_milli = 0
+        for i in range(self.want_count):
+            if self.wants[i].item == item and self.wants[i].kit == kit:
+                sum_milli += self.wants[i].qty_milli
+        return sum_milli
+
+    cdef int check_units(
+        self, const Chain* chain, int64_t item, int64_t location, int64_t qty_milli, int64_t line, const char* field,
+        Span code, Writer* out
+    ) noexcept nogil:
+        """ORDER_EXCEEDED, or the units of one line are among `wants`: plain ones first, then those of kits."""
+        cdef int64_t plain_milli = self.stock.chain_milli(chain, item) - self.wanted_milli(item, 0), kits_milli = 0
+        cdef int64_t i, at, part_milli, kit
+        cdef Entry* entry
+        plain_milli = min(qty_milli, plain_milli)
+        if self.stock.kits.count:
+            kits_milli = self.stock.kits_milli(chain, item, -1)
+            for i in range(self.stock.kit_seen.count):  # less what lines before this one mean
+                entry = &self.stock.kit_seen.entries[self.stock.kit_seen.order[i]]
+                kit = entry.key - 1
+                part_milli = self.wanted_milli(self.stock.kit_part(kit, 0).item, <int32_t>entry.key)
+                part_milli = part_milli // self.stock.kit_part(kit, 0).qty_milli * 1000
+                entry.sum_milli -= part_milli
+                kits_milli -= part_milli
+        if qty_milli > plain_milli + kits_milli:
+            return refuse(
+                out, RESULT_CODE_ORDER_EXCEEDED, field, line, code, qty_milli, plain_milli + kits_milli
+            )
+        if plain_milli:
+            self.add_want(item, location, plain_milli, line, 0)
+            qty_milli -= plain_milli
+        for i in range(self.stock.kit_seen.count if qty_milli else 0):
+            entry = &self.stock.kit_seen.entries[self.stock.kit_seen.order[i]]
+            part_milli = min(qty_milli, entry.sum_milli)
+            qty_milli -= part_milli
+            for at in range(self.stock.kit_row(entry.key - 1).part_count if part_milli else 0):
+                self.add_want(
+                    self.stock.kit_part(entry.key - 1, at).item, location,
+                    self.stock.kit_part(entry.key - 1, at).qty_milli * (part_milli // 1000), line, <int32_t>entry.key,
+                )
+        return RESULT_CODE_OK
+
     cdef int check_within(self, StockIn* request, int64_t order, Writer* out) noexcept nogil:
-        """ORDER_EXCEEDED: the lines ask no more of an item than the order has allocated."""
-        cdef int64_t i, allocated_milli
+        """ORDER_EXCEEDED: the lines ask no more than the order has allocated; `wants` are then what they ask."""
+        cdef const Chain* chain = &self.stock.order_row(order).allocated
+        cdef int64_t i, allocated_milli, group
+        cdef LineIn* line
+        cdef Want* want
+        cdef Entry* entry
+        cdef bint kits = self.stock.kits.count > 0
+        cdef int code
         tally_clear(&self.sums)
         for i in range(request.line_count):
             tally_at(&self.sums, self.lines[i].item).sum_milli += self.lines[i].qty_milli
         for i in range(request.line_count):
-            allocated_milli = self.stock.chain_milli(&self.stock.order_row(order).allocated, self.lines[i].item)
+            allocated_milli = self.stock.chain_milli(chain, self.lines[i].item)
+            if kits:
+                allocated_milli += self.stock.kits_milli(chain, self.lines[i].item, -1)
             if tally_at(&self.sums, self.lines[i].item).sum_milli > allocated_milli:
                 return refuse(
                     out, RESULT_CODE_ORDER_EXCEEDED, "lines.qty_milli", i, self.lines[i].code,
                     tally_at(&self.sums, self.lines[i].item).sum_milli, allocated_milli,
                 )
+        if not kits:
+            self.sum_wants(request)
+            return RESULT_CODE_OK
+        self.want_count = 0
+        for group in range(2):  # lines that name a place come first
+            for i in range(request.line_count):
+                line = &self.lines[i]
+                if (line.location < 0) == group:
+                    code = self.check_units(
+                        chain, line.item, line.location, line.qty_milli, i, "lines.qty_milli", line.code, out
+                    )
+                    if code != RESULT_CODE_OK:
+                        return code
+        # A kit and its part on two lines are one demand for the part.
+        tally_clear(&self.sums)
+        for i in range(self.want_count):
+            want = &self.wants[i]
+            entry = tally_at(&self.sums, want.item)
+            entry.sum_milli += want.qty_milli
+            allocated_milli = self.stock.chain_milli(chain, want.item)
+            if entry.sum_milli > allocated_milli:
+                return refuse(
+                    out, RESULT_CODE_ORDER_EXCEEDED, "lines.qty_milli", want.line, self.catalog.item_code(want.item),
+                    entry.sum_milli, allocated_milli,
+                )
+        self.kits_first()
         return RESULT_CODE_OK
+
+    cdef void kits_first(self) noexcept nogil:
+        """Order `wants`: those of kits before plain ones, which any unit can meet; otherwise as they are."""
+        cdef int64_t i, at
+        cdef Want want
+        for i in range(1, self.want_count):
+            want = self.wants[i]
+            at = i
+            while want.kit and at > 0 and not self.wants[at - 1].kit and (
+                (self.wants[at - 1].location < 0) == (want.location < 0)
+            ):
+                self.wants[at] = self.wants[at - 1]
+                at -= 1
+            self.wants[at] = want
 
     cdef int cancel_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request = self.read_order(command.body, CancelOrderRequest_order_id, CancelOrderRequest_lines)
         cdef int64_t order, i
+        cdef bint plain
         cdef int code
 
         # Check.
@@ -235,8 +355,14 @@ cdef class OrderCommands(HoldCommands):
         # Apply.
         if request.line_count == 0:
             self.stock.cancel(order, command.now_ns)
-        for i in range(request.line_count):
-            self.stock.cancel_part(order, self.lines[i].item, self.lines[i].qty_milli, command.now_ns)
+        else:
+            self.stock.plan_begin()
+            for plain in range(2):  # parts of kits first, any unit is one of the item
+                for i in range(self.want_count):
+                    if (self.wants[i].kit == 0) == plain:
+                        self.stock.cancel_part(order, &self.wants[i])
+            self.stock.cancelled_in_part(order, command.now_ns)
+            self.write_plan_of_kits(CancelOrderResponse_takes, out)
         return ok(out)
 
     cdef int ship_order(self, Command* command, Writer* out) noexcept nogil:
@@ -259,7 +385,6 @@ cdef class OrderCommands(HoldCommands):
         if code != RESULT_CODE_OK:
             return code
         if request.line_count:
-            self.sum_wants(&request)
             failed = self.stock.plan_ship(order, self.wants, self.want_count)
             item = self.wants[failed].item if failed >= 0 else -1
             line = self.wants[failed].line if failed >= 0 else 0
@@ -281,10 +406,16 @@ cdef class OrderCommands(HoldCommands):
         cdef PositionRow* row
         for i in range(self.stock.ship_move_count):
             position = self.stock.ship_moves[i].position
-            if position >= 0:
+            if position < 0:
+                self.write_take(
+                    field, self.stock.ship_moves[i].item, -1, 0, self.stock.ship_moves[i].qty_milli, False,
+                    self.stock.ship_moves[i].kit, out,
+                )
+            else:
                 row = self.stock.position_row(position)
                 self.write_take(
-                    field, row.item, row.location, row.lot, self.stock.ship_moves[i].qty_milli, False, out
+                    field, row.item, row.location, row.lot, self.stock.ship_moves[i].qty_milli, False,
+                    self.stock.ship_moves[i].kit, out,
                 )
 
     cdef int unship_order(self, Command* command, Writer* out) noexcept nogil:
@@ -309,8 +440,9 @@ cdef class OrderCommands(HoldCommands):
     cdef int return_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t order, restock_milli = 0, reason = 0, shipped_milli, row
-        cdef bint has_restock = False
+        cdef int64_t order, restock_milli = 0, reason = 0, row, i, back_milli, part_milli
+        cdef Want* want
+        cdef bint has_restock = False, kits
         cdef int code
         memset(&request, 0, sizeof(StockIn))
         while next_field(&reader):
@@ -354,25 +486,56 @@ cdef class OrderCommands(HoldCommands):
         order = self.stock.find_order(request.order_id)
         if order < 0:
             return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
-        shipped_milli = self.stock.chain_milli(&self.stock.order_row(order).shipped, request.item)
-        if request.qty_milli > shipped_milli:
-            return refuse(
-                out, RESULT_CODE_ORDER_EXCEEDED, "qty_milli", 0, request.item_code, request.qty_milli, shipped_milli
-            )
+        self.want_count = 0
+        code = self.check_units(
+            &self.stock.order_row(order).shipped, request.item, -1, request.qty_milli, 0, "qty_milli",
+            request.item_code, out,
+        )
+        if code != RESULT_CODE_OK:
+            return code
 
         # Apply.
-        self.stock.take_back(order, request.item, request.qty_milli)
-        if restock_milli and self.is_tracked(request.item):
-            row = self.stock.find_or_make(request.item, request.location, 0)
-            self.stock.move(row, restock_milli, 0, 0, 0)
-            if reason:
-                self.stock.bar(row, reason, restock_milli)
+        kits = self.want_count > 0 and self.wants[self.want_count - 1].kit != 0
+        for i in range(self.want_count):
+            want = &self.wants[i]
+            self.stock.take_back(order, want)
+            if kits:
+                self.write_take(ReturnOrderResponse_takes, want.item, -1, 0, want.qty_milli, False, want.kit, out)
+            # Of plain units so many are restocked, of kits so many kits: their parts in proportion.
+            back_milli = want.qty_milli
+            if want.kit:
+                back_milli //= self.kit_part_milli(want.kit - 1, want.item)
+                back_milli *= 1000
+            part_milli = min(restock_milli, back_milli)
+            if not want.kit or i + 1 == self.want_count or self.wants[i + 1].kit != want.kit:
+                restock_milli -= part_milli
+            if want.kit:
+                part_milli = part_milli // 1000 * self.kit_part_milli(want.kit - 1, want.item)
+            if part_milli and self.is_tracked(want.item):
+                row = self.stock.find_or_make(want.item, request.location, 0)
+                self.stock.move(row, part_milli, 0, 0, 0)
+                if reason:
+                    self.stock.bar(row, reason, part_milli)
+                if kits:
+                    self.write_take(
+                        ReturnOrderResponse_restocked, want.item, request.location, 0, part_milli, False, want.kit, out
+                    )
         return ok(out)
+
+    cdef int64_t kit_part_milli(self, int64_t kit, int64_t item) noexcept nogil:
+        """How much of an item one kit of a version has."""
+        cdef int64_t i
+        for i in range(self.stock.kit_row(kit).part_count):
+            if self.stock.kit_part(kit, i).item == item:
+                return self.stock.kit_part(kit, i).qty_milli
+        return 0
 
     cdef int reallocate_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t order, target, there_milli, free_milli
+        cdef int64_t order, target, there_milli, free_milli, kits_milli, i, first
+        cdef const Chain* chain
+        cdef Want* want
         cdef int code
         memset(&request, 0, sizeof(StockIn))
         while next_field(&reader):
@@ -408,21 +571,61 @@ cdef class OrderCommands(HoldCommands):
         order = self.stock.find_order(request.order_id)
         if order < 0:
             return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+        chain = &self.stock.order_row(order).allocated
         there_milli = self.stock.allocated_at(order, request.item, request.location)
-        if request.qty_milli > there_milli:
+        kits_milli = self.stock.kits_milli(chain, request.item, request.location) if self.stock.kits.count else 0
+        if request.qty_milli > there_milli + kits_milli:
             return refuse(
-                out, RESULT_CODE_ORDER_EXCEEDED, "qty_milli", 0, request.item_code, request.qty_milli, there_milli
+                out, RESULT_CODE_ORDER_EXCEEDED, "qty_milli", 0, request.item_code, request.qty_milli,
+                there_milli + kits_milli,
             )
-        free_milli = self.stock.free_milli(request.item, target)
-        if not self.stock.enabled(target) or request.qty_milli > free_milli:
-            code = RESULT_CODE_STOCK_INSUFFICIENT if self.stock.enabled(target) else RESULT_CODE_LOCATION_DISABLED
-            refuse(out, code, "qty_milli", 0, request.item_code, request.qty_milli, max(0, free_milli))
-            write_span(out, ReallocateOrderResponse_short_item_ids, self.catalog.item_code(request.item))
-            return code
+        self.want_count = 0
+        if there_milli:
+            self.add_want(request.item, target, min(there_milli, request.qty_milli), 0, 0)
+        self.add_kits_at(chain, request.location, target, request.qty_milli - min(there_milli, request.qty_milli))
+        self.stock.plan_begin()
+        for i in range(self.want_count):
+            want = &self.wants[i]
+            free_milli = self.stock.planned_free(want.item, target)
+            if not self.stock.enabled(target) or want.qty_milli > free_milli:
+                code = RESULT_CODE_STOCK_INSUFFICIENT if self.stock.enabled(target) else RESULT_CODE_LOCATION_DISABLED
+                refuse(
+                    out, code, "qty_milli", 0, self.catalog.item_code(want.item), want.qty_milli, max(0, free_milli)
+                )
+                write_span(out, ReallocateOrderResponse_short_item_ids, self.catalog.item_code(want.item))
+                return code
+            first = self.stock.plan_count
+            self.stock.plan_free(want.item, target, want.qty_milli)
+            while first < self.stock.plan_count:
+                self.stock.plan_entries[first].kit = want.kit
+                first += 1
 
         # Apply.
-        self.stock.plan_begin()
-        self.stock.plan_free(request.item, target, request.qty_milli)
-        self.stock.reallocate(order, request.item, request.qty_milli, request.location)
+        for i in range(self.want_count):
+            self.stock.deallocate_at(order, &self.wants[i], request.location)
+        self.stock.allocate_plan(order)
         self.write_plan(ReallocateOrderResponse_takes, out)
         return ok(out)
+
+    cdef void add_kits_at(
+        self, const Chain* chain, int64_t source, int64_t target, int64_t qty_milli
+    ) noexcept nogil:
+        """Add the parts at `source` of kits (those in `kit_seen`) to `wants`, as units to be promised at `target`."""
+        cdef int64_t i, at, part_milli
+        cdef Entry* entry
+        cdef int64_t item
+        cdef LineRow* line
+        for i in range(self.stock.kit_seen.count if qty_milli else 0):
+            entry = &self.stock.kit_seen.entries[self.stock.kit_seen.order[i]]
+            part_milli = min(qty_milli, entry.sum_milli)
+            qty_milli -= part_milli
+            if part_milli == 0:
+                continue
+            for at in range(self.stock.kit_row(entry.key - 1).part_count):
+                item = self.stock.kit_part(entry.key - 1, at).item
+                line = self.stock.line_of_kit(chain, <int32_t>entry.key, item)
+                if line != NULL:  # else nowhere: untracked or preordered
+                    self.add_want(
+                        item, target, self.stock.kit_part(entry.key - 1, at).qty_milli * (part_milli // 1000), 0,
+                        <int32_t>entry.key,
+                    )

@@ -42,6 +42,8 @@ cdef struct ShipMove:
     int64_t ship_line
     int64_t position  # where the goods leave from; -1: none (untracked)
     int64_t qty_milli
+    int32_t kit  # as in LineRow
+    int32_t item
 
 cdef class Orders(Holds):
     cdef readonly Table orders
@@ -54,6 +56,7 @@ cdef class Orders(Holds):
     cdef ShipMove* ship_moves  # scratch
     cdef int64_t ship_move_count
     cdef int64_t ship_move_capacity
+    cdef int32_t ship_kit  # row + 1 of the version of a kit that the want at hand is about; 0: any units
     cdef Tally gone  # scratch: on hand that leaves, by position
     cdef Place* part_places  # scratch: where parts of a line leave from
     cdef int64_t part_count
@@ -75,11 +78,13 @@ cdef class Orders(Holds):
     cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil
     cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil
     cdef void cancel(self, int64_t order, int64_t now_ns) noexcept nogil
-    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli, int64_t now_ns) noexcept nogil
+    cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil
+    cdef void cancelled_in_part(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil
     cdef int64_t plan_ship_all(self, int64_t order) noexcept nogil
     cdef void ship_begin(self, int64_t order) noexcept nogil
     cdef bint ship_line_want(self, const Want* want) noexcept nogil
+    cdef bint meant(self, const LineRow* line, int64_t item) noexcept nogil
     cdef bint add_part(self, int64_t location, int64_t qty_milli) noexcept nogil
     cdef bint parts_where_free(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil
     cdef bint leave(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
@@ -87,8 +92,9 @@ cdef class Orders(Holds):
     cdef int64_t ship_move(self, int64_t ship_line, int64_t position, int64_t qty_milli) noexcept nogil
     cdef void ship(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef void unship(self, int64_t order, int64_t now_ns) noexcept nogil
-    cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
+    cdef void take_back(self, int64_t order, const Want* want) noexcept nogil
     cdef int64_t allocated_at(self, int64_t order, int64_t item, int64_t location) noexcept nogil
-    cdef void reallocate(self, int64_t order, int64_t item, int64_t qty_milli, int64_t source) noexcept nogil
+    cdef void deallocate_at(self, int64_t order, const Want* want, int64_t source) noexcept nogil
+    cdef void allocate_plan(self, int64_t order) noexcept nogil
     cdef void forget_position_in_orders(self, int64_t position) noexcept nogil
     cdef void rebuild_orders(self) noexcept nogil

@@ -220,20 +220,30 @@ cdef class Orders(Holds):
         else:
             self.enter(order, ACTION_SHIP, now_ns)  # all that is left of it has shipped
 
-    cdef void cancel_part(self, int64_t order, int64_t item, int64_t qty_milli, int64_t now_ns) noexcept nogil:
-        """Give units of an item back, the earliest allocated first."""
+    cdef bint meant(self, const LineRow* line, int64_t item) noexcept nogil:
+        """Whether a line is of an item, and of the version of a kit that is asked about, if one is."""
+        return line.item == item and (self.ship_kit == 0 or line.kit == self.ship_kit)
+
+    cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil:
+        """Give units back, the earliest allocated first, and note them in the plan; `cancelled_in_part` follows."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.allocated.first, part
+        cdef int64_t at = row.allocated.first, qty_milli = want.qty_milli, part
+        self.ship_kit = want.kit
         while at and qty_milli:
             line = self.edit_line(at - 1)
-            if line.item == item:
+            if self.meant(line, want.item):
                 part = min(qty_milli, line.qty_milli)
                 self.give_back(line, part, COUNTER_ALLOCATED)
+                self.note(line, part)
                 line.qty_milli -= part
                 line.picked_milli = min(line.picked_milli, line.qty_milli)
                 qty_milli -= part
             at = line.next
+
+    cdef void cancelled_in_part(self, int64_t order, int64_t now_ns) noexcept nogil:
+        """Lines without units go; with nothing left and something shipped all that is left has shipped."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         self.sweep_chain(&row.allocated)
         if not row.allocated.first and row.shipped.first:
             self.enter(order, ACTION_SHIP, now_ns)
@@ -249,14 +259,15 @@ cdef class Orders(Holds):
             at = line.next
         return sum_milli
 
-    cdef void reallocate(self, int64_t order, int64_t item, int64_t qty_milli, int64_t source) noexcept nogil:
-        """Move a promise from `source` to where the plan at hand says."""
+    cdef void deallocate_at(self, int64_t order, const Want* want, int64_t source) noexcept nogil:
+        """Give units back that are promised at `source`; `allocate_plan` follows."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.allocated.first, part, i
+        cdef int64_t at = row.allocated.first, qty_milli = want.qty_milli, part
+        self.ship_kit = want.kit
         while at and qty_milli:
             line = self.line_row(at - 1)
-            if line.item == item and line.kind == ENTRY_STOCK and line.location == source:
+            if self.meant(line, want.item) and line.kind == ENTRY_STOCK and line.location == source:
                 part = min(qty_milli, line.qty_milli)
                 self.give_back(line, part, COUNTER_ALLOCATED)
                 line = self.edit_line(at - 1)
@@ -264,6 +275,11 @@ cdef class Orders(Holds):
                 line.picked_milli = min(line.picked_milli, line.qty_milli)
                 qty_milli -= part
             at = line.next
+
+    cdef void allocate_plan(self, int64_t order) noexcept nogil:
+        """Allocate the plan at hand to an order, in place of units given back."""
+        cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        cdef int64_t i
         self.sweep_chain(&row.allocated)
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
@@ -299,6 +315,7 @@ cdef class Orders(Holds):
         cdef Want want
         self.ship_begin(order)
         want.location = -1
+        want.kit = 0
         for i in range(self.ship_line_count):
             item = self.line_row(self.ship_lines[i].line).item
             for j in range(i):
@@ -314,6 +331,14 @@ cdef class Orders(Holds):
     cdef bint ship_line_want(self, const Want* want) noexcept nogil:
         cdef int64_t i, left_milli = want.qty_milli, part
         cdef LineRow* line
+        self.ship_kit = want.kit
+        if want.kit:
+            for i in range(self.ship_line_count):
+                if self.meant(self.line_row(self.ship_lines[i].line), want.item):
+                    left_milli -= self.ship_lines[i].left_milli
+            if left_milli > 0:
+                self.ship_kit = 0  # units named before were taken from the kit; those by themselves stand in
+            left_milli = want.qty_milli
         if self.catalog.item(want.item).flags & ITEM_UNTRACKED:
             self.meet(want.item, -1, -1, want.qty_milli)
             return True
@@ -322,7 +347,7 @@ cdef class Orders(Holds):
         self.part_count = 0
         for i in range(self.ship_line_count):
             line = self.line_row(self.ship_lines[i].line)
-            part = min(left_milli, self.ship_lines[i].left_milli) if line.item == want.item else 0
+            part = min(left_milli, self.ship_lines[i].left_milli) if self.meant(line, want.item) else 0
             left_milli -= part
             if part == 0:
                 continue
@@ -362,7 +387,7 @@ cdef class Orders(Holds):
         cdef PositionRow* position
         for i in range(self.ship_line_count):
             line = self.line_row(self.ship_lines[i].line)
-            if line.item == item and line.kind == ENTRY_STOCK and line.location == location:
+            if self.meant(line, item) and line.kind == ENTRY_STOCK and line.location == location:
                 there = max(0, self.position_row(line.position).on_hand_milli - _sum_at(&self.gone, line.position))
                 qty_milli -= self.ship_move(i, line.position, min(qty_milli, there))
         count = self.removal_order(item, location)
@@ -385,7 +410,7 @@ cdef class Orders(Holds):
         for elsewhere in range(2):
             for i in range(self.ship_line_count):
                 line = self.line_row(self.ship_lines[i].line)
-                if line.item != item or (line.location != location) != elsewhere:
+                if not self.meant(line, item) or (line.location != location) != elsewhere:
                     continue
                 part = self.ship_move(i, position, qty_milli)
                 qty_milli -= part
@@ -406,6 +431,8 @@ cdef class Orders(Holds):
         move.ship_line = ship_line
         move.position = position
         move.qty_milli = part
+        move.kit = self.line_row(self.ship_lines[ship_line].line).kit
+        move.item = self.line_row(self.ship_lines[ship_line].line).item
         if position >= 0:
             tally_at(&self.gone, position).sum_milli += part
         return part
@@ -432,6 +459,7 @@ cdef class Orders(Holds):
             gone.item = line.item
             gone.channel = line.channel
             gone.kind = line.kind
+            gone.kit = line.kit
             if move.position >= 0:
                 self.move(move.position, -move.qty_milli, 0, 0, 0)
                 position = self.position_row(move.position)
@@ -466,14 +494,15 @@ cdef class Orders(Holds):
         row.shipped.first = row.shipped.last = 0
         self.enter(order, ACTION_UNSHIP, now_ns)
 
-    cdef void take_back(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
+    cdef void take_back(self, int64_t order, const Want* want) noexcept nogil:
         """So many shipped units came back, the earliest first; what becomes of them is the caller's."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.shipped.first, part
+        cdef int64_t at = row.shipped.first, qty_milli = want.qty_milli, part
+        self.ship_kit = want.kit
         while at and qty_milli:
             line = self.edit_line(at - 1)
-            if line.item == item:
+            if self.meant(line, want.item):
                 part = min(qty_milli, line.qty_milli)
                 line.qty_milli -= part
                 qty_milli -= part

@@ -4,8 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memset
 
-from ringup.native.catalog cimport ITEM_MEASURED, ITEM_UNTRACKED
+from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED
 from ringup.native.contract cimport REMOVAL_FEFO, REMOVAL_LIFO, SOURCING_FEWEST_SHIPMENTS, SOURCING_MOST_AVAILABLE
+from ringup.native.stock_kits cimport KIT_APART, KitPartRow
 from ringup.native.stock_policy cimport (
     POLICY_BACKORDER,
     POLICY_PREORDER,
@@ -64,7 +65,7 @@ cdef void _sort(Place* places, int64_t count) noexcept nogil:
         places[at] = place
 
 
-cdef class Planner(Policies):
+cdef class Planner(Kits):
     """Plans promises over positions and policies."""
 
     def __dealloc__(self):
@@ -72,9 +73,12 @@ cdef class Planner(Policies):
         free(self.asked)
         free(self.plan_entries)
         free(self.short_wants)
+        free(self.short_items)
+        free(self.kit_places)
         free(self.lot_order)
         tally_free(&self.delta)
         tally_free(&self.quota_delta)
+        tally_free(&self.cover)
 
     # Scopes.
 
@@ -204,9 +208,13 @@ cdef class Planner(Policies):
         cdef ChannelSum* ready
         cdef ScopeIn scope
         cdef int64_t free_milli, debtor
+        self.plan_begin()
+        if self.catalog.item(item).flags & ITEM_KIT:
+            self.scope_begin(&scope)
+            self.scope_channel(&scope, self.channel_row(channel).symbol)
+            return self.promisable(item, &scope)
         if not tracked:
             return UNLIMITED
-        self.plan_begin()
         if policy.flags & POLICY_PREORDER:
             return self.preorder_left(item, self.channel_row(channel).symbol)
         if self.sums_are_stale():  # in a batch that changes places, until its end
@@ -305,7 +313,7 @@ cdef class Planner(Policies):
         cdef Place place
         if scope.collection_point >= 0:
             done = 1
-        tally_clear(&self.delta)
+        tally_clear(&self.cover)
         while done < scope.place_count:
             best, best_cover = -1, 0
             for i in range(done, scope.place_count):
@@ -313,8 +321,8 @@ cdef class Planner(Policies):
                 if self.enabled(self.places[i].location):
                     for j in range(count):
                         if wants[j].location < 0:
-                            free_milli = max(0, self.free_milli(wants[j].item, self.places[i].location))
-                            cover += min(free_milli, wants[j].qty_milli - _sum_at(&self.delta, j))
+                            free_milli = self.planned_value(wants[j].item, self.places[i].location)
+                            cover += min(free_milli, wants[j].qty_milli - _sum_at(&self.cover, j))
                 if cover > best_cover:
                     best, best_cover = i, cover
             if best < 0:
@@ -325,12 +333,12 @@ cdef class Planner(Policies):
             self.places[done] = place
             for j in range(count):
                 if wants[j].location < 0:
-                    free_milli = max(0, self.free_milli(wants[j].item, place.location))
-                    tally_at(&self.delta, j).sum_milli += min(
-                        free_milli, wants[j].qty_milli - _sum_at(&self.delta, j)
+                    free_milli = self.planned_value(wants[j].item, place.location)
+                    tally_at(&self.cover, j).sum_milli += min(
+                        free_milli, wants[j].qty_milli - _sum_at(&self.cover, j)
                     )
             done += 1
-        tally_clear(&self.delta)
+        tally_clear(&self.cover)
 
     cdef bint sells(self, int64_t item, int64_t qty_milli, bint measured) noexcept nogil:
         """Whether a buyer may ask for this quantity: above zero, whole, within the item's limits and steps."""
@@ -363,14 +371,18 @@ cdef class Planner(Policies):
         entry.position = entry.location = -1
         return entry
 
-    cdef void add_short(self, int64_t want, int64_t available_milli) noexcept nogil:
-        """Note that a want is short: so much of it there is."""
+    cdef void add_short(self, int64_t want, int64_t item, int64_t available_milli) noexcept nogil:
+        """Note that a want is short, for this item (its own, or a part of it): so much of the want there is."""
         if self.short_count == 0:
             self.short_available_milli = available_milli
         self.short_wants = <int64_t*>_grown(
             self.short_wants, &self.short_capacity, self.short_count + 1, sizeof(int64_t)
         )
+        self.short_items = <int64_t*>_grown(
+            self.short_items, &self.short_item_capacity, self.short_count + 1, sizeof(int64_t)
+        )
         self.short_wants[self.short_count] = want
+        self.short_items[self.short_count] = item
         self.short_count += 1
 
     cdef int64_t removal_order(self, int64_t item, int64_t location) noexcept nogil:
@@ -423,7 +435,7 @@ cdef class Planner(Policies):
         """Add entries for a quantity that is available in the scope."""
         cdef PolicyRow* policy = self.policy(item)
         cdef Entry* entry
-        cdef int64_t i, j, count, row, part, location
+        cdef int64_t i
         if not tracked or policy.flags & POLICY_PREORDER:
             entry = self.add_entry()
             entry.item = <int32_t>item
@@ -438,38 +450,19 @@ cdef class Planner(Policies):
         for i in range(self.asked_count):
             if qty_milli == 0:
                 return
-            location = self.asked[i].location
-            count = self.removal_order(item, location)
-            for j in range(count):
-                row = self.lot_order[j]
-                part = min(qty_milli, free_of(self.position_row(row)) + _sum_at(&self.delta, row))
-                if part <= 0 or self.position_row(row).flags & POSITION_BARRED:
-                    continue
-                entry = self.add_entry()
-                entry.item = <int32_t>item
-                entry.location = <int32_t>location
-                entry.position = row
-                entry.qty_milli = part
-                tally_at(&self.delta, row).sum_milli -= part
-                qty_milli -= part
+            self.plan_take_at(item, self.asked[i].location, &qty_milli)
         if qty_milli:
-            location = policy.backorder_location - 1 if policy.backorder_location else self.asked[0].location
-            entry = self.add_entry()
-            entry.item = <int32_t>item
-            entry.location = <int32_t>location
-            entry.position = self.owing_position(item, location)
-            entry.qty_milli = qty_milli
-            entry.owed = 1
-            row = entry.position if entry.position >= 0 else _key_of_place(item, location)
-            tally_at(&self.delta, row).sum_milli -= qty_milli
+            self.plan_owe(
+                item, policy.backorder_location - 1 if policy.backorder_location else self.asked[0].location, qty_milli
+            )
 
-    cdef void plan_free(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
-        """Add entries over the free units for sale at a place; the caller has checked the sum."""
+    cdef void plan_take_at(self, int64_t item, int64_t location, int64_t* qty_milli) noexcept nogil:
+        """Add entries over what is free at a place, at most `qty_milli`, which is lowered by it."""
         cdef Entry* entry
         cdef int64_t j, count = self.removal_order(item, location), row, part
         for j in range(count):
             row = self.lot_order[j]
-            part = min(qty_milli, free_of(self.position_row(row)))
+            part = min(qty_milli[0], free_of(self.position_row(row)) + _sum_at(&self.delta, row))
             if part <= 0 or self.position_row(row).flags & POSITION_BARRED:
                 continue
             entry = self.add_entry()
@@ -477,7 +470,24 @@ cdef class Planner(Policies):
             entry.location = <int32_t>location
             entry.position = row
             entry.qty_milli = part
-            qty_milli -= part
+            tally_at(&self.delta, row).sum_milli -= part
+            qty_milli[0] -= part
+
+    cdef void plan_owe(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
+        """Add an entry of units beyond what is there."""
+        cdef Entry* entry = self.add_entry()
+        cdef int64_t row
+        entry.item = <int32_t>item
+        entry.location = <int32_t>location
+        entry.position = self.owing_position(item, location)
+        entry.qty_milli = qty_milli
+        entry.owed = 1
+        row = entry.position if entry.position >= 0 else _key_of_place(item, location)
+        tally_at(&self.delta, row).sum_milli -= qty_milli
+
+    cdef void plan_free(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
+        """Add entries over the free units for sale at a place; the caller has checked the sum."""
+        self.plan_take_at(item, location, &qty_milli)
 
     cdef bint plan_at_one_place(self, const Want* want, ScopeIn* scope) noexcept nogil:
         """Plan a want of a tracked item as nearly all are: one place asked, one position there, enough of it free.
@@ -532,21 +542,211 @@ cdef class Planner(Policies):
                 self.places[scope.place_count] = self.places[0]
                 self.places[0].location = wants[i].location
                 part = &named
-            if tracked and self.plan_at_one_place(&wants[i], part):
+            if tracked and not flags & ITEM_KIT and self.plan_at_one_place(&wants[i], part):
                 if part != scope:
                     self.places[0] = self.places[scope.place_count]
                 continue
-            available_milli = self.available(wants[i].item, tracked, part)
             qty_milli = wants[i].qty_milli
-            if available_milli == UNLIMITED and tracked and self.owes_too_much(wants[i].item, qty_milli, part):
-                available_milli = 0
-            if available_milli != UNLIMITED and qty_milli > available_milli:
-                self.add_short(i, available_milli)
+            if flags & ITEM_KIT:
+                available_milli = self.plan_kit_want(i, wants[i].item, qty_milli, part)
+                if available_milli != UNLIMITED and qty_milli > available_milli:
+                    qty_milli = self.most_sellable(wants[i].item, available_milli, False) if partial else 0
+                if qty_milli:
+                    self.plan_kits(self.find_kit(wants[i].item), qty_milli // 1000, part)
                 qty_milli = 0
-                if partial:
-                    qty_milli = self.most_sellable(wants[i].item, available_milli, flags & ITEM_MEASURED)
+            else:
+                available_milli = self.available(wants[i].item, tracked, part)
+                if available_milli == UNLIMITED and tracked and self.owes_too_much(wants[i].item, qty_milli, part):
+                    available_milli = 0
+                if available_milli != UNLIMITED and qty_milli > available_milli:
+                    self.add_short(i, wants[i].item, available_milli)
+                    qty_milli = 0
+                    if partial:
+                        qty_milli = self.most_sellable(wants[i].item, available_milli, flags & ITEM_MEASURED)
             if qty_milli:
                 self.plan_take(wants[i].item, qty_milli, tracked, part)
             if part != scope:
                 self.places[0] = self.places[scope.place_count]
         return self.short_count == 0 or (partial and self.plan_count > 0)
+
+    # Kits.  Their parts are planned on the same tallies as plain items, so a kit and its part on two lines of a request
+    # are one demand.  Parts together: each kit is promised at one place.
+
+    cdef int64_t promisable(self, int64_t item, ScopeIn* scope) noexcept nogil:
+        """Units that can be promised of an item, whole kits of a kit; or UNLIMITED."""
+        cdef uint32_t flags = self.catalog.item(item).flags
+        cdef int64_t kits
+        if not flags & ITEM_KIT:
+            return self.available(item, not flags & ITEM_UNTRACKED, scope)
+        kits = self.kits_promisable(self.find_kit(item), scope)
+        return kits if kits == UNLIMITED else kits * 1000
+
+    cdef bint binds(self, int64_t item, bint owing) noexcept nogil:
+        """Whether a part binds its kit to a place; with `owing` parts that may be owed do not."""
+        cdef PolicyRow* policy = self.policy(item)
+        if self.catalog.item(item).flags & ITEM_UNTRACKED or policy.flags & POLICY_PREORDER:
+            return False
+        return not (owing and (policy.flags & POLICY_BACKORDER or policy.limit_milli))
+
+    cdef int64_t kits_bound(self, int64_t kit, ScopeIn* scope) noexcept nogil:
+        """Kits that each part by itself allows in a scope, or UNLIMITED."""
+        cdef int64_t i, available_milli, kits = UNLIMITED
+        cdef KitPartRow* part
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            available_milli = self.promisable(part.item, scope)
+            if available_milli != UNLIMITED and (kits == UNLIMITED or available_milli // part.qty_milli < kits):
+                kits = available_milli // part.qty_milli
+        return kits
+
+    cdef int64_t kits_at(self, int64_t kit, int64_t location, bint owing) noexcept nogil:
+        """Kits that the free goods of a place make, with `owing` without the parts that may be owed; or UNLIMITED."""
+        cdef int64_t i, free_milli, kits = UNLIMITED
+        cdef KitPartRow* part
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            if not self.binds(part.item, False):
+                continue
+            if not self.place_open(part.item, location):
+                return 0
+            if owing and not self.binds(part.item, True):
+                continue
+            free_milli = max(0, self.planned_free(part.item, location))
+            if kits == UNLIMITED or free_milli // part.qty_milli < kits:
+                kits = free_milli // part.qty_milli
+        return kits
+
+    cdef bint kit_together(self, int64_t kit) noexcept nogil:
+        """Whether a kit's parts must come from one place."""
+        cdef int64_t i
+        if self.kit_row(kit).flags & KIT_APART:
+            return False
+        for i in range(self.kit_row(kit).part_count):
+            if self.binds(self.kit_part(kit, i).item, False):
+                return True
+        return False
+
+    cdef int64_t kits_promisable(self, int64_t kit, ScopeIn* scope) noexcept nogil:
+        """Whole kits that can be promised in a scope, or UNLIMITED."""
+        cdef int64_t i, kits = self.kits_bound(kit, scope), here, sum_kits = 0
+        if kits == 0 or not self.kit_together(kit):
+            return kits
+        for i in range(scope.place_count):
+            here = self.kits_at(kit, self.places[i].location, True)
+            if here == UNLIMITED:
+                return kits
+            sum_kits += here
+        return sum_kits if kits == UNLIMITED else min(kits, sum_kits)
+
+    cdef int64_t kits_value(self, int64_t kit, int64_t location) noexcept nogil:
+        """Kits that the goods of a place make that are not allocated: what most-available sourcing compares."""
+        cdef int64_t i, row, sum_milli, kits = UNLIMITED
+        cdef KitPartRow* part
+        cdef PositionRow* position
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            if not self.binds(part.item, False):
+                continue
+            sum_milli = 0
+            row = self.find(part.item, location)
+            while row >= 0:
+                position = self.position_row(row)
+                if not position.flags & POSITION_BARRED:
+                    sum_milli += position.on_hand_milli - position.allocated_milli
+                row = self.next_in_place(row)
+            sum_milli = max(0, sum_milli) // part.qty_milli
+            kits = sum_milli if kits == UNLIMITED else min(kits, sum_milli)
+        return kits
+
+    cdef int64_t planned_value(self, int64_t item, int64_t location) noexcept nogil:
+        """What a place has free of an item, or in whole kits of a kit; not below zero."""
+        cdef int64_t kits
+        if not self.catalog.item(item).flags & ITEM_KIT:
+            return max(0, self.planned_free(item, location))
+        kits = self.kits_at(self.find_kit(item), location, False)
+        return 0 if kits == UNLIMITED else kits * 1000
+
+    cdef void order_kit_places(self, int64_t kit, ScopeIn* scope) noexcept nogil:
+        """Fill `kit_places` with the places of a scope that are open for all parts, in the order of sourcing."""
+        cdef int64_t i
+        cdef Place* place
+        self.kit_places = <Place*>_grown(
+            self.kit_places, &self.kit_place_capacity, scope.place_count, sizeof(Place)
+        )
+        self.kit_place_count = 0
+        for i in range(scope.place_count):
+            if self.kits_at(kit, self.places[i].location, True) == 0:
+                continue
+            place = &self.kit_places[self.kit_place_count]
+            place.location = self.places[i].location
+            place.order = i
+            place.value = 0
+            if scope.sourcing == SOURCING_MOST_AVAILABLE:
+                place.value = self.kits_value(kit, place.location)
+            self.kit_place_count += 1
+        if scope.sourcing == SOURCING_MOST_AVAILABLE:
+            i = self.kit_place_count > 0 and self.kit_places[0].location == scope.collection_point
+            _sort(self.kit_places + i, self.kit_place_count - i)
+
+    cdef void plan_kits_at(self, int64_t kit, int64_t location, int64_t kits) noexcept nogil:
+        """Add entries for kits at one place: what is free there, then units owed."""
+        cdef int64_t i, qty_milli, debtor
+        cdef KitPartRow* part
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            if not self.binds(part.item, False):
+                continue
+            qty_milli = part.qty_milli * kits
+            self.plan_take_at(part.item, location, &qty_milli)
+            if qty_milli:
+                debtor = self.policy(part.item).backorder_location - 1
+                self.plan_owe(part.item, debtor if debtor >= 0 else location, qty_milli)
+
+    cdef void plan_kits(self, int64_t kit, int64_t kits, ScopeIn* scope) noexcept nogil:
+        """Add entries for kits that can be promised in the scope."""
+        cdef int64_t i, here, first = self.plan_count
+        cdef bint together = self.kit_together(kit), owing
+        cdef KitPartRow* part
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            if not together or not self.binds(part.item, False):
+                self.plan_take(
+                    part.item, part.qty_milli * kits, not self.catalog.item(part.item).flags & ITEM_UNTRACKED, scope
+                )
+        if together:
+            self.order_kit_places(kit, scope)
+            for owing in range(2):
+                for i in range(self.kit_place_count):
+                    here = self.kits_at(kit, self.kit_places[i].location, owing)
+                    here = kits if here == UNLIMITED else min(here, kits)
+                    if here:
+                        self.plan_kits_at(kit, self.kit_places[i].location, here)
+                        kits -= here
+        for i in range(first, self.plan_count):
+            self.plan_entries[i].kit = <int32_t>(kit + 1)
+
+    cdef int64_t plan_kit_want(self, int64_t want, int64_t item, int64_t qty_milli, ScopeIn* scope) noexcept nogil:
+        """What can be promised of a kit that a want asks; notes the parts that are short of it."""
+        cdef int64_t i, part_milli, available_milli = self.promisable(item, scope), kit = self.find_kit(item)
+        cdef int64_t noted = self.short_count
+        cdef KitPartRow* part
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            part_milli = self.promisable(part.item, scope)
+            if part_milli == UNLIMITED and not self.catalog.item(part.item).flags & ITEM_UNTRACKED:
+                if self.owes_too_much(part.item, qty_milli // 1000 * part.qty_milli, scope):
+                    available_milli = part_milli = 0
+        if available_milli == UNLIMITED or qty_milli <= available_milli:
+            return available_milli
+        for i in range(self.kit_row(kit).part_count):
+            part = self.kit_part(kit, i)
+            part_milli = self.promisable(part.item, scope)
+            if part_milli != UNLIMITED and part_milli // part.qty_milli < qty_milli // 1000:
+                self.add_short(want, part.item, available_milli)
+        if self.short_count == noted:  # enough of each, but not at one place; or promised too often
+            for i in range(self.kit_row(kit).part_count):
+                if self.binds(self.kit_part(kit, i).item, True):
+                    self.add_short(want, self.kit_part(kit, i).item, available_milli)
+        if self.short_count == noted:
+            self.add_short(want, self.kit_part(kit, 0).item, available_milli)
+        return available_milli

@@ -35,11 +35,16 @@ cdef class StockRequests:
     cdef LineIn* lines  # scratch: of the request at hand, at most LINES_MAX
     cdef Want* wants  # scratch: their sums
     cdef int64_t want_count
+    cdef int64_t want_capacity
     cdef Tally sums  # scratch
     cdef ScopeIn scope  # of the request at hand
 
     cdef bint is_measured(self, int64_t item) noexcept nogil
     cdef bint is_tracked(self, int64_t item) noexcept nogil
+    cdef bint is_kit(self, int64_t item) noexcept nogil
+    cdef bint stands(self, int64_t item, int64_t location) noexcept nogil
+    cdef int64_t most_kits_milli(self, int64_t item) noexcept nogil
+    cdef int check_stocked(self, StockIn* request, Writer* out) noexcept nogil
     cdef void read_line(self, Span body, StockIn* request) noexcept nogil
     cdef void read_scope(self, Span body, StockIn* request) noexcept nogil
     cdef void find_named(self, StockIn* request) noexcept nogil
@@ -54,9 +59,11 @@ cdef class StockRequests:
     cdef int refuse_short(self, StockIn* request, uint32_t short_field, Writer* out) noexcept nogil
     cdef void write_shorts(self, uint32_t short_field, Writer* out) noexcept nogil
     cdef void write_plan(self, uint32_t field, Writer* out) noexcept nogil
+    cdef void write_plan_of_kits(self, uint32_t field, Writer* out) noexcept nogil
     cdef void write_chain(self, const Chain* chain, uint32_t field, Writer* out) noexcept nogil
     cdef void write_take(
-        self, uint32_t field, int64_t item, int64_t location, int64_t lot, int64_t qty_milli, bint owed, Writer* out
+        self, uint32_t field, int64_t item, int64_t location, int64_t lot, int64_t qty_milli, bint owed, int64_t kit,
+        Writer* out
     ) noexcept nogil
     cdef void write_position(self, int64_t item, int64_t location, uint32_t field, Writer* out) noexcept nogil
 

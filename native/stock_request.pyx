@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from ringup.native.catalog cimport ITEM_MEASURED, ITEM_UNTRACKED, SYMBOL_CHANNEL, Catalog, SymbolRow
+from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, SYMBOL_CHANNEL, Catalog, SymbolRow
 from ringup.native.command cimport is_code_or_empty, refuse
 from ringup.native.contract cimport (
     LotPosition_allocated_milli,
@@ -30,6 +30,7 @@ from ringup.native.contract cimport (
     Position_version,
     RESULT_CODE_CHANNEL_UNKNOWN,
     RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_ITEM_IS_KIT,
     RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_LOCATION_DISABLED,
@@ -52,6 +53,7 @@ from ringup.native.contract cimport (
     StockLine_qty_milli,
     StockLine_received_ns,
     Take_item_id,
+    Take_kit_id,
     Take_location_id,
     Take_lot_id,
     Take_owed_milli,
@@ -110,6 +112,7 @@ cdef class StockRequests:
         stock.catalog = catalog
         self.lines = <LineIn*>malloc(LINES_MAX * sizeof(LineIn))
         self.wants = <Want*>malloc(LINES_MAX * sizeof(Want))
+        self.want_capacity = LINES_MAX
         if self.lines == NULL or self.wants == NULL:
             raise MemoryError
 
@@ -119,10 +122,13 @@ cdef class StockRequests:
         tally_free(&self.sums)
 
     cdef bint is_measured(self, int64_t item) noexcept nogil:
-        return self.catalog.item(item).flags & ITEM_MEASURED != 0
+        return self.catalog.item(item).flags & (ITEM_MEASURED | ITEM_KIT) == ITEM_MEASURED  # kits are whole
 
     cdef bint is_tracked(self, int64_t item) noexcept nogil:
         return self.catalog.item(item).flags & ITEM_UNTRACKED == 0
+
+    cdef bint is_kit(self, int64_t item) noexcept nogil:
+        return self.catalog.item(item).flags & ITEM_KIT != 0
 
     # Reading.
 
@@ -206,7 +212,7 @@ cdef class StockRequests:
 
         `signed` allows quantities below zero; `sold` also asks the item's policy what a buyer may ask for.
         """
-        cdef int64_t i
+        cdef int64_t i, most_milli
         cdef LineIn* line
         cdef bint whole
         cdef int64_t sum_milli
@@ -223,6 +229,12 @@ cdef class StockRequests:
                 return refuse(
                     out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", i, line.code, line.qty_milli, QTY_MILLI_MAX
                 )
+            if line.item >= 0 and self.is_kit(line.item):
+                most_milli = self.most_kits_milli(line.item)
+                if line.qty_milli > most_milli:
+                    return refuse(
+                        out, RESULT_CODE_QTY_TOO_LARGE, "lines.qty_milli", i, line.code, line.qty_milli, most_milli
+                    )
         if sold:
             tally_clear(&self.sums)
             for i in range(request.line_count):
@@ -256,6 +268,28 @@ cdef class StockRequests:
             )
         if qty_milli > QTY_MILLI_MAX:
             return refuse(out, RESULT_CODE_QTY_TOO_LARGE, field, 0, request.item_code, qty_milli, QTY_MILLI_MAX)
+        if request.item >= 0 and self.is_kit(request.item) and qty_milli > self.most_kits_milli(request.item):
+            return refuse(
+                out, RESULT_CODE_QTY_TOO_LARGE, field, 0, request.item_code, qty_milli,
+                self.most_kits_milli(request.item),
+            )
+        return RESULT_CODE_OK
+
+    cdef int64_t most_kits_milli(self, int64_t item) noexcept nogil:
+        """So many of a kit that no part is beyond QTY_MILLI_MAX."""
+        cdef int64_t kit = self.stock.find_kit(item), i, most = QTY_MILLI_MAX
+        for i in range(self.stock.kit_row(kit).part_count):
+            most = min(most, QTY_MILLI_MAX // self.stock.kit_part(kit, i).qty_milli * 1000)
+        return most
+
+    cdef int check_stocked(self, StockIn* request, Writer* out) noexcept nogil:
+        """ITEM_IS_KIT: what is received, counted and moved are the parts of a kit."""
+        cdef int64_t i
+        for i in range(request.line_count):
+            if self.is_kit(self.lines[i].item):
+                return refuse(out, RESULT_CODE_ITEM_IS_KIT, "lines.item_id", i, self.lines[i].code, 0, 0)
+        if request.line_count == 0 and self.is_kit(request.item):
+            return refuse(out, RESULT_CODE_ITEM_IS_KIT, "item_id", 0, request.item_code, 0, 0)
         return RESULT_CODE_OK
 
     cdef int check_known(self, StockIn* request, bint located, Writer* out) noexcept nogil:
@@ -293,18 +327,24 @@ cdef class StockRequests:
 
     cdef int check_positions(self, StockIn* request, Writer* out) noexcept nogil:
         """POSITION_UNKNOWN where the one place named has never had the item."""
-        cdef int64_t i, location
+        cdef int64_t i, location, kit, at
         cdef LineIn* line
         for i in range(request.line_count):
             line = &self.lines[i]
             location = line.location if line.location >= 0 else request.location
-            if location < 0 or not self.is_tracked(line.item):
+            if location < 0:
                 continue
-            if self.stock.policy(line.item).flags & POLICY_PREORDER:
-                continue
-            if self.stock.find(line.item, location) < 0:
-                return refuse(out, RESULT_CODE_POSITION_UNKNOWN, "lines.item_id", i, line.code, 0, 0)
+            kit = self.stock.find_kit(line.item) if self.is_kit(line.item) else -1
+            for at in range(self.stock.kit_row(kit).part_count if kit >= 0 else 1):
+                if not self.stands(self.stock.kit_part(kit, at).item if kit >= 0 else line.item, location):
+                    return refuse(out, RESULT_CODE_POSITION_UNKNOWN, "lines.item_id", i, line.code, 0, 0)
         return RESULT_CODE_OK
+
+    cdef bint stands(self, int64_t item, int64_t location) noexcept nogil:
+        """Whether an item has a position at a place, or needs none."""
+        if not self.is_tracked(item) or self.stock.policy(item).flags & POLICY_PREORDER:
+            return True
+        return self.stock.find(item, location) >= 0
 
     cdef int check_scope(self, StockIn* request, Writer* out) noexcept nogil:
         """CHANNEL_UNKNOWN; else `scope` is where the request looks.  Its locations are known."""
@@ -333,18 +373,21 @@ cdef class StockRequests:
         return RESULT_CODE_OK
 
     cdef void sum_wants(self, StockIn* request) noexcept nogil:
-        """Sum the lines by item and named place; those that name a place come first."""
-        cdef int64_t i, key
-        cdef bint anywhere
+        """Sum the lines by item and named place; those that name a place come first, and kits before plain items."""
+        cdef int64_t i, key, group, turn
+        cdef bint kits = self.stock.kits.count > 0
         cdef LineIn* line
         cdef Entry* entry
         cdef Want* want
         tally_clear(&self.sums)
         self.want_count = 0
-        for anywhere in range(2):
+        for group in range(4 if kits else 2):
             for i in range(request.line_count):
                 line = &self.lines[i]
-                if (line.location < 0) != anywhere:
+                turn = line.location < 0
+                if kits:  # a kit is bound to one place more than its parts are
+                    turn = turn * 2 + (not self.is_kit(line.item))
+                if turn != group:
                     continue
                 key = (line.item << 31) | (line.location + 1)
                 entry = tally_find(&self.sums, key)
@@ -355,6 +398,7 @@ cdef class StockRequests:
                     want.location = line.location
                     want.qty_milli = 0
                     want.line = i
+                    want.kit = 0
                     self.want_count += 1
                 else:
                     want = &self.wants[entry.sum_milli]
@@ -382,12 +426,13 @@ cdef class StockRequests:
         cdef int64_t i
         tally_clear(&self.sums)
         for i in range(self.stock.short_count):
-            if tally_find(&self.sums, self.wants[self.stock.short_wants[i]].item) == NULL:
-                tally_at(&self.sums, self.wants[self.stock.short_wants[i]].item)
-                write_span(out, short_field, self.catalog.item_code(self.wants[self.stock.short_wants[i]].item))
+            if tally_find(&self.sums, self.stock.short_items[i]) == NULL:
+                tally_at(&self.sums, self.stock.short_items[i])
+                write_span(out, short_field, self.catalog.item_code(self.stock.short_items[i]))
 
     cdef void write_take(
-        self, uint32_t field, int64_t item, int64_t location, int64_t lot, int64_t qty_milli, bint owed, Writer* out
+        self, uint32_t field, int64_t item, int64_t location, int64_t lot, int64_t qty_milli, bint owed, int64_t kit,
+        Writer* out
     ) noexcept nogil:
         cdef int64_t mark = begin_message(out, field)
         write_span(out, Take_item_id, self.catalog.item_code(item))
@@ -398,6 +443,8 @@ cdef class StockRequests:
         write_int(out, Take_qty_milli, qty_milli)
         if owed:
             write_int(out, Take_owed_milli, qty_milli)
+        if kit:
+            write_span(out, Take_kit_id, self.catalog.item_code(self.stock.kit_row(kit - 1).item))
         end_message(out, mark)
 
     cdef void write_plan(self, uint32_t field, Writer* out) noexcept nogil:
@@ -409,7 +456,15 @@ cdef class StockRequests:
             lot = 0
             if entry.kind == ENTRY_STOCK and entry.position >= 0:
                 lot = self.stock.position_row(entry.position).lot
-            self.write_take(field, entry.item, entry.location, lot, entry.qty_milli, entry.owed, out)
+            self.write_take(field, entry.item, entry.location, lot, entry.qty_milli, entry.owed, entry.kit, out)
+
+    cdef void write_plan_of_kits(self, uint32_t field, Writer* out) noexcept nogil:
+        """The units of the plan at hand, if parts of kits are among them: of others the request says all."""
+        cdef int64_t i
+        for i in range(self.stock.plan_count):
+            if self.stock.plan_entries[i].kit:
+                self.write_plan(field, out)
+                return
 
     cdef void write_chain(self, const Chain* chain, uint32_t field, Writer* out) noexcept nogil:
         """The units of a chain of lines."""
@@ -417,7 +472,7 @@ cdef class StockRequests:
         cdef LineRow* line
         while at:
             line = self.stock.line_row(at - 1)
-            self.write_take(field, line.item, line.location, line.lot, line.qty_milli, line.owed, out)
+            self.write_take(field, line.item, line.location, line.lot, line.qty_milli, line.owed, line.kit, out)
             at = line.next
 
     cdef void write_position(self, int64_t item, int64_t location, uint32_t field, Writer* out) noexcept nogil:

@@ -70,6 +70,7 @@ Keys
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import sys
@@ -82,9 +83,10 @@ from typing import Any
 if str(Path(__file__).resolve().parent) not in sys.path:  # also when loaded by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from stock_shipping import ShipPlan, located
+from stock_kits import kits_among, kits_located, whole_kits
+from stock_shipping import ShipPlan, Want, located
 from stock_sourcing import Scratch, Stockroom, in_removal_order
-from stock_state import Entry, Hold, Order, Position, Refused, from_milli, to_milli
+from stock_state import MILLI_PER_UNIT, Entry, Hold, Order, Position, Refused, from_milli, to_milli
 
 Step = dict[str, Any]
 COUNTERS = ("on_hand", "allocated", "held", "incoming")
@@ -213,14 +215,14 @@ class StockModel(Stockroom):
         self._stocked_where_named(wanted, None)
         self._must_be_open(hold)
         named = {sku for sku, _ in wanted}
-        old = [entry for entry in hold.entries if entry.sku in named]
+        old = [entry for entry in hold.entries if asked_of(entry) in named]
         scratch = Scratch()
         scratch.give_back(old)
         entries, _ = self.plan(wanted, hold.scope, scratch, partial=False)
 
         self._give_back(old, "held")
         self._promise(entries, "held")
-        hold.entries = [entry for entry in hold.entries if entry.sku not in named] + entries
+        hold.entries = [entry for entry in hold.entries if asked_of(entry) not in named] + entries
         return described(entries)
 
     def op_extend(self, step: Step) -> Result:
@@ -258,9 +260,11 @@ class StockModel(Stockroom):
 
     def _stocked_where_named(self, wanted: dict[tuple[str, str | None], int], location: str | None) -> None:
         for sku, named in wanted:
-            policy, place = self.policies[sku], named or location
-            if place is not None and policy.track and policy.preorder is None and not self.rows.get((sku, place)):
-                raise Refused("not_found")
+            place = named or location
+            for part in self.kits[sku].parts if sku in self.kits else [sku]:
+                policy = self.policies[part]
+                if place is not None and policy.track and policy.preorder is None and not self.rows.get((part, place)):
+                    raise Refused("not_found")
 
     def _open_hold_or_none(self, ref: str) -> Hold | None:
         hold = self.holds.get(ref)
@@ -277,15 +281,38 @@ class StockModel(Stockroom):
 
     def _part_of_hold(self, hold: Hold, step: Step) -> list[Entry]:
         """The earliest `qty` units of an open hold, split off it; all of them without qty."""
-        held = sum(entry.qty for entry in hold.entries)
-        qty = held if step.get("qty") is None else to_milli(step["qty"])
+        kits = list({id(entry.kit): entry.kit for entry in hold.entries if entry.kit}.values())
+        held = sum(entry.qty for entry in hold.entries if entry.kit is None)
+        held += sum(whole_kits(hold.entries, kit) * MILLI_PER_UNIT for kit in kits)
         asked = step.get("qty") is not None
-        if asked and (qty <= 0 or not all(self.policies[entry.sku].accepts(qty) for entry in hold.entries)):
+        qty = to_milli(step["qty"]) if asked else held
+        if asked and (
+            qty <= 0
+            or (kits and qty % MILLI_PER_UNIT)
+            or not all(self.policies[entry.sku].accepts(qty) for entry in hold.entries if entry.kit is None)
+        ):
             raise Refused("invalid")
         self._must_be_open(hold)
         if qty > held:
             raise Refused("exceeds")
-        return split_off(hold.entries, qty)
+        if not asked:
+            parts, hold.entries = hold.entries, []
+            return parts
+        parts, counted = [], []
+        for entry in list(hold.entries):
+            if entry.kit is None:
+                part = min(qty, entry.qty)
+                qty -= part
+                parts += take_from([entry], part)
+            elif entry.kit not in counted:  # a kit is one unit, wherever its parts are
+                counted.append(entry.kit)
+                count = min(qty // MILLI_PER_UNIT, whole_kits(hold.entries, entry.kit))
+                qty -= count * MILLI_PER_UNIT
+                of_kit = [other for other in hold.entries if other.kit is entry.kit]
+                for sku, one in entry.kit.parts.items():
+                    parts += take_from([other for other in of_kit if other.sku == sku], one * count)
+        hold.entries = [entry for entry in hold.entries if entry.qty]
+        return parts
 
     # Promises, on the counter "held" or "allocated"
 
@@ -347,39 +374,59 @@ class StockModel(Stockroom):
             raise Refused("not_found")
         return self.orders[name]
 
-    def _asked_of_order(self, order: Order, lines: list[Step]) -> dict[str, int]:
-        """Milli-units by item that the lines ask of an order's allocation, checked against it."""
+    def _asked_of_order(self, order: Order, lines: list[Step]) -> list[Want]:
+        """What the lines ask of an order's allocation, checked against it: places named first, then kits first."""
         for line in lines:
             self.policy(line["sku"])
             if "location" in line:
                 self.place(line["location"])
         if not lines or not all(self.policies[line["sku"]].accepts(to_milli(line["qty"])) for line in lines):
             raise Refused("invalid")
-        asked: dict[str, int] = {}
-        for line in lines:
-            asked[line["sku"]] = asked.get(line["sku"], 0) + to_milli(line["qty"])
-        for sku, qty in asked.items():
-            if qty > sum(entry.qty for entry in order.allocated if entry.sku == sku):
+        named = sorted(lines, key=lambda line: "location" not in line)
+        wants: list[Want] = []
+        for line in named:
+            wants += self._wants(order.allocated, wants, line["sku"], to_milli(line["qty"]), line.get("location"))
+        for sku in {want.sku for want in wants}:
+            asked = sum(want.qty for want in wants if want.sku == sku)
+            if asked > sum(entry.qty for entry in order.allocated if entry.sku == sku):
                 raise Refused("exceeds")
-        return asked
+        return sorted(wants, key=lambda want: (want.location is None, want.kit is None))
+
+    def _wants(
+        self, entries: list[Entry], before: list[Want], sku: str, qty: int, location: str | None = None
+    ) -> list[Want]:
+        """Units by themselves first, then whole kits; less what `before` means already. Refused("exceeds")."""
+        plain = sum(entry.qty for entry in entries if entry.sku == sku)
+        plain = min(qty, plain - sum(want.qty for want in before if want.sku == sku and want.kit is None))
+        wants = [Want(sku, plain, location)] if plain else []
+        qty -= plain
+        for kit, count in kits_among(entries, sku):
+            first = next(iter(kit.parts))
+            count -= sum(want.qty for want in before if want.kit is kit and want.sku == first) // kit.parts[first]
+            count = min(count, qty // MILLI_PER_UNIT)
+            qty -= count * MILLI_PER_UNIT
+            if count:
+                wants += [Want(part, one * count, location, kit) for part, one in kit.parts.items()]
+        if qty:
+            raise Refused("exceeds")
+        return wants
 
     def _ordered_parts(self, order: Order, lines: list[Step]) -> list[Entry]:
-        asked = self._asked_of_order(order, lines)
-        return list(chain.from_iterable(split_off(order.allocated, qty, sku) for sku, qty in asked.items()))
+        wants = sorted(self._asked_of_order(order, lines), key=lambda want: want.kit is None)
+        return list(chain.from_iterable(split_off(order.allocated, want.qty, want.sku, want.kit) for want in wants))
 
     def op_ship(self, step: Step) -> Result:
         order = self._known_order(step["order"])
         if "lines" in step:
-            lines = step["lines"]
-            self._asked_of_order(order, lines)
+            wants = self._asked_of_order(order, step["lines"])
         else:
             left = {entry.sku: 0 for entry in order.allocated}
             for entry in order.allocated:
                 left[entry.sku] += entry.qty
-            lines = [{"sku": sku, "qty": from_milli(qty)} for sku, qty in left.items()]
-        if not lines:
+            wants = [Want(sku, qty) for sku, qty in left.items()]
+        if not wants:
             raise Refused("exceeds")
-        moves = ShipPlan(self, order).moves_for(lines)
+        moves = ShipPlan(self, order).moves_for(wants)
 
         shipped = []
         for entry, row, qty in moves:
@@ -388,7 +435,7 @@ class StockModel(Stockroom):
                 entry.position.allocated -= qty
             if row is not None:
                 row.on_hand -= qty
-            shipped.append(Entry(entry.sku, qty, entry.kind, row, entry.channel))
+            shipped.append(Entry(entry.sku, qty, entry.kind, row, entry.channel, kit=entry.kit))
         order.allocated = [entry for entry in order.allocated if entry.qty]
         order.shipped += shipped
         return described(shipped)
@@ -423,11 +470,15 @@ class StockModel(Stockroom):
         qty, restock = to_milli(step["qty"]), to_milli(step.get("restock", step["qty"]))
         if not policy.accepts(qty) or not (restock == 0 or policy.accepts(restock)) or restock > qty:
             raise Refused("invalid")
-        if qty > sum(entry.qty for entry in order.shipped if entry.sku == sku):
-            raise Refused("exceeds")
-        split_off(order.shipped, qty, sku)
-        if restock and policy.track:
-            self.row_for(sku, place).on_hand += restock
+        for want in self._wants(order.shipped, [], sku, qty):
+            split_off(order.shipped, want.qty, want.sku, want.kit)
+            one = MILLI_PER_UNIT if want.kit is None else want.kit.parts[want.sku]
+            back = min(restock, want.qty * MILLI_PER_UNIT // one)  # in the units of the line
+            if want.kit is None or want.sku == list(want.kit.parts)[-1]:
+                restock -= back
+            back = back * one // MILLI_PER_UNIT
+            if back and self.policies[want.sku].track:
+                self.row_for(want.sku, place).on_hand += back
         return Result(taken=from_milli(qty))
 
     def op_reallocate(self, step: Step) -> Result:
@@ -436,25 +487,42 @@ class StockModel(Stockroom):
         policy, qty = self.policy(sku), to_milli(step["qty"])
         if not policy.accepts(qty) or source == target:
             raise Refused("invalid")
-        there = [entry for entry in order.allocated if entry.sku == sku and located(entry) == source]
-        if qty > sum(entry.qty for entry in there):
+        there = sum(entry.qty for entry in order.allocated if entry.sku == sku and located(entry) == source)
+        wants = [Want(sku, min(there, qty))] if there else []
+        left = qty - min(there, qty)
+        for kit, count in kits_located(order.allocated, sku, source):
+            count = min(count, left // MILLI_PER_UNIT)
+            left -= count * MILLI_PER_UNIT
+            placed = {entry.sku for entry in order.allocated if entry.kit is kit and entry.position is not None}
+            wants += [Want(part, one * count, None, kit) for part, one in kit.parts.items() if count and part in placed]
+        if left:
             raise Refused("exceeds")
-        if not self.enabled[target] or qty > self.free_at(sku, target):
-            raise Refused("insufficient", [sku])
-        parts = split_off(there, qty)
-        new = list(self._from_free(sku, target, qty))
-        self._give_back(parts, "allocated")
+        scratch, new = Scratch(), []
+        for want in wants:
+            if not self.enabled[target] or want.qty > self.free_at(want.sku, target, scratch):
+                raise Refused("insufficient", [want.sku])
+            for entry in self._from_free(want.sku, target, want.qty, scratch):
+                entry.kit = want.kit
+                new.append(entry)
+        for want in wants:
+            at_source = [
+                entry
+                for entry in order.allocated
+                if entry.sku == want.sku and located(entry) == source and want.kit in (None, entry.kit)
+            ]
+            self._give_back(take_from(at_source, want.qty), "allocated")
         self._promise(new, "allocated")
         order.allocated = [entry for entry in order.allocated if entry.qty] + new
         return described(new)
 
-    def _from_free(self, sku: str, place: str, qty: int) -> list[Entry]:
+    def _from_free(self, sku: str, place: str, qty: int, scratch: Scratch) -> list[Entry]:
         """Entries over the free saleable units of a place, in removal order; the caller has checked the sum."""
         entries = []
         for row in self.at(sku, place):
-            part = min(qty, row.free)
+            part = min(qty, row.free + scratch.free[row])
             if row.saleable and part > 0:
                 entries.append(Entry(sku, part, position=row))
+                scratch.free[row] -= part
                 qty -= part
         return entries
 
@@ -465,17 +533,26 @@ class StockModel(Stockroom):
         wanted = self.demand(step["lines"])
         partial = step.get("mode") == "partial"
         entries: list[Entry] = []
-        short = []
+        short: list[str] = []
+        scratch = Scratch()
         for (sku, named), asked in wanted.items():
-            policy, qty = self.policies[sku], asked
-            if not policy.track:
-                entries.append(Entry(sku, qty, "untracked"))
-                continue
-            free = self.free_at(sku, place) if self.enabled[place] and named in (None, place) else 0
-            if asked > free:
-                short.append(sku)
-                qty = policy.most_sellable(max(0, free)) if partial else 0
-            entries += self._from_free(sku, place, qty)
+            parts = self.kits[sku].parts if sku in self.kits else {sku: MILLI_PER_UNIT}
+            qty, here = asked, self.enabled[place] and named in (None, place)
+            for part, one in parts.items():
+                if self.policies[part].track:
+                    free = self.free_at(part, place, scratch) if here else 0
+                    made = max(0, free) * MILLI_PER_UNIT // one
+                    made -= made % MILLI_PER_UNIT if sku in self.kits else 0
+                    short += [part] if made < asked else []
+                    qty = min(qty, made)
+            if qty < asked:
+                qty = self.policies[sku].most_sellable(qty) if partial else 0
+            for part, one in parts.items() if qty else ():
+                if self.policies[part].track:
+                    entries += self._from_free(part, place, qty * one // MILLI_PER_UNIT, scratch)
+                else:
+                    entries.append(Entry(part, qty * one // MILLI_PER_UNIT, "untracked"))
+        short = list(dict.fromkeys(short))
         if short and (not partial or not entries):
             raise Refused("insufficient", short)
         for entry in entries:
@@ -488,10 +565,11 @@ class StockModel(Stockroom):
     def op_adjust(self, step: Step) -> Result:
         sku, place = step["sku"], self.place(step["location"])
         policy, delta = self.policy(sku), to_milli(step["delta"])
-        if policy.track and not self.rows.get((sku, place)):
+        if policy.track and sku not in self.kits and not self.rows.get((sku, place)):
             raise Refused("not_found")
         if not policy.accepts(abs(delta)):
             raise Refused("invalid")
+        self._must_keep_stock(sku)
         if policy.track:
             self._must_stay_above_floor(sku, self.total(sku, place, "on_hand") + delta)
         self._move_level(sku, place, delta)
@@ -504,6 +582,7 @@ class StockModel(Stockroom):
         new = counted if step.get("book") is None else now + counted - to_milli(step["book"])
         if not policy.accepts(abs(new)) and new != 0:
             raise Refused("invalid")
+        self._must_keep_stock(sku)
         if policy.track:
             self._must_stay_above_floor(sku, new)
         if policy.count_floor == "allocated" and new < self.total(sku, place, "allocated"):
@@ -512,6 +591,10 @@ class StockModel(Stockroom):
             self.row_for(sku, place)
             self._move_level(sku, place, new - now)
         return Result()
+
+    def _must_keep_stock(self, sku: str) -> None:
+        if sku in self.kits:
+            raise Refused("refused")
 
     def _must_stay_above_floor(self, sku: str, level: int) -> None:
         policy = self.policies[sku]
@@ -539,6 +622,7 @@ class StockModel(Stockroom):
         policy, qty = self.policy(sku), to_milli(step["qty"])
         if not policy.accepts(qty):
             raise Refused("invalid")
+        self._must_keep_stock(sku)
         if policy.track:
             expected = qty
             for row in self.rows.get((sku, place), []):
@@ -553,6 +637,7 @@ class StockModel(Stockroom):
         policy, qty = self.policy(sku), to_milli(step["qty"])
         if not policy.accepts(qty) or source == target:
             raise Refused("invalid")
+        self._must_keep_stock(sku)
         if not policy.track:
             return Result()
         rows = self.at(sku, source)
@@ -572,6 +657,7 @@ class StockModel(Stockroom):
     def op_remove_position(self, step: Step) -> Result:
         sku, place = step["sku"], self.place(step["location"])
         self.policy(sku)
+        self._must_keep_stock(sku)
         rows = self.rows.get((sku, place))
         if rows is None:
             raise Refused("not_found")
@@ -590,6 +676,7 @@ class StockModel(Stockroom):
         low, high, multiple = to_milli(step["min"]), to_milli(step["max"]), to_milli(step.get("multiple", 1))
         if low > high or low < 0 or multiple <= 0:
             raise Refused("invalid")
+        self._must_keep_stock(sku)
         counted = {counter: self.total(sku, place, counter) for counter in COUNTERS}
         forecast = counted["on_hand"] + counted["incoming"] - counted["allocated"]
         qty = 0
@@ -602,7 +689,14 @@ class StockModel(Stockroom):
     # Rules and time
 
     def op_set_policy(self, step: Step) -> Result:
-        self.policy(step["sku"]).update(step["policy"])
+        policy = self.policy(step["sku"])
+        before = copy.copy(policy)
+        try:
+            policy.update(step["policy"])
+            self.open_kits()
+        except Refused:
+            vars(policy).update(vars(before))
+            raise
         return Result()
 
     def op_tick(self, step: Step) -> Result:
@@ -648,18 +742,32 @@ class StockModel(Stockroom):
 
 
 def book_of(entries: list[Entry]) -> list[tuple[Any, ...]]:
-    return [(entry.sku, entry.qty, entry.kind, located(entry), entry.channel or "", entry.owed) for entry in entries]
+    return [
+        (entry.sku, entry.qty, entry.kind, located(entry), entry.channel or "", entry.owed, asked_of(entry))
+        for entry in entries
+    ]
 
 
-def split_off(entries: list[Entry], qty: int, sku: str | None = None) -> list[Entry]:
-    """The earliest milli-units of a list (of one item) as entries of their own; the list keeps the rest."""
+def asked_of(entry: Entry) -> str:
+    """What was asked for when the entry was promised."""
+    return str(entry.kit.sku) if entry.kit else entry.sku
+
+
+def take_from(entries: list[Entry], qty: int) -> list[Entry]:
+    """The earliest milli-units of a list as entries of their own, taken off those in the list."""
     parts = []
     for entry in entries:
-        part = min(qty, entry.qty) if sku in (None, entry.sku) else 0
+        part = min(qty, entry.qty)
         if part:
-            parts.append(Entry(entry.sku, part, entry.kind, entry.position, entry.channel, entry.owed))
+            parts.append(Entry(entry.sku, part, entry.kind, entry.position, entry.channel, entry.owed, entry.kit))
             entry.qty -= part
             qty -= part
+    return parts
+
+
+def split_off(entries: list[Entry], qty: int, sku: str, kit: Any = None) -> list[Entry]:
+    """The earliest milli-units of an item (in a kit, if one is given) in a list; the list keeps the rest."""
+    parts = take_from([entry for entry in entries if entry.sku == sku and kit in (None, entry.kit)], qty)
     entries[:] = [entry for entry in entries if entry.qty]
     return parts
 

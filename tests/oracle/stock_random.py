@@ -14,7 +14,8 @@ import random
 from decimal import Decimal
 from typing import Any
 
-from stock_model import COUNTERS, Result, StockModel
+from stock_kits import kits_among
+from stock_model import COUNTERS, Result, StockModel, asked_of
 from stock_state import MILLI_PER_UNIT, from_milli
 
 Step = dict[str, Any]
@@ -22,6 +23,7 @@ Case = dict[str, Any]
 
 PLACES = ("a", "b", "c", "d")
 SKUS = ("plain", "owed", "debt", "kept", "lots", "boxed", "ham", "card", "game", "floor")
+KITS = ("box", "duo", "bag")
 LOTS = (("l1", "2026-01-03", "2026-05-01"), ("l2", "2026-01-01", "2026-04-01"), ("l3", "2026-01-02", None))
 WEIGHTS = {
     "hold": 14,
@@ -77,6 +79,9 @@ def random_setup(rng: random.Random) -> dict[str, Any]:
         "card": {"track": False},
         "game": {"preorder": {"total": rng.randint(4, 12), "channels": {"web": rng.randint(2, 8)}}},
         "floor": {"count_floor": "allocated"},
+        "box": {"kit": {"plain": rng.randint(1, 3), "lots": rng.randint(1, 2)}, "max_qty": 5},
+        "duo": {"kit": {"kept": 1, rng.choice(["debt", "owed"]): 2}, "kit_apart": rng.random() < 0.4},
+        "bag": {"kit": {"card": 1, "ham": Decimal("0.25"), rng.choice(["box", "game", "boxed"]): 1}},
     }
     stock: list[dict[str, Any]] = []
     for sku in SKUS:
@@ -140,7 +145,8 @@ class Walk:
     # Pieces
 
     def sku(self) -> str:
-        return "missing" if self.rng.random() < 0.01 else self.rng.choice(SKUS)
+        roll = self.rng.random()
+        return "missing" if roll < 0.01 else self.rng.choice(KITS if roll < 0.2 else SKUS)
 
     def place_name(self) -> str:
         return "nowhere" if self.rng.random() < 0.01 else self.rng.choice(PLACES)
@@ -204,8 +210,12 @@ class Walk:
         entries = getattr(order, book) if order else []
         if not entries:
             return [{"sku": "plain", "qty": 1}]
-        sku = self.rng.choice(entries).sku
+        entry = self.rng.choice(entries)
+        sku = entry.sku
         have = sum(entry.qty for entry in entries if entry.sku == sku)
+        if entry.kit is not None and self.rng.random() < 0.7:
+            sku = entry.kit.sku
+            have = sum(count for _, count in kits_among(entries, sku)) * MILLI_PER_UNIT
         grain = 1 if sku == "ham" else MILLI_PER_UNIT
         milli = self.rng.randint(1, max(1, have // grain)) * grain
         if self.rng.random() < 0.08:
@@ -238,7 +248,7 @@ class Walk:
         hold = self.model.holds.get(ref)
         if hold is None or not hold.entries or self.rng.random() < 0.1:
             return {"ref": ref, "lines": self.lines()}
-        sku = self.rng.choice(hold.entries).sku
+        sku = asked_of(self.rng.choice(hold.entries))
         return {"ref": ref, "lines": [{"sku": sku, "qty": self.qty(sku)}]}
 
     def extend(self) -> Step:
@@ -248,8 +258,8 @@ class Walk:
         """A hold, and of one that has one item only sometimes a part."""
         ref = self.ref()
         hold = self.model.holds.get(ref)
-        if hold is not None and len({entry.sku for entry in hold.entries}) == 1 and self.rng.random() < 0.4:
-            return {"ref": ref, "qty": self.qty(hold.entries[0].sku, 4)}
+        if hold is not None and len({asked_of(entry) for entry in hold.entries}) == 1 and self.rng.random() < 0.4:
+            return {"ref": ref, "qty": self.qty(asked_of(hold.entries[0]), 4)}
         return {"ref": ref}
 
     def release(self) -> Step:
@@ -337,6 +347,8 @@ class Walk:
                 ("owed", {"backorder": rng.random() < 0.5}),
                 ("kept", {"safety": rng.randint(0, 4)}),
                 ("lots", {"removal": rng.choice(["fifo", "lifo", "fefo"])}),
+                ("box", {"kit": {"plain": rng.randint(1, 3), rng.choice(["lots", "boxed"]): rng.randint(1, 2)}}),
+                ("duo", {"kit_apart": rng.random() < 0.5}),
             ]
         )
         return {"sku": sku, "policy": policy}

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from stock_sourcing import Scratch, Stockroom
-from stock_state import Entry, Order, Position, Refused, to_milli
+from stock_state import Entry, Order, Position, Refused
 
-Step = dict[str, Any]
+
+@dataclass
+class Want:
+    """Units of an order that a step is about: of an item, or of an item in one kit; at a place, if one is named."""
+
+    sku: str
+    qty: int
+    location: str | None = None
+    kit: Any = None
 
 
 def located(entry: Entry) -> str | None:
@@ -26,25 +35,34 @@ class ShipPlan:
         self.left = {id(entry): entry.qty for entry in order.allocated}
         self.gone: dict[Position, int] = {}  # on_hand that leaves
         self.freed = Scratch()
+        self.kit: Any = None  # the kit that the want at hand is about
         self.moves: list[tuple[Entry, Position | None, int]] = []
 
-    def moves_for(self, lines: list[Step]) -> list[tuple[Entry, Position | None, int]]:
-        """All moves, lines that name a place first. Refused("insufficient") when one cannot be met."""
-        for line in sorted(lines, key=lambda line: "location" not in line):
-            sku, qty = line["sku"], to_milli(line["qty"])
+    def moves_for(self, wants: list[Want]) -> list[tuple[Entry, Position | None, int]]:
+        """All moves, in the order of the wants. Refused("insufficient") when one cannot be met."""
+        for want in wants:
+            sku, qty = want.sku, want.qty
+            self.kit = want.kit
+            if want.kit is not None and qty > sum(
+                self.left[id(entry)] for entry in self.entries if self._meant(entry, sku)
+            ):
+                self.kit = None  # units named before were taken from the kit; those by themselves stand in
             if not self.model.policies[sku].track:
                 self._meet(sku, None, None, qty)
-            elif "location" in line:
-                self._leave(sku, line["location"], qty)
+            elif want.location is not None:
+                self._leave(sku, want.location, qty)
             else:
                 for place, part in self._where_allocated(sku, qty):
                     self._leave(sku, place, part)
         return self.moves
 
+    def _meant(self, entry: Entry, sku: str) -> bool:
+        return entry.sku == sku and self.kit in (None, entry.kit)
+
     def _where_allocated(self, sku: str, qty: int) -> list[tuple[str, int]]:
         parts = []
         for entry in self.entries:
-            part = min(qty, self.left[id(entry)]) if entry.sku == sku else 0
+            part = min(qty, self.left[id(entry)]) if self._meant(entry, sku) else 0
             qty -= part
             place = located(entry)
             if part and place is not None:
@@ -67,7 +85,7 @@ class ShipPlan:
         """Ship from a place: first what the order has there and is there, then other free units of the place."""
         for entry in self.entries:
             row = entry.position
-            if entry.sku == sku and row is not None and row.location == place:
+            if self._meant(entry, sku) and row is not None and row.location == place:
                 there = max(0, row.on_hand - self.gone.get(row, 0))
                 qty -= self._move(entry, row, min(qty, there))
         for row in self.model.at(sku, place):
@@ -82,7 +100,7 @@ class ShipPlan:
     def _meet(self, sku: str, place: str | None, row: Position | None, qty: int) -> None:
         """Let units of a row stand for allocated ones: those at the same place first, then the earliest."""
         for entry in sorted(self.entries, key=lambda entry: located(entry) != place):
-            if entry.sku == sku:
+            if self._meant(entry, sku):
                 part = self._move(entry, row, qty)
                 qty -= part
                 if entry.position is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from stock_state import Entry, Hold, Order, Policy, Position, Refused, Scope, to_milli
+from stock_kits import Kit, kit_count, opened, short_parts, take_kits
+from stock_state import MILLI_PER_UNIT, Entry, Hold, Order, Policy, Position, Refused, Scope, to_milli
 
 UNLIMITED = None
 
@@ -57,6 +58,25 @@ class Stockroom:
         self.now = 0
         for row in setup.get("stock", []):
             self._add_row(row)
+        for policy in list(self.policies.values()):
+            for part in policy.kit or {}:
+                self.policies.setdefault(part, Policy())
+        self.kits: dict[str, Kit] = {}
+        self.open_kits()
+
+    def open_kits(self) -> None:
+        """Open every kit again: those that are what they were stay the same. Refused for a kit that cannot be one."""
+        kits: dict[str, Kit] = {}
+        for sku, policy in self.policies.items():
+            if policy.kit:
+                kit = Kit(sku, opened(self.policies, sku), policy.kit_apart)
+                old = self.kits.get(sku)
+                same = old is not None and (old.parts, old.apart) == (kit.parts, kit.apart)
+                kits[sku] = old if same and old is not None else kit
+                rows = [row for (name, _), rows in self.rows.items() if name == sku for row in rows]
+                if old is None and any(row.on_hand or row.incoming or row.held or row.allocated for row in rows):
+                    raise Refused("refused")
+        self.kits = kits
 
     def _add_row(self, row: dict[str, Any]) -> None:
         if row["location"] not in self.enabled:
@@ -167,6 +187,9 @@ class Stockroom:
     def available(self, sku: str, scope: Scope, scratch: Scratch | None = None) -> int | None:
         """Milli-units that can be promised in a scope; None is unlimited."""
         policy = self.policies[sku]
+        if sku in self.kits:
+            count = kit_count(self, self.kits[sku], scope, scratch)
+            return UNLIMITED if count is None else count * MILLI_PER_UNIT
         if not policy.track:
             return UNLIMITED
         if policy.preorder is not None:
@@ -224,7 +247,7 @@ class Stockroom:
             raise Refused("invalid")
         wanted: dict[tuple[str, str | None], int] = {}
         whole: defaultdict[str, int] = defaultdict(int)
-        for line in sorted(lines, key=lambda line: "location" not in line):
+        for line in sorted(lines, key=lambda line: ("location" not in line, line["sku"] not in self.kits)):
             qty = to_milli(line["qty"])
             if not self.policies[line["sku"]].accepts(qty):
                 raise Refused("invalid")
@@ -250,7 +273,10 @@ class Stockroom:
             qty = asked
             available = self.available(sku, part, scratch)
             if available is not None and asked > available:
-                short.append(sku)
+                if sku in self.kits:
+                    short += short_parts(self, self.kits[sku], asked // MILLI_PER_UNIT, part, scratch)
+                else:
+                    short.append(sku)
                 qty = self.policies[sku].most_sellable(available) if partial else 0
             if qty:
                 taken = self.take(sku, qty, part, scratch)
@@ -262,6 +288,8 @@ class Stockroom:
 
     def take(self, sku: str, qty: int, scope: Scope, scratch: Scratch) -> list[Entry]:
         policy = self.policies[sku]
+        if sku in self.kits:
+            return take_kits(self, self.kits[sku], qty // MILLI_PER_UNIT, scope, scratch)
         if not policy.track:
             return [Entry(sku, qty, "untracked")]
         if policy.preorder is not None:

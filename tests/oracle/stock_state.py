@@ -83,6 +83,7 @@ class Entry:
     position: Position | None = None
     channel: str | None = None
     owed: bool = False
+    kit: Any = None  # the kit that these are a part of
 
 
 @dataclass
@@ -127,6 +128,8 @@ class Policy:
     removal: str = "fifo"
     count_floor: str | None = None
     preorder: dict[str, Any] | None = None
+    kit: dict[str, Any] | None = None  # parts of one kit, as written
+    kit_apart: bool = False
 
     def update(self, written: dict[str, Any]) -> None:
         """Take over the policies named in a case; the others stay. Refused("invalid") for one that is unknown."""
@@ -147,7 +150,7 @@ class Policy:
 
     def accepts(self, qty_milli: int) -> bool:
         """A quantity this item can be moved in: more than none, and whole units unless it is sold by measure."""
-        return qty_milli > 0 and (self.decimals or qty_milli % MILLI_PER_UNIT == 0)
+        return qty_milli > 0 and ((self.decimals and not self.kit) or qty_milli % MILLI_PER_UNIT == 0)
 
     def sells(self, qty_milli: int) -> bool:
         """A quantity this item can be asked for by a buyer."""
@@ -160,7 +163,7 @@ class Policy:
 
     def most_sellable(self, available_milli: int) -> int:
         """The largest quantity not above available_milli that a buyer may take in part; 0 for none."""
-        grain = self.step or (1 if self.decimals else MILLI_PER_UNIT)
+        grain = self.step or (1 if self.decimals and not self.kit else MILLI_PER_UNIT)
         if self.max_qty is not None:
             available_milli = min(available_milli, self.max_qty)
         qty_milli = available_milli - available_milli % grain

@@ -19,6 +19,8 @@ class BareCore:
     def __init__(self, items: int, ids: Ids) -> None:
         self.core = Core()
         self._now_ns = NOW_NS
+        self.record_bytes = 0
+        """Bytes of all records appended; a bare core appends none."""
         for batch in setup_batches(items, ids):
             self.apply(batch)
 
@@ -34,6 +36,14 @@ class BareCore:
         self._now_ns += later_ns
         self.core.begin(self.core.sequence + 1, self._now_ns)
 
+    def expire(self, later_ns: int) -> None:
+        """A batch without commands, so much later: what is due by then expires."""
+        self.begin(later_ns)
+        self.events = self.core.end()
+
+    def flush(self) -> None:
+        """Wait until all that was applied is durable: in memory it is not, and there is nothing to wait for."""
+
 
 class DurableCore(BareCore):
     """The same with the engine's journal, as the engine runs it: batch n+1 executes while batch n commits."""
@@ -45,8 +55,6 @@ class DurableCore(BareCore):
         self._layout = Core().layout()
         self._thread = ThreadPoolExecutor(1)
         self._committing: Future[None] | None = None
-        self.record_bytes = 0
-        """Bytes of all records appended."""
         super().__init__(items, ids)
         self.flush()
 
@@ -68,9 +76,8 @@ class DurableCore(BareCore):
     def expire(self, later_ns: int) -> None:
         """A batch without commands, so much later: what is due by then expires.  Durable at once."""
         self.flush()
-        self.begin(later_ns)
-        events = self.core.end()
-        self._commit(self.core.sequence, self.core.now_ns, b"", b"", events, self.core.event_sequence)
+        super().expire(later_ns)
+        self._commit(self.core.sequence, self.core.now_ns, b"", b"", self.events, self.core.event_sequence)
 
     def _commit(
         self, sequence: int, now_ns: int, request: bytes, replies: bytes, events: bytes, last_event: int

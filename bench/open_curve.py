@@ -114,6 +114,8 @@ def overload(bench: Bench, prefix: str, drive: Drive, found: Curve) -> Overload:
     bench.put(f"{prefix}_offered_per_s", 2 * found.peak_per_s)
     bench.put(f"{prefix}_peak_per_s", statistics.median(load.good_per_s for load in result.at_peak))
     bench.put(f"{prefix}_goodput_per_s", statistics.median(load.good_per_s for load in result.at_twice))
+    # Answers that came too late are no goodput, but they show whether the engine or its queue is what fails.
+    bench.put(f"{prefix}_answers_per_s", statistics.median(load.per_s for load in result.at_twice))
     bench.put(f"{prefix}_refused", sum(load.refused + load.late for load in result.at_twice))
     if latencies_s := [s for load in result.at_twice for s in load.latencies_s]:
         bench.put_all(f"{prefix}_answered", histogram_ms(latencies_s))

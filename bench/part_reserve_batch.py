@@ -15,6 +15,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.costs import assert_done
@@ -27,7 +28,7 @@ from bench.shop import Ids, Requests, holds, session_request
 
 TITLE = "Reservations in batches of 1,024 a commit, beside PostgreSQL, Redis and SQLite"
 BATCH = 1024
-ROUNDS = 5
+ROUNDS = 4
 BATCHES_MAX = 1500  # of a round: more than any machine does in its seconds
 TTL_NS = 600_000_000_000  # of bench.shop.holds
 Measures = dict[str, Callable[[], float]]
@@ -40,9 +41,17 @@ def run(bench: Bench) -> None:
         measures: Measures = {}
         bytes_each: dict[str, Callable[[], float]] = {}
         missing = []
-        engine = _Engine(bench, items, count, seconds)
-        stack.callback(engine.close)
+        durable = DurableCore(bench.work / "journal", items, Ids(30))
+        stack.callback(durable.close)
+        engine = _Reserving(bench, durable, items, count, seconds)
         measures["ringup"], bytes_each["ringup"] = engine.measure, engine.bytes_each
+        # The core alone, and appends of the same bytes alone: the slower of them is what the two can reach together.
+        measures["floor_core"] = _Reserving(bench, BareCore(items, Ids(31)), items, count, seconds).measure
+        raw = RawJournal(bench.work / "raw")
+        stack.callback(raw.close)
+        measures["floor_append"] = lambda: rate(
+            partial(_append, raw, round(engine.bytes_each() * count), count), seconds
+        )
         for peer in (_sqlite, _redis, _postgres):
             try:
                 peer(bench, stack, items, count, seconds, measures, bytes_each)
@@ -53,7 +62,6 @@ def run(bench: Bench) -> None:
         found = interleaved(bench.rounds(ROUNDS), measures)
         for name, measure in bytes_each.items():
             bench.put(f"reserve_batch_{name}_bytes_each", measure())
-        _floors(bench, items, count, seconds, engine.bytes_each())
     for name, per_s in found.items():
         bench.put(f"reserve_batch_{name}_per_s", per_s)
     # On a machine that others use, the processor time says what a quiet one would do.
@@ -67,7 +75,7 @@ def run(bench: Bench) -> None:
     )  # fmt: skip
     for reason in missing:
         bench.note(f"A peer is missing: {reason}")
-    peers = {name: per_s for name, per_s in found.items() if name != "ringup"}
+    peers = {name: per_s for name, per_s in found.items() if name != "ringup" and not name.startswith("floor")}
     if missing:
         bench.put("skipped_reserve_batch", "; ".join(missing))
     else:
@@ -77,14 +85,15 @@ def run(bench: Bench) -> None:
         bench.put("reserve_batch_vs_best", found["ringup"] / peers[best])
 
 
-class _Engine:
-    """The engine's core and journal, a round at a time."""
+class _Reserving:
+    """A core that reserves, with its journal or without, a round at a time."""
 
-    def __init__(self, bench: Bench, items: int, count: int, seconds: float) -> None:
-        ids, choose = Ids(30), random.Random(6)
-        self.core = DurableCore(bench.work / "journal", items, ids)
-        self._requests = holds(lambda: choose.randrange(items), ids, different=20_000)
-        self._count, self._seconds = count, seconds
+    def __init__(self, bench: Bench, core: BareCore, items: int, count: int, seconds: float) -> None:
+        choose = random.Random(6)
+        self._core, self._count, self._seconds = core, count, seconds
+        self._requests = holds(
+            lambda: choose.randrange(items), Ids(32 + isinstance(core, DurableCore)), different=20_000
+        )
         self._batches = bench.size(BATCHES_MAX, 3)
         self._reserved = self._journalled_bytes = 0
         self.cpu_us: list[float] = []
@@ -92,7 +101,7 @@ class _Engine:
 
     def measure(self) -> float:
         """Reservations a second of one round."""
-        core, count = self.core, self._count
+        core, count = self._core, self._count
         began_s = time.perf_counter()
         core.expire(TTL_NS + 1)  # the round before: its rows are free again, as they are in a shop
         self.expiry_s = max(self.expiry_s, time.perf_counter() - began_s)
@@ -118,43 +127,15 @@ class _Engine:
         """Bytes journalled for a reservation."""
         return self._journalled_bytes / self._reserved
 
-    def close(self) -> None:
-        """Release the journal."""
-        self.core.close()
+
+def _append(raw: RawJournal, record_bytes: int, count: int) -> int:
+    raw.append(bytes(record_bytes))
+    return count
 
 
 def _made(requests: Requests, batches: int, count: int) -> list[bytes]:
     # Made before the clock runs: a client makes its own bytes.
     return [session_request([requests.command() for _ in range(count)]) for _ in range(batches)]
-
-
-def _floors(bench: Bench, items: int, count: int, seconds: float, bytes_each: float) -> None:
-    """The core alone, and appends of the same bytes alone: the slower of them is what the two together can reach."""
-    ids, choose = Ids(31), random.Random(6)
-    core = BareCore(items, ids)
-    batches = iter(
-        _made(holds(lambda: choose.randrange(items), ids, different=20_000), bench.size(BATCHES_MAX, 30), count)
-    )
-
-    def apply() -> int:
-        batch = next(batches, None)
-        if batch is None:
-            return 0
-        core.apply(batch)
-        return count
-
-    began_s, done = time.perf_counter(), 0
-    while time.perf_counter() - began_s < seconds and (more := apply()):
-        done += more
-    bench.put("reserve_batch_floor_core_per_s", done / (time.perf_counter() - began_s))
-    raw, record = RawJournal(bench.work / "raw"), b"\x5a" * round(bytes_each * count)
-
-    def append() -> int:
-        raw.append(record)
-        return count
-
-    bench.put("reserve_batch_floor_append_per_s", rate(append, seconds))
-    raw.close()
 
 
 def _sqlite(

@@ -45,6 +45,10 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    # Calls that have come and were not taken yet.  Beyond the first number (1,000 unless set) gRPC's core drops some by
+    # chance, beyond the second all, and their callers see CANCELLED without a word: refusing is the edge's, in words.
+    ("grpc.server.max_pending_requests", 4 * RPCS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", 8 * RPCS_MAX),
     ("grpc.so_reuseport", 0),  # or a second engine silently shares the port
 ]
 
@@ -52,10 +56,22 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 # What a stream has to write, in order: answers to come, a message, or its end (with an error or without).
 Outgoing = asyncio.Queue[asyncio.Future[bytes] | bytes | Exception | None]
 
+
+class TooManyCalls(Exception):
+    """RPCS_MAX calls are being served; nothing of this one was executed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{RPCS_MAX} calls are being served, nothing of this one was executed: wait a moment and send it again, "
+            "or send batches through a Session"
+        )
+
+
 # What is no answer, and the status that says so.
 STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
     MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Stopped: grpc.StatusCode.UNAVAILABLE,
     EngineFailed: grpc.StatusCode.UNAVAILABLE,
     JournalError: grpc.StatusCode.DATA_LOSS,  # an answer given before cannot be read any more
@@ -69,7 +85,10 @@ class Edge:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=RPCS_MAX)
+        # Calls are counted here and not by grpcio (maximum_concurrent_rpcs), whose count is wrong once it has refused in
+        # some of the versions that are supported: it then lets everything pass.
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._rpcs = 0
         self._health = health.aio.HealthServicer()
         self._is_draining = False
         self._streams: set[Outgoing] = set()
@@ -120,7 +139,7 @@ class Edge:
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
         if method.streams:
-            return grpc.stream_stream_rpc_method_handler(self._session)
+            return grpc.stream_stream_rpc_method_handler(self._limited_session)
         handle: Callable[[bytes, Context], Awaitable[bytes]]
         if method.kind:
             handle = self._command_handler(method.kind)
@@ -132,7 +151,32 @@ class Edge:
             handle = self._check_promotions
         else:
             handle = self._query_handler(method.name)
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.unary_unary_rpc_method_handler(self._limited(handle))
+
+    def _limited(
+        self, handle: Callable[[bytes, Context], Awaitable[bytes]]
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        """The handler, refused at once where RPCS_MAX calls are being served."""
+
+        async def limited(request: bytes, context: Context) -> bytes:
+            if self._rpcs >= RPCS_MAX:
+                return await _abort(context, TooManyCalls())
+            self._rpcs += 1
+            try:
+                return await handle(request, context)
+            finally:
+                self._rpcs -= 1
+
+        return limited
+
+    async def _limited_session(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        if self._rpcs >= RPCS_MAX:
+            await _abort(context, TooManyCalls())
+        self._rpcs += 1
+        try:
+            await self._session(requests, context)
+        finally:
+            self._rpcs -= 1
 
     def _command_handler(self, kind: int) -> Callable[[bytes, Context], Awaitable[bytes]]:
         submit = self._submit

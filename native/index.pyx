@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from ringup.native.memory cimport BLOCK_BYTES, block_alloc
+from ringup.native.memory cimport BLOCK_BYTES, block_take
 
 cdef enum:
     SLOTS_MIN = 64
@@ -38,7 +38,7 @@ cdef uint64_t* _new_segment(Index* index, int64_t size) noexcept nogil:
     if is_small or index.block_left < wanted:
         index.blocks = <char**>realloc(index.blocks, (index.block_count + 1) * sizeof(char*))
         index.block_left = wanted if is_small else BLOCK_BYTES
-        index.block_at = <char*>(calloc(1, wanted) if is_small else block_alloc(BLOCK_BYTES))
+        index.block_at = <char*>calloc(1, wanted) if is_small else block_take()
         if index.blocks == NULL or index.block_at == NULL:
             abort()  # out of memory in the middle of a command: stop, the journal is the truth
         index.blocks[index.block_count] = index.block_at

@@ -29,3 +29,5 @@ cdef extern from *:
     """
     const int64_t BLOCK_BYTES
     void* block_alloc(int64_t size) noexcept nogil
+
+cdef char* block_take() noexcept nogil

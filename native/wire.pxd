@@ -38,9 +38,12 @@ cdef inline Reader reader_of(Span span) noexcept nogil:
 cdef uint64_t read_long_varint(Reader* reader) noexcept nogil
 
 cdef inline uint64_t read_varint(Reader* reader) noexcept nogil:
-    if reader.at < reader.end and reader.at[0] < 0x80:  # one byte: nearly all tags and lengths
-        reader.at += 1
-        return reader.at[-1]
+    cdef uint8_t byte
+    if reader.at < reader.end:
+        byte = reader.at[0]
+        if byte < 0x80:  # one byte: nearly all tags and lengths
+            reader.at += 1
+            return byte
     return read_long_varint(reader)
 
 cdef inline bint next_field(Reader* reader) noexcept nogil:

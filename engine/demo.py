@@ -19,7 +19,7 @@ from rich.table import Table
 from ringup.clients import AsyncClient
 from ringup.engine import journey
 from ringup.engine.demo_engine import EngineProcess
-from ringup.engine.demo_promotions import CardPlan, plan_cards
+from ringup.engine.demo_promotions import PromotionPlan, plan_promotions
 from ringup.engine.demo_proof import Proof, Stock, prove
 from ringup.engine.demo_shop import Callers, Ledger, is_online, till_id
 from ringup.v1 import catalog_pb2, promotion_pb2, result_pb2, stock_pb2
@@ -51,7 +51,7 @@ class Shop:
     rows: list[journey.PriceRow]
     baskets: list[journey.Basket]
     empty_baskets: int
-    cards: CardPlan
+    plan: PromotionPlan
     opening: Stock
     summary: journey.Summary
 
@@ -67,7 +67,7 @@ def prepare(first_week: int, last_week: int) -> Shop:
         stocked={str(item.item_id) for item in items if item.stocked},
         rows=list(journey.build_price_rows(first_week, last_week)),
         baskets=to_sell,
-        cards=plan_cards(to_sell, first_week, last_week),
+        plan=plan_promotions(to_sell, first_week, last_week),
         empty_baskets=len(baskets) - len(to_sell),
         opening=Counter({(str(item), str(location)): qty for (item, location), qty in opening.items()}),
         summary=journey.summary(baskets),
@@ -122,8 +122,8 @@ async def _load(client: AsyncClient, shop: Shop, tills: int, progress: Progress)
     for chunk in _chunks(prices, ROWS_PER_COMMAND):
         await client.put_prices(chunk)
         progress.advance(task, len(chunk))
-    task = progress.add_task("publish promotions", total=len(shop.cards.promotions))
-    for chunk in _chunks(shop.cards.promotions, ROWS_PER_COMMAND):
+    task = progress.add_task("publish promotions", total=len(shop.plan.promotions))
+    for chunk in _chunks(shop.plan.promotions, ROWS_PER_COMMAND):
         answer = await client.submit(promotion_pb2.PutPromotionsRequest(promotions=chunk))
         if answer.code != result_pb2.RESULT_CODE_OK:
             raise RuntimeError(f"the promotions were refused: {answer}")
@@ -191,7 +191,7 @@ async def _sell(engine: EngineProcess, shop: Shop, ledger: Ledger, options: Opti
         async with AsyncClient(engine.target, timeout_s=60) as client:
             delivered.update(await _deliver(client, shop))
 
-    callers = Callers(engine.target, ledger, stocked=shop.stocked, cards=shop.cards, on_sale=on_sale)
+    callers = Callers(engine.target, ledger, stocked=shop.stocked, plan=shop.plan, on_sale=on_sale)
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         group.create_task(trouble())
@@ -250,9 +250,13 @@ def _result(options: Options, shop: Shop, ledger: Ledger, sale: Sale, proof: Pro
         "lines_not_represented_by_reason": not_represented,
         "lines_by_representation": {kind: count for kind, count in summary["representation"].items() if count},
         "coupon_lines_as_tender": not_sold.get("coupon_only", 0),
-        "promotions": len(shop.cards.promotions),
-        "loyalty_lines_by_promotion": len(shop.cards.lines),
-        "loyalty_lines_by_hand": shop.cards.lines_by_hand,
+        "promotions": len(shop.plan.promotions),
+        "loyalty_lines_by_promotion": shop.plan.cuts.total() - shop.plan.cuts_by_hand,
+        "loyalty_lines_by_kind": dict(shop.plan.cuts),
+        "loyalty_lines_by_hand": shop.plan.cuts_by_hand,
+        "coupon_matches_by_promotion": len(shop.plan.matches.lines),
+        "coupon_matches_by_hand": shop.plan.matches.counts["matches_by_hand"],
+        "campaigns": dict(shop.plan.matches.counts),
         "loyalty_minor": summary["loyalty_minor"],
         "coupon_match_minor": summary["coupon_match_minor"],
         "coupon_tender_minor": summary["coupon_tender_minor"],
@@ -304,6 +308,13 @@ def table(result: dict[str, Any], holds: bool) -> Table:
     )
     by_promotion, by_hand = result["loyalty_lines_by_promotion"], result["loyalty_lines_by_hand"]
     view.add_row("promotions", f"{result['promotions']:,}", f"{by_promotion:,} card cuts by them, {by_hand:,} by hand")
+    matched, kept = result["coupon_matches_by_promotion"], result["coupon_matches_by_hand"]
+    campaigns = result["campaigns"]
+    view.add_row(
+        "campaigns, coupons",
+        f"{campaigns.get('campaigns', 0):,}, {campaigns.get('coupons', 0):,}",
+        f"{matched:,} doubled coupons by promotions, {kept:,} by hand",
+    )
     view.add_row("online holds", f"{sum(result['holds'].values()):,}", _words(result["holds"]))
     view.add_row("returns", f"{result['returns']:,}", "one line each, refunded as paid")
     view.add_section()

@@ -18,8 +18,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from ringup.clients import AsyncClient, NoAnswer
-from ringup.engine.demo_promotions import CardPlan, card_group
-from ringup.engine.journey import REASON_LOYALTY, REASON_SHELF_PRICE, Basket, Line
+from ringup.engine.demo_promotions import PromotionPlan
+from ringup.engine.journey import REASON_SHELF_PRICE, Basket, Line
 from ringup.v1 import pricing_pb2, result_pb2, sale_pb2, stock_pb2
 
 CALL_SECONDS = 60.0  # a till waits this long for an engine that is starting again
@@ -69,7 +69,7 @@ def is_online(basket: Basket) -> bool:
     return _chance(basket.basket_id, "online") < ONLINE_PERCENT
 
 
-def _basket_line(line: Line, cut_by_promotion: bool) -> pricing_pb2.BasketLine:
+def _basket_line(line: Line, basket_id: int, plan: PromotionPlan) -> pricing_pb2.BasketLine:
     message = pricing_pb2.BasketLine(item_id=str(line.item_id), qty_milli=line.qty_milli)
     if line.override_unit is not None:
         price_minor, base_qty_milli = line.override_unit
@@ -77,20 +77,21 @@ def _basket_line(line: Line, cut_by_promotion: bool) -> pricing_pb2.BasketLine:
         message.price_override.base_qty_milli = base_qty_milli
         message.price_override.reason = REASON_SHELF_PRICE
     for reason, amount_minor in line.discounts:
-        if not (cut_by_promotion and reason == REASON_LOYALTY):
+        if (basket_id, line.item_id, reason) not in plan.given:
             message.discounts.add(reason=reason, amount_minor=amount_minor)
     return message
 
 
-def sell_request(basket: Basket, lane: str, sale_id: bytes, cards: CardPlan) -> sale_pb2.SellRequest:
-    """A basket as a sale: coupons and then cash or a bank card for the rest."""
+def sell_request(basket: Basket, lane: str, sale_id: bytes, plan: PromotionPlan) -> sale_pb2.SellRequest:
+    """A basket as a sale: what promotions do not give by hand; coupons and then cash or a bank card for the rest."""
     request = sale_pb2.SellRequest(
         command_id=sale_id,
         till_id=till_id(basket.location_id, lane),
         channel_id="web" if lane == "web" else "till",
         customer_id=str(basket.household_id),
-        lines=[_basket_line(line, (basket.basket_id, line.item_id) in cards.lines) for line in basket.lines],
-        customer_group_id=card_group(basket.location_id) if basket.basket_id in cards.baskets else "",
+        lines=[_basket_line(line, basket.basket_id, plan) for line in basket.lines],
+        promotion_groups=plan.groups.get(basket.basket_id, ()),
+        coupons=plan.coupons.get(basket.basket_id, ()),
         sold_at_ns=basket.sold_at_ns,
     )
     coupon, rest = basket.tenders_coupon_minor, basket.expected_total_minor - basket.tenders_coupon_minor
@@ -114,13 +115,13 @@ class Callers:
         ledger: Ledger,
         *,
         stocked: set[str],
-        cards: CardPlan,
+        plan: PromotionPlan,
         on_sale: Callable[[], None],
     ) -> None:
         self._target = target
         self._ledger = ledger
         self._stocked = stocked
-        self._cards = cards
+        self._plan = plan
         self._on_sale = on_sale
         self._random = random.Random(20170101)
 
@@ -145,7 +146,7 @@ class Callers:
         ledger, online = self._ledger, is_online(basket)
         hold = await self._online(client, basket) if online else None
         for attempt in range(COMES_AGAIN_MAX):
-            request = sell_request(basket, "web" if online else lane, self._id(), self._cards)
+            request = sell_request(basket, "web" if online else lane, self._id(), self._plan)
             if hold is not None:
                 request.hold_ids.append(hold)
             began = time.perf_counter()

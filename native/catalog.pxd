@@ -11,15 +11,20 @@ cdef enum:
     ITEM_UNTRACKED = 2  # no stock is kept
     ITEM_KIT = 4  # promised as its parts: stock_kits.pyx
     ITEM_IN_KIT = 8  # a kit has named it as a part
-    ITEM_OWN_FLAGS = 3  # those that PutItems sets
+    ITEM_NOT_DISCOUNTABLE = 16
+    ITEM_RULES = 32  # it has a row of its own rules
+    ITEM_OWN_FLAGS = 51  # those that PutItems sets: all but those of kits
     LOCATION_DISABLED = 1
     LOCATION_SHORTFALL_ALLOWED = 2  # a till sale may take the book below zero
     TAX_INCLUSIVE = 1
+    BASE_UNITS_PPM_DEFAULT = 1000000  # one base unit in one unit
 
 cdef enum SymbolKind:
     SYMBOL_CHANNEL = 1
     SYMBOL_CUSTOMER_GROUP = 2
     SYMBOL_CATEGORY = 3
+    SYMBOL_TAX = 4
+    SYMBOL_CHARGE = 5
 
 # A string in the heap: offset in units of 8 bytes, so that 32 bits reach 32 GiB.
 cdef struct Text:
@@ -36,6 +41,15 @@ cdef struct ItemRow:
     uint32_t first_chain  # of prices at one location
     uint32_t tax_class
     uint32_t flags
+
+# What few items have, in a table of its own so that the others do not grow by it.
+cdef struct ItemRulesRow:
+    uint32_t item  # row
+    uint32_t padding
+    Text uom
+    int64_t floor_minor
+    int64_t deposit_minor
+    int64_t base_units_ppm
 
 cdef struct BarcodeRow:
     Text code
@@ -78,12 +92,30 @@ cdef struct TillRow:
     uint64_t last_receipt_number
 
 cdef struct TaxRow:
-    Text name
+    uint32_t name  # symbol row
+    uint32_t flags
     int64_t rate_ppb
-    int64_t flags
+    int64_t per_unit_minor
+    int64_t from_ns
+    int64_t to_ns
+    uint32_t base  # bit i: tax i enlarges the base
+    uint32_t padding
 
+# A class as it was put.
 cdef struct TaxClassRow:
     Text code
+    uint32_t first_set  # row + 1
+    uint32_t tax_count
+    TaxRow taxes[TAXES_PER_CLASS_MAX]
+
+# The taxes of a class over a time in which they do not change, a tax after those that enlarge its base.
+# Sets are never changed or taken out: a sale keeps the number of its own, so that a return knows the
+# taxes that were paid when the class has been replaced.
+cdef struct TaxSetRow:
+    uint32_t tax_class  # row
+    uint32_t next  # row + 1 of the class's next set
+    int64_t from_ns
+    int64_t to_ns  # 0: never ends
     int64_t tax_count
     TaxRow taxes[TAXES_PER_CLASS_MAX]
 
@@ -102,10 +134,11 @@ cdef struct CatalogGlobals:
 cdef class Catalog:
     cdef readonly list tables
     cdef Heap heap
-    cdef Table items, barcodes, chains, prices, terms, locations, tills, tax_classes, symbols, globals
+    cdef Table items, barcodes, chains, prices, terms, locations, tills, tax_classes, tax_sets, item_rules, symbols, globals
     cdef int64_t found_location  # row asked for last
     cdef int64_t sale_changes  # since the start, of places open for sale and of items with stock: sums are made again
     cdef Index item_index, barcode_index, chain_index, terms_index, location_index, till_index, tax_class_index, symbol_index
+    cdef Index item_rules_index
 
     cdef void rebuild(self) noexcept nogil
 
@@ -136,6 +169,15 @@ cdef class Catalog:
     cdef inline TaxClassRow* tax_class(self, int64_t row) noexcept nogil:
         return <TaxClassRow*>self.tax_classes.row(row)
 
+    cdef inline TaxSetRow* tax_set(self, int64_t row) noexcept nogil:
+        return <TaxSetRow*>self.tax_sets.row(row)
+
+    cdef inline Span symbol(self, int64_t row) noexcept nogil:
+        return self.text((<SymbolRow*>self.symbols.row(row)).code)
+
+    cdef inline int64_t price_count(self) noexcept nogil:
+        return (<CatalogGlobals*>self.globals.row(0)).price_count
+
     cdef inline Span item_code(self, int64_t row) noexcept nogil:
         return self.text(self.item(row).code)
 
@@ -149,6 +191,9 @@ cdef class Catalog:
     cdef int64_t find_location(self, Span code) noexcept nogil
     cdef int64_t find_till(self, Span code) noexcept nogil
     cdef int64_t find_tax_class(self, Span code) noexcept nogil
+    cdef int64_t find_tax_set(self, int64_t tax_class, int64_t at_ns) noexcept nogil
+    cdef const ItemRulesRow* find_item_rules(self, int64_t item) noexcept nogil  # NULL: none
+    cdef int64_t item_rules_row(self, int64_t item) noexcept nogil
     cdef int64_t find_symbol(self, int kind, Span code) noexcept nogil
     cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t first_price(self, int64_t item, int64_t location) noexcept nogil
@@ -164,6 +209,7 @@ cdef class Catalog:
     cdef int64_t add_location(self, Span code) noexcept nogil
     cdef int64_t add_till(self, Span code) noexcept nogil
     cdef int64_t add_tax_class(self, Span code) noexcept nogil
+    cdef void put_item_rules(self, int64_t item, ItemRulesRow* rules, Span uom) noexcept nogil
     cdef int64_t intern_symbol(self, int kind, Span code) noexcept nogil
     cdef int64_t take_terms(self, const TermsRow* wanted) noexcept nogil
     cdef void leave_terms(self, int64_t row) noexcept nogil

@@ -51,12 +51,14 @@ cdef class Catalog:
         self.locations = Table("locations", sizeof(LocationRow))
         self.tills = Table("tills", sizeof(TillRow))
         self.tax_classes = Table("tax_classes", sizeof(TaxClassRow))
+        self.tax_sets = Table("tax_sets", sizeof(TaxSetRow))
+        self.item_rules = Table("item_rules", sizeof(ItemRulesRow))
         self.symbols = Table("symbols", sizeof(SymbolRow))
         self.globals = Table("catalog_globals", sizeof(CatalogGlobals))
         self.globals.append()
         self.tables = [
             self.heap, self.items, self.barcodes, self.chains, self.prices, self.terms, self.locations,
-            self.tills, self.tax_classes, self.symbols, self.globals,
+            self.tills, self.tax_classes, self.tax_sets, self.item_rules, self.symbols, self.globals,
         ]
 
     def __dealloc__(self):
@@ -68,6 +70,7 @@ cdef class Catalog:
         index_free(&self.till_index)
         index_free(&self.tax_class_index)
         index_free(&self.symbol_index)
+        index_free(&self.item_rules_index)
 
     cdef void rebuild(self) noexcept nogil:
         """Make the indexes from the rows (after a checkpoint was loaded)."""
@@ -98,6 +101,9 @@ cdef class Catalog:
             index_add(&self.till_index, _hash(self.text(self.till(row).code)), row)
         for row in range(self.tax_classes.count):
             index_add(&self.tax_class_index, _hash(self.text(self.tax_class(row).code)), row)
+        index_reserve(&self.item_rules_index, self.item_rules.count)
+        for row in range(self.item_rules.count):
+            index_add(&self.item_rules_index, hash_int((<ItemRulesRow*>self.item_rules.row(row)).item), row)
         for row in range(self.symbols.count):
             symbol = <SymbolRow*>self.symbols.row(row)
             index_add(&self.symbol_index, _hash_symbol(symbol.kind, self.text(symbol.code)), row)
@@ -174,6 +180,33 @@ cdef class Catalog:
         cdef int64_t row = index_next(&self.tax_class_index, hash, &cursor)
         while row >= 0 and not span_equal(self.text(self.tax_class(row).code), code):
             row = index_next(&self.tax_class_index, hash, &cursor)
+        return row
+
+    cdef int64_t find_tax_set(self, int64_t tax_class, int64_t at_ns) noexcept nogil:
+        """The taxes of a class at an instant; -1 where none is due then."""
+        cdef int64_t row = <int64_t>self.tax_class(tax_class).first_set - 1
+        cdef TaxSetRow* found
+        while row >= 0:
+            found = self.tax_set(row)
+            if found.from_ns <= at_ns and (found.to_ns == 0 or at_ns < found.to_ns):
+                return row
+            row = <int64_t>found.next - 1
+        return -1
+
+    cdef const ItemRulesRow* find_item_rules(self, int64_t item) noexcept nogil:
+        cdef int64_t row
+        if not self.item(item).flags & ITEM_RULES:
+            return NULL
+        row = self.item_rules_row(item)
+        return <ItemRulesRow*>self.item_rules.row(row)
+
+    cdef int64_t item_rules_row(self, int64_t item) noexcept nogil:
+        # The row that the item has or once had.
+        cdef uint64_t hash = hash_int(<uint64_t>item)
+        cdef int64_t cursor = index_start(&self.item_rules_index, hash)
+        cdef int64_t row = index_next(&self.item_rules_index, hash, &cursor)
+        while row >= 0 and (<ItemRulesRow*>self.item_rules.row(row)).item != item:
+            row = index_next(&self.item_rules_index, hash, &cursor)
         return row
 
     cdef int64_t find_symbol(self, int kind, Span code) noexcept nogil:
@@ -340,6 +373,23 @@ cdef class Catalog:
         (<TaxClassRow*>self.tax_classes.edit(row)).code = self.store(code)
         index_add(&self.tax_class_index, _hash(code), row)
         return row
+
+    cdef void put_item_rules(self, int64_t item, ItemRulesRow* rules, Span uom) noexcept nogil:
+        """Keep the rules of an item, or forget them (NULL); the caller sets the item's flag."""
+        cdef int64_t row = self.item_rules_row(item)
+        cdef ItemRulesRow* kept
+        if row < 0:
+            if rules == NULL:
+                return
+            row = self.item_rules.append()
+            index_add(&self.item_rules_index, hash_int(<uint64_t>item), row)
+        kept = <ItemRulesRow*>self.item_rules.edit(row)
+        if rules == NULL:
+            memset(kept, 0, sizeof(ItemRulesRow))
+        else:
+            rules.uom = self.restore(kept.uom, uom)
+            kept[0] = rules[0]
+        kept.item = <uint32_t>item
 
     cdef int64_t intern_symbol(self, int kind, Span code) noexcept nogil:
         """The row of a channel, group or category code, made if it is new."""

@@ -10,7 +10,8 @@ from ringup.native.wire cimport Span, Writer
 # What a request says, read in place.
 cdef struct ItemIn:
     Span body, code, name, tax_class
-    int64_t flags, barcode_count, category_count
+    Span uom
+    int64_t flags, barcode_count, category_count, floor_minor, deposit_minor, base_units_ppm
     bint bad
 
 cdef class ItemCommands:
@@ -23,6 +24,7 @@ cdef class ItemCommands:
     cdef int search_items(self, Span request, Writer* out) noexcept nogil
 
     cdef int check_item(self, ItemIn* item, int64_t index, Span request, Writer* out) noexcept nogil
+    cdef int check_rules(self, ItemIn* item, int64_t index, Writer* out) noexcept nogil
     cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil
     cdef bint same_barcodes(self, int64_t row, ItemIn* item) noexcept nogil
     cdef void put_categories(self, int64_t row, ItemIn* item) noexcept nogil

@@ -8,8 +8,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport (
+    BASE_UNITS_PPM_DEFAULT,
     ITEM_MEASURED,
+    ITEM_NOT_DISCOUNTABLE,
     ITEM_OWN_FLAGS,
+    ITEM_RULES,
     ITEM_UNTRACKED,
     SYMBOL_CATEGORY,
     BarcodeRow,
@@ -18,15 +21,20 @@ from ringup.native.catalog cimport (
     ItemRow,
     PriceRow,
     SymbolRow,
+    ItemRulesRow,
     TermsRow,
 )
 from ringup.native.catalog_pages cimport check_count, first_row, write_token
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
+    RESULT_CODE_AMOUNT_INVALID,
+    RESULT_CODE_AMOUNT_TOO_LARGE,
     RESULT_CODE_BARCODE_TAKEN,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_OK,
+    RESULT_CODE_QTY_INVALID,
+    RESULT_CODE_QTY_TOO_LARGE,
     RESULT_CODE_TAX_CLASS_UNKNOWN,
     RESULT_CODE_TOO_MANY,
     GetItemRequest_item_code,
@@ -35,11 +43,16 @@ from ringup.native.contract cimport (
     GetItemResponse_item,
     GetItemResponse_price_rows,
     Item_barcodes,
+    Item_base_units_ppm,
     Item_categories,
+    Item_deposit_minor,
     Item_item_id,
     Item_measured,
+    Item_min_price_minor,
     Item_name,
+    Item_not_discountable,
     Item_tax_class_id,
+    Item_uom,
     Item_untracked,
     PriceRow_base_qty_milli,
     PriceRow_channel_id,
@@ -59,7 +72,14 @@ from ringup.native.contract cimport (
 )
 from ringup.native.embedded_codes cimport EmbeddedCodes, ScannedCode
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_start
-from ringup.native.limits cimport BARCODES_PER_ITEM_MAX, CATEGORIES_PER_ITEM_MAX, CODE_BYTES_MAX, NAME_BYTES_MAX
+from ringup.native.limits cimport (
+    BARCODES_PER_ITEM_MAX,
+    CATEGORIES_PER_ITEM_MAX,
+    CODE_BYTES_MAX,
+    NAME_BYTES_MAX,
+    PRICE_MINOR_MAX,
+    QTY_MILLI_MAX,
+)
 from ringup.native.wire cimport (
     WIRE_BYTES,
     Reader,
@@ -104,8 +124,22 @@ cdef ItemIn _read_item(Span body) noexcept nogil:
             item.flags |= ITEM_MEASURED if read_int(&reader) else 0
         elif reader.field == Item_untracked:
             item.flags |= ITEM_UNTRACKED if read_int(&reader) else 0
+        elif reader.field == Item_not_discountable:
+            item.flags |= ITEM_NOT_DISCOUNTABLE if read_int(&reader) else 0
+        elif reader.field == Item_min_price_minor:
+            item.floor_minor = read_int(&reader)
+        elif reader.field == Item_deposit_minor:
+            item.deposit_minor = read_int(&reader)
+        elif reader.field == Item_uom:
+            item.uom = read_span(&reader)
+        elif reader.field == Item_base_units_ppm:
+            item.base_units_ppm = read_int(&reader)
         else:
             skip_field(&reader)
+    if item.base_units_ppm == 0:
+        item.base_units_ppm = BASE_UNITS_PPM_DEFAULT
+    if item.floor_minor or item.deposit_minor or item.uom.size or item.base_units_ppm != BASE_UNITS_PPM_DEFAULT:
+        item.flags |= ITEM_RULES
     item.bad = reader.bad
     return item
 
@@ -124,6 +158,7 @@ cdef class ItemCommands:
         cdef ItemIn item
         cdef ItemRow* row_now
         cdef int64_t row, known = self.catalog.items.count, created = 0, index = 0
+        cdef ItemRulesRow rules
         cdef int code = check_count(command.body, PutItemsRequest_items, "items", out)
 
         # Check.
@@ -158,6 +193,13 @@ cdef class ItemCommands:
                 self.catalog.sale_changes += 1
             row_now.flags = <uint32_t>(item.flags | (row_now.flags & ~ITEM_OWN_FLAGS))
             self.put_categories(row, &item)
+            if item.flags & ITEM_RULES:
+                memset(&rules, 0, sizeof(ItemRulesRow))
+                rules.floor_minor, rules.deposit_minor = item.floor_minor, item.deposit_minor
+                rules.base_units_ppm = item.base_units_ppm
+                self.catalog.put_item_rules(row, &rules, item.uom)
+            else:
+                self.catalog.put_item_rules(row, NULL, item.uom)
             if not self.same_barcodes(row, &item):
                 self.catalog.drop_barcodes(row)
                 inner = reader_of(item.body)
@@ -173,6 +215,7 @@ cdef class ItemCommands:
         cdef Reader reader
         cdef Span span
         cdef int64_t barcode, owner, at
+        cdef int code
         if item.bad:
             return MALFORMED
         if not is_code(item.code):
@@ -193,6 +236,10 @@ cdef class ItemCommands:
             )
         if item.tax_class.size and self.catalog.find_tax_class(item.tax_class) < 0:
             return refuse(out, RESULT_CODE_TAX_CLASS_UNKNOWN, "items.tax_class_id", index, item.tax_class, 0, 0)
+        if item.flags & ITEM_RULES:
+            code = self.check_rules(item, index, out)
+            if code != RESULT_CODE_OK:
+                return code
         reader = reader_of(item.body)
         while next_field(&reader):
             if reader.field == Item_categories:
@@ -217,6 +264,32 @@ cdef class ItemCommands:
                     return refuse(out, RESULT_CODE_BARCODE_TAKEN, "items.barcodes", index, span, 0, 0)
             else:
                 skip_field(&reader)
+        return RESULT_CODE_OK
+
+    cdef int check_rules(self, ItemIn* item, int64_t index, Writer* out) noexcept nogil:
+        """Check the floor, the deposit and the unit of an item."""
+        if not is_code_or_empty(item.uom):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "items.uom", index, item.code, item.uom.size, CODE_BYTES_MAX)
+        if item.base_units_ppm < 0:
+            return refuse(out, RESULT_CODE_QTY_INVALID, "items.base_units_ppm", index, item.code, item.base_units_ppm, 1)
+        if item.base_units_ppm > QTY_MILLI_MAX:
+            return refuse(
+                out, RESULT_CODE_QTY_TOO_LARGE, "items.base_units_ppm", index, item.code, item.base_units_ppm, QTY_MILLI_MAX
+            )
+        if item.floor_minor < 0:
+            return refuse(out, RESULT_CODE_AMOUNT_INVALID, "items.min_price_minor", index, item.code, item.floor_minor, 0)
+        if item.deposit_minor < 0:
+            return refuse(out, RESULT_CODE_AMOUNT_INVALID, "items.deposit_minor", index, item.code, item.deposit_minor, 0)
+        if item.floor_minor > PRICE_MINOR_MAX:
+            return refuse(
+                out, RESULT_CODE_AMOUNT_TOO_LARGE, "items.min_price_minor", index, item.code, item.floor_minor,
+                PRICE_MINOR_MAX,
+            )
+        if item.deposit_minor > PRICE_MINOR_MAX:
+            return refuse(
+                out, RESULT_CODE_AMOUNT_TOO_LARGE, "items.deposit_minor", index, item.code, item.deposit_minor,
+                PRICE_MINOR_MAX,
+            )
         return RESULT_CODE_OK
 
     cdef bint claim_barcode(self, Span barcode, int64_t at, Span request) noexcept nogil:
@@ -305,6 +378,7 @@ cdef class ItemCommands:
         cdef ItemRow* item = self.catalog.item(row)
         cdef int64_t mark = begin_message(out, field), at
         cdef BarcodeRow* barcode
+        cdef const ItemRulesRow* rules
         cdef uint32_t* symbols
         write_span(out, Item_item_id, self.catalog.text(item.code))
         write_span(out, Item_name, self.catalog.text(item.name))
@@ -320,6 +394,15 @@ cdef class ItemCommands:
             write_span(out, Item_tax_class_id, self.catalog.text(self.catalog.tax_class(item.tax_class - 1).code))
         write_int(out, Item_measured, (item.flags & ITEM_MEASURED) != 0)
         write_int(out, Item_untracked, (item.flags & ITEM_UNTRACKED) != 0)
+        rules = self.catalog.find_item_rules(row)
+        if rules != NULL:
+            write_int(out, Item_min_price_minor, rules.floor_minor)
+        write_int(out, Item_not_discountable, (item.flags & ITEM_NOT_DISCOUNTABLE) != 0)
+        if rules != NULL:
+            write_int(out, Item_deposit_minor, rules.deposit_minor)
+            write_span(out, Item_uom, self.catalog.text(rules.uom))
+            if rules.base_units_ppm != BASE_UNITS_PPM_DEFAULT:
+                write_int(out, Item_base_units_ppm, rules.base_units_ppm)
         end_message(out, mark)
 
     cdef void write_prices(self, int64_t item, int64_t location, Writer* out) noexcept nogil:

@@ -87,7 +87,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 16
+LAYOUT_VERSION = 17
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -144,9 +144,9 @@ cdef class Core:
     """All state of an engine, and the one way to change it."""
 
     def __cinit__(self):
-        self.settings = SettingsTable()
-        self.replies = Replies()
         self.catalog = Catalog()
+        self.settings = SettingsTable(self.catalog)
+        self.replies = Replies()
         self.codes = EmbeddedCodes(self.catalog, self.settings)
         self.item_commands = ItemCommands(self.catalog, self.codes)
         self.price_commands = PriceCommands(self.catalog)
@@ -385,7 +385,6 @@ cdef class Core:
         if kind == Command_put_coupons:
             return self.promotion_book.put_coupons(command, out)
         if kind == Command_put_tax_classes:
-            self.pricing.rates_stale = True
             return self.tax_commands.put_tax_classes(command, out)
         if kind == Command_put_locations:
             return self.place_commands.put_locations(command, out)

@@ -6,12 +6,13 @@ from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
 from ringup.native.pricing_state cimport Basket
-from ringup.native.pricing_tax cimport Taxes
+from ringup.native.pricing_rates cimport Taxes
 from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.wire cimport Span, Writer
 
 cdef enum:
     TAX_TOTALS_MAX = 64  # rows of one basket's tax table
+    CHARGES_MAX = 64  # of one basket
 
 # Where, how and to whom it is sold; rows, -1 where not given or unknown.
 cdef struct PriceScope:
@@ -34,19 +35,29 @@ cdef struct Line:
     int64_t gross_minor
     int64_t discount_minor
     int64_t total_minor  # gross less discounts
-    int64_t vendor_minor  # the part of the discounts that vendors pay: it stays in the base of taxes
-    int64_t tax_minor  # the line's share of all its taxes
-    int64_t tax_added_minor  # the part of it that is not in the price
+    int64_t deposit_minor  # beside the total
     Span override_reason
     int32_t first_discount
     int32_t discount_count
     uint32_t tax_class  # row + 1
+    int32_t tax_set  # row, -1: untaxed
+    int32_t place  # of its taxes in `rates`, -1: none
+    int32_t promotion  # that gives the line at no price; -1: it was asked for
 
 cdef struct TaxTotal:
-    uint32_t tax_class  # row
-    uint32_t tax  # of the class
+    uint32_t tax_set  # row
+    uint32_t tax  # of the set
     int64_t base_minor
     int64_t tax_minor
+
+# A charge of the order as it came out.
+cdef struct ChargeLine:
+    Span id
+    int64_t amount_minor  # after discounts
+    int64_t discount_minor
+    int64_t tax_added_minor
+    uint32_t tax_class  # row + 1
+    int32_t place  # of its taxes in `rates`
 
 # What one line asks for; price_minor is -1 where the price book decides.
 cdef struct LineIn:
@@ -66,16 +77,16 @@ cdef class Pricing:
     cdef Loyalty loyalty
     cdef EmbeddedCodes codes
     cdef Basket basket  # of the promotions
-    cdef Taxes rates  # the catalog's tax classes, for conditions that look at taxes
-    cdef bint rates_stale
-    cdef bint promoted  # the basket holds promotions or coupons
+    cdef Taxes rates  # the catalog's tax sets, by row, and the taxes of this basket by line, then charge
+    cdef bint rates_stale  # no set may be taken as loaded
+    cdef bint promoted  # the basket holds promotions, coupons or charges
     cdef Line* lines
     cdef Discount* discounts
-    cdef int64_t* weights
-    cdef int64_t* shares
+    cdef int64_t* shares  # for callers: a number for each line
     cdef TaxTotal[TAX_TOTALS_MAX] taxes
-    cdef int64_t line_count, discount_count, tax_count
-    cdef int64_t subtotal_minor, discount_total_minor, tax_added_minor, total_minor
+    cdef ChargeLine[CHARGES_MAX] charges
+    cdef int64_t line_count, discount_count, tax_count, charge_count
+    cdef int64_t subtotal_minor, discount_total_minor, charges_minor, deposit_minor, tax_added_minor, total_minor
 
     cdef int price(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil
     cdef void clear(self) noexcept nogil
@@ -84,7 +95,16 @@ cdef class Pricing:
     cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil
     cdef int read_shopper(self, Span request, bint selling, Writer* out) noexcept nogil
     cdef int count_points(self, Writer* out) noexcept nogil
-    cdef void load_rates(self) noexcept nogil
+    cdef inline int32_t load_set(self, int64_t tax_set) noexcept nogil:
+        # Have the rates of a tax set of the catalog (a row, or -1), which never changes; its number in `rates`.
+        if tax_set >= 0 and (tax_set >= self.rates.class_count or not self.rates.classes[tax_set].loaded):
+            self.read_set(tax_set)
+        return <int32_t>tax_set
+
+    cdef void read_set(self, int64_t tax_set) noexcept nogil
+    cdef int read_charge(self, Span body, PriceScope* scope, Writer* out) noexcept nogil
+    cdef void load_lines(self) noexcept nogil
+    cdef int add_free_lines(self, Writer* out) noexcept nogil
     cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil
     cdef void write_basket(self, Writer* out, uint32_t field, bint reasons) noexcept nogil
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil
@@ -95,8 +115,11 @@ cdef class Pricing:
     ) noexcept nogil
     cdef int check_override(self, LineIn* asked, int64_t index, Writer* out) noexcept nogil
     cdef int take_discounts(self, LineIn* asked, Line* line, int64_t index, Writer* out) noexcept nogil
-    cdef bint has_tax(self, uint32_t tax_class) noexcept nogil
-    cdef bint tax_lines(self, uint32_t tax_class) noexcept nogil
+    cdef void tax_lines(self) noexcept nogil
+    cdef bint tabulate(self) noexcept nogil
+    cdef bint tally(self, int32_t tax_set, int64_t tax, int64_t base_minor, int64_t tax_minor) noexcept nogil
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil
 
+    cdef void begin_refund(self) noexcept nogil
+    cdef int64_t* begin_place(self, int32_t tax_set, int64_t taxed_minor) noexcept nogil
     cdef void total_refund(self) noexcept nogil

@@ -11,16 +11,18 @@ from libc.string cimport memset
 
 from ringup.native.catalog cimport (
     ITEM_MEASURED,
+    ITEM_NOT_DISCOUNTABLE,
+    ITEM_RULES,
     SYMBOL_CHANNEL,
     SYMBOL_CUSTOMER_GROUP,
     TAX_INCLUSIVE,
     Catalog,
     PriceRow,
-    SymbolRow,
-    TaxClassRow,
     TaxRow,
+    TaxSetRow,
+    ItemRulesRow,
 )
-from ringup.native.command cimport MALFORMED, is_code_or_empty, is_text, ok, refuse
+from ringup.native.command cimport MALFORMED, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
@@ -34,17 +36,27 @@ from ringup.native.contract cimport (
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_QTY_TOO_LARGE,
     RESULT_CODE_REASON_MISSING,
+    RESULT_CODE_TAX_CLASS_UNKNOWN,
     RESULT_CODE_TIME_INVALID,
     RESULT_CODE_TOO_MANY,
     BasketLine_discounts,
     BasketLine_item_id,
     BasketLine_price_override,
     BasketLine_qty_milli,
+    Charge_amount_minor,
+    Charge_charge_id,
+    Charge_tax_class_id,
+    ChargePrice_amount_minor,
+    ChargePrice_charge_id,
+    ChargePrice_discount_minor,
+    ChargePrice_tax_added_minor,
+    ChargePrice_tax_class_id,
     LineDiscount_amount_minor,
     LineDiscount_rate_ppb,
     LineDiscount_reason,
     PriceBasketRequest_at_ns,
     PriceBasketRequest_channel_id,
+    PriceBasketRequest_charges,
     PriceBasketRequest_customer_group_id,
     PriceBasketRequest_completed_orders,
     PriceBasketRequest_coupons,
@@ -55,7 +67,10 @@ from ringup.native.contract cimport (
     PriceBasketRequest_promotion_groups,
     PriceBasketRequest_redeem,
     PriceBasketResponse_basket,
+    PricedBasket_charges,
+    PricedBasket_charges_minor,
     PricedBasket_coupons,
+    PricedBasket_deposit_minor,
     PricedBasket_discount_minor,
     PricedBasket_free_items,
     PricedBasket_lines,
@@ -71,25 +86,30 @@ from ringup.native.contract cimport (
     PricedDiscount_promotion_id,
     PricedDiscount_reason,
     PricedLine_base_qty_milli,
+    PricedLine_deposit_minor,
     PricedLine_discounts,
     PricedLine_gross_minor,
     PricedLine_item_id,
     PricedLine_name,
     PricedLine_override_reason,
     PricedLine_price_minor,
+    PricedLine_promotion_id,
     PricedLine_qty_milli,
     PricedLine_tax_class_id,
     PricedLine_total_minor,
+    PricedLine_uom,
     PriceOverride_base_qty_milli,
     PriceOverride_price_minor,
     PriceOverride_reason,
     SellRequest_channel_id,
+    SellRequest_charges,
     SellRequest_completed_orders,
     SellRequest_coupons,
     SellRequest_customer_group_id,
     SellRequest_customer_id,
     SellRequest_lines,
     SellRequest_promotion_groups,
+    TaxTotal_amount_minor_per_unit,
     TaxTotal_base_minor,
     TaxTotal_inclusive,
     TaxTotal_name,
@@ -105,25 +125,37 @@ from ringup.native.limits cimport (
     PRICE_MINOR_MAX,
     QTY_MILLI_MAX,
     REASON_BYTES_MAX,
-    TAXES_PER_CLASS_MAX,
     TIME_NS_MAX,
     TOTAL_MINOR_MAX,
 )
 from ringup.native.loyalty cimport EarningLine, Loyalty
-from ringup.native.money cimport HALF_UP, allocate, divide, int128, multiply_divide
+from ringup.native.money cimport HALF_UP, divide, int128, multiply_divide
 from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
 from ringup.native.pricing_kernel cimport price_basket as price_promotions
+from ringup.native.pricing_rates cimport (
+    Rate,
+    TaxClass,
+    TaxPlace,
+    Taxes,
+    add_rate,
+    name_rates,
+    taxes_clear,
+    taxes_free,
+    taxes_make_room,
+)
 from ringup.native.pricing_state cimport add_line as add_input_line
 from ringup.native.pricing_state cimport (
     Basket,
+    InputCharge,
     InputLine,
+    add_charge,
     add_text,
     basket_clear,
     basket_free,
     line_value,
 )
-from ringup.native.pricing_tax cimport Taxes, add_class, add_rate, taxes_clear, taxes_free
-from ringup.native.promotion cimport NO_SYMBOL
+from ringup.native.pricing_tax cimport taxes_add, taxes_begin, taxes_finish, taxes_place
+from ringup.native.promotion cimport NO_SYMBOL, PLACE_UNIT
 from ringup.native.promotion_book cimport PromotionBook, customer_uses
 from ringup.native.wire cimport (
     Reader,
@@ -137,6 +169,7 @@ from ringup.native.wire cimport (
     reader_of,
     skip_field,
     span_at,
+    span_equal,
     write_int,
     write_span,
 )
@@ -212,25 +245,27 @@ cdef class Pricing:
         self.rates_stale = True
         self.lines = <Line*>malloc(LINES_MAX * sizeof(Line))
         self.discounts = <Discount*>malloc(LINES_MAX * DISCOUNTS_PER_LINE_MAX * sizeof(Discount))
-        self.weights = <int64_t*>malloc(LINES_MAX * sizeof(int64_t))
         self.shares = <int64_t*>malloc(LINES_MAX * sizeof(int64_t))
-        if self.lines == NULL or self.discounts == NULL or self.weights == NULL or self.shares == NULL:
+        if self.lines == NULL or self.discounts == NULL or self.shares == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         free(self.lines)
         free(self.discounts)
-        free(self.weights)
         free(self.shares)
         basket_free(&self.basket)
         taxes_free(&self.rates)
 
     cdef void clear(self) noexcept nogil:
         """Begin an empty basket."""
-        self.line_count = self.discount_count = self.tax_count = 0
+        self.line_count = self.discount_count = self.tax_count = self.charge_count = 0
         self.promoted = False
         self.loyalty.close()
-        self.subtotal_minor = self.discount_total_minor = self.tax_added_minor = self.total_minor = 0
+        self.subtotal_minor = self.discount_total_minor = self.charges_minor = self.deposit_minor = 0
+        self.tax_added_minor = self.total_minor = 0
+        if self.rates_stale:  # the tables were loaded from elsewhere
+            taxes_clear(&self.rates)
+            self.rates_stale = False
 
     cdef void add_line(self, Line* line) noexcept nogil:
         """Take a line whose price and discounts are known (a return)."""
@@ -243,8 +278,12 @@ cdef class Pricing:
         """Price the lines that stand in field `lines_field` of `request`; on a refusal `out` has it."""
         cdef Reader reader = reader_of(request)
         cdef Span none = span_at(NULL, 0), body
-        cdef int64_t asked = 0
+        cdef uint32_t charges_field = SellRequest_charges, coupons_field = SellRequest_coupons
+        cdef int64_t asked = 0, charges = 0, coupons = 0
+        cdef bint redeems
         cdef int code
+        if lines_field != SellRequest_lines:
+            charges_field, coupons_field = PriceBasketRequest_charges, PriceBasketRequest_coupons
         self.clear()
         while next_field(&reader):
             if reader.field == lines_field:
@@ -256,6 +295,8 @@ cdef class Pricing:
                 if code != RESULT_CODE_OK:
                     return code
             else:
+                charges += reader.field == charges_field
+                coupons += reader.field == coupons_field
                 skip_field(&reader)
         if reader.bad:
             return MALFORMED
@@ -263,6 +304,13 @@ cdef class Pricing:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
         if asked > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked, LINES_MAX)
+        redeems = self.loyalty.open(scope.customer, scope.redeem)
+        self.book.see(scope.at_ns)
+        # Most baskets without promotions need no units: their taxes follow from the lines.
+        self.promoted = (
+            self.book.snapshot.promotion_count > 0 or charges > 0 or coupons > 0 or redeems
+            or self.book.snapshot.rules.tax_round_at == PLACE_UNIT
+        )
         code = self.apply_promotions(request, lines_field, scope, out)
         if code != RESULT_CODE_OK:
             return code
@@ -330,7 +378,9 @@ cdef class Pricing:
         cdef EarningLine* earning = self.loyalty.lines
         for at in range(self.line_count):
             line = &self.lines[at]
-            self.loyalty.add_line(line.item, line.qty_milli, line.total_minor)
+            self.loyalty.add_line(
+                line.item, line.qty_milli if line.promotion < 0 else 0, line.total_minor  # what is given earns nothing
+            )
         for at in range(self.basket.log_count if self.promoted else 0):
             if self.basket.log[at].promotion == NO_SYMBOL and self.basket.log[at].line >= 0:
                 earning[self.basket.log[at].line].redeemed_minor += (
@@ -338,34 +388,82 @@ cdef class Pricing:
                 )
         return self.loyalty.count(out)
 
-    cdef void load_rates(self) noexcept nogil:
-        """The catalog's tax classes, row by row, as the promotions' conditions see them."""
-        cdef int64_t row, number
-        cdef TaxClassRow* tax_class
-        self.rates_stale = False
-        taxes_clear(&self.rates)
-        for row in range(self.catalog.tax_classes.count):
-            tax_class = self.catalog.tax_class(row)
-            add_class(&self.rates, self.catalog.text(tax_class.code))
-            for number in range(tax_class.tax_count):
-                add_rate(
-                    &self.rates, self.catalog.text(tax_class.taxes[number].name), tax_class.taxes[number].rate_ppb,
-                    (tax_class.taxes[number].flags & TAX_INCLUSIVE) != 0,
-                )
+    cdef void read_set(self, int64_t tax_set) noexcept nogil:
+        """Take the rates of a tax set of the catalog into `rates`, under the same number."""
+        cdef TaxSetRow* row = self.catalog.tax_set(tax_set)
+        cdef TaxRow* tax
+        cdef TaxClass* at
+        cdef int64_t number
+        if tax_set >= self.rates.class_count:
+            taxes_make_room(&self.rates, self.catalog.tax_sets.count)
+        at = &self.rates.classes[tax_set]
+        if at.loaded:
+            return
+        at.loaded = True
+        for number in range(row.tax_count):
+            tax = &row.taxes[number]
+            add_rate(
+                at, <int32_t>tax.name, tax.rate_ppb, tax.per_unit_minor, (tax.flags & TAX_INCLUSIVE) != 0,
+                <int32_t>tax.base,
+            )
+        name_rates(&self.rates, at)
 
-    cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil:
-        """Lay the promotions' discounts on the lines, whose price and discounts by hand are known."""
+    cdef int read_charge(self, Span body, PriceScope* scope, Writer* out) noexcept nogil:
+        """Take a charge of the order into the basket."""
+        cdef Reader reader = reader_of(body)
+        cdef InputCharge* charge
+        cdef ChargeLine* line
+        cdef Span id = span_at(NULL, 0), tax_class = span_at(NULL, 0)
+        cdef int64_t amount = 0, row = -1, at, index = self.charge_count
+        while next_field(&reader):
+            if reader.field == Charge_charge_id:
+                id = read_span(&reader)
+            elif reader.field == Charge_amount_minor:
+                amount = read_int(&reader)
+            elif reader.field == Charge_tax_class_id:
+                tax_class = read_span(&reader)
+            else:
+                skip_field(&reader)
+        if reader.bad:
+            return MALFORMED
+        if index == CHARGES_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "charges", 0, id, index + 1, CHARGES_MAX)
+        if not is_code(id):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, id, id.size, CODE_BYTES_MAX)
+        for at in range(index):
+            if span_equal(self.charges[at].id, id):  # a return names a charge by its id
+                return refuse(out, RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, id, at, index)
+        if not is_code_or_empty(tax_class):
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "charges.tax_class_id", index, id, tax_class.size, CODE_BYTES_MAX
+            )
+        if not -PRICE_MINOR_MAX <= amount <= PRICE_MINOR_MAX:
+            return refuse(out, RESULT_CODE_AMOUNT_TOO_LARGE, "charges.amount_minor", index, id, amount, PRICE_MINOR_MAX)
+        if tax_class.size:
+            row = self.catalog.find_tax_class(tax_class)
+            if row < 0:
+                return refuse(out, RESULT_CODE_TAX_CLASS_UNKNOWN, "charges.tax_class_id", index, tax_class, 0, 0)
+        charge = add_charge(&self.basket)
+        charge.id = id
+        charge.amount = amount
+        if row >= 0:
+            charge.tax_class = self.load_set(self.catalog.find_tax_set(row, scope.at_ns))
+        line = &self.charges[index]
+        self.charge_count += 1
+        memset(line, 0, sizeof(ChargeLine))
+        line.id = id
+        line.tax_class = <uint32_t>(row + 1)
+        return RESULT_CODE_OK
+
+    cdef void load_lines(self) noexcept nogil:
+        """Give the promotions' basket the lines, whose price and discounts by hand are known."""
         cdef Basket* basket = &self.basket
         cdef InputLine* given
         cdef Line* line
+        cdef const ItemRulesRow* rules
         cdef Span categories
-        cdef int64_t at, number, total
-        cdef int32_t segment
-        cdef int code
-        cdef bint redeems = self.loyalty.open(scope.customer, scope.redeem)
-        self.book.see(scope.at_ns)
-        basket_clear(basket)
-        for at in range(self.line_count if self.book.snapshot.promotion_count or redeems else 0):
+        cdef int64_t at, number
+        for at in range(self.line_count):
             line = &self.lines[at]
             given = add_input_line(basket)
             given.item_id = self.catalog.item_code(line.item)
@@ -373,48 +471,94 @@ cdef class Pricing:
             given.price, given.base_qty_milli = line.price_minor, line.base_qty_milli
             if line.discount_minor:  # a discount by hand comes first
                 given.price, given.base_qty_milli = line.total_minor, line.qty_milli
-            given.tax_class = <int32_t>line.tax_class - 1
+            given.tax_class = line.tax_set
+            given.not_discountable = (self.catalog.item(line.item).flags & ITEM_NOT_DISCOUNTABLE) != 0
+            rules = self.catalog.find_item_rules(line.item)
+            if rules != NULL:
+                given.floor = rules.floor_minor
+                given.base_units_ppm = rules.base_units_ppm
             categories = self.catalog.text(self.catalog.item(line.item).categories)
             for number in range(categories.size // <int64_t>sizeof(uint32_t)):
-                add_text(
-                    basket,
-                    self.catalog.text(
-                        (<SymbolRow*>self.catalog.symbols.row((<uint32_t*>categories.data)[number])).code
-                    ),
-                )
+                add_text(basket, self.catalog.symbol((<uint32_t*>categories.data)[number]))
                 given.category_count += 1
+
+    cdef int apply_promotions(self, Span request, uint32_t lines_field, PriceScope* scope, Writer* out) noexcept nogil:
+        """Lay the promotions' discounts on the lines and charges, and add what they give."""
+        cdef Basket* basket = &self.basket
+        cdef Reader reader = reader_of(request)
+        cdef Line* line
+        cdef ChargeLine* charge
+        cdef uint32_t charges_field = SellRequest_charges
+        cdef int64_t at, total
+        cdef int code
+        if lines_field != SellRequest_lines:
+            charges_field = PriceBasketRequest_charges
+        basket_clear(basket)
+        if self.promoted:
+            self.load_lines()
         code = self.read_shopper(request, lines_field == SellRequest_lines, out)
-        if code != RESULT_CODE_OK or (
-            self.book.snapshot.promotion_count == 0 and basket.coupon_count == 0 and not redeems
-        ):
+        if code != RESULT_CODE_OK or not self.promoted:
             return code
-        if self.rates_stale:
-            self.load_rates()
+        while next_field(&reader):
+            if reader.field != charges_field:
+                skip_field(&reader)
+                continue
+            code = self.read_charge(read_span(&reader), scope, out)
+            if code != RESULT_CODE_OK:
+                return code
         basket.at_ns = scope.at_ns
         basket.utc_offset_s = self.book.offset_s(scope.location, scope.at_ns)
         basket.usage = self.book.usage
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
-        basket.untaxed = True
         basket.redeem = self.loyalty.offer_minor
         price_promotions(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
-        self.promoted = True
         for at in range(basket.input_line_count):
             line = &self.lines[at]
             total = line_value(basket, at)
             line.discount_minor += line.total_minor - total
             line.total_minor = total
-            line.vendor_minor = 0
-            segment = <int32_t>at
-            while segment >= 0:
-                line.vendor_minor += basket.segments[segment].vendor * basket.segments[segment].count
-                segment = basket.segments[segment].next
+            line.place = <int32_t>at
+        for at in range(self.charge_count):
+            charge = &self.charges[at]
+            charge.amount_minor = basket.charges[at].amount
+            charge.discount_minor = basket.input_charges[at].amount - charge.amount_minor
+            charge.place = <int32_t>(basket.input_line_count + at)
+            charge.tax_added_minor = self.rates.places[charge.place].added
+        return self.add_free_lines(out)
+
+    cdef int add_free_lines(self, Writer* out) noexcept nogil:
+        """Add a line at no price for what promotions give and the catalog has: no tax, no deposit."""
+        cdef int64_t at, item
+        cdef Line* line
+        for at in range(self.basket.free_count):
+            item = self.catalog.find_item(self.basket.free_units[at].item_id)
+            if item < 0 or self.basket.free_units[at].qty <= 0:
+                continue
+            if self.line_count == LINES_MAX:
+                return refuse(
+                    out, RESULT_CODE_TOO_MANY, "free_items", at, self.catalog.item_code(item), LINES_MAX + 1, LINES_MAX
+                )
+            if self.basket.free_units[at].qty > QTY_MILLI_MAX // 1000:
+                return refuse(
+                    out, RESULT_CODE_QTY_TOO_LARGE, "free_items", at, self.catalog.item_code(item),
+                    self.basket.free_units[at].qty, QTY_MILLI_MAX // 1000,
+                )
+            line = &self.lines[self.line_count]
+            self.line_count += 1
+            memset(line, 0, sizeof(Line))
+            line.item = item
+            line.qty_milli = self.basket.free_units[at].qty * 1000
+            line.base_qty_milli = 1000
+            line.tax_set = line.place = NO_SYMBOL
+            line.promotion = self.basket.free_units[at].promotion
         return RESULT_CODE_OK
 
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil:
         cdef LineIn asked = _read_line(body)
         cdef Line* line = &self.lines[self.line_count]
         cdef PriceRow* row
+        cdef const ItemRulesRow* rules
         cdef int64_t at
         cdef int128 gross
         cdef int code
@@ -445,6 +589,9 @@ cdef class Pricing:
         line.item = at
         line.qty_milli = asked.qty_milli
         line.tax_class = self.catalog.item(at).tax_class
+        line.tax_set = line.place = line.promotion = NO_SYMBOL
+        if line.tax_class:
+            line.tax_set = self.load_set(self.catalog.find_tax_set(<int64_t>line.tax_class - 1, scope.at_ns))
         if asked.qty_milli % 1000 and not self.catalog.item(at).flags & ITEM_MEASURED:
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, asked.qty_milli, 1000)
         if asked.overridden or asked.priced:
@@ -458,6 +605,15 @@ cdef class Pricing:
                 return refuse(out, RESULT_CODE_PRICE_MISSING, "lines.item_id", index, asked.code, 0, 0)
             row = self.catalog.price(at)
             line.price_minor, line.base_qty_milli = row.price_minor, self.catalog.terms_of(row).base_qty_milli
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            rules = self.catalog.find_item_rules(line.item)
+            gross = <int128>rules.deposit_minor * line.qty_milli / 1000  # a part of a unit has no more than its part
+            if gross > TOTAL_MINOR_MAX:
+                return refuse(
+                    out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines.deposit_minor", index, asked.code, TOTAL_MINOR_MAX + 1,
+                    TOTAL_MINOR_MAX,
+                )
+            line.deposit_minor = <int64_t>gross
         gross = divide(<int128>line.qty_milli * line.price_minor, line.base_qty_milli, HALF_UP)
         if gross > TOTAL_MINOR_MAX:
             return refuse(out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines", index, asked.code, TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
@@ -570,107 +726,133 @@ cdef class Pricing:
         return RESULT_CODE_OK
 
     cdef int total(self, Writer* out) noexcept nogil:
-        """Add the lines up and compute the tax table."""
+        """Add the lines and charges up, with their taxes."""
         cdef Span none = span_at(NULL, 0)
-        cdef int128 subtotal = 0, total = 0
+        cdef int128 subtotal = 0, total = 0, deposits = 0
         cdef int64_t at
         for at in range(self.line_count):
             subtotal += self.lines[at].gross_minor
             total += self.lines[at].total_minor
-        if subtotal > TOTAL_MINOR_MAX:
+            deposits += self.lines[at].deposit_minor
+        for at in range(self.charge_count):
+            self.charges_minor += self.charges[at].amount_minor
+        if max(subtotal, total) + deposits + max(self.charges_minor, 0) > TOTAL_MINOR_MAX:
             return refuse(out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines", 0, none, TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
+        if not self.promoted:
+            self.tax_lines()
+        if self.rates.beyond:
+            return refuse(out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines.tax", 0, none, TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
+        if not self.tabulate():
+            return refuse(out, RESULT_CODE_TOO_MANY, "lines.tax", 0, none, TAX_TOTALS_MAX + 1, TAX_TOTALS_MAX)
         self.subtotal_minor = <int64_t>subtotal
-        self.total_minor = <int64_t>total
-        self.discount_total_minor = self.subtotal_minor - self.total_minor
-        for at in range(self.line_count):
-            if self.lines[at].tax_class and not self.has_tax(self.lines[at].tax_class - 1):
-                if not self.tax_lines(self.lines[at].tax_class - 1):
-                    return refuse(out, RESULT_CODE_TOO_MANY, "lines.tax", at, none, TAX_TOTALS_MAX + 1, TAX_TOTALS_MAX)
-        self.total_minor += self.tax_added_minor
+        self.discount_total_minor = <int64_t>(subtotal - total)
+        self.deposit_minor = <int64_t>deposits
+        self.tax_added_minor = self.rates.tax_added
+        self.total_minor = <int64_t>total + self.charges_minor + self.tax_added_minor + self.deposit_minor
+        if self.total_minor < 0:  # charges below zero take more than there is
+            return refuse(out, RESULT_CODE_AMOUNT_INVALID, "charges.amount_minor", 0, none, self.total_minor, 0)
         return RESULT_CODE_OK
 
-    cdef bint has_tax(self, uint32_t tax_class) noexcept nogil:
+    # Taxes
+
+    cdef void tax_lines(self) noexcept nogil:
+        """The taxes of lines that no promotion touched."""
         cdef int64_t at
-        for at in range(self.tax_count):
-            if self.taxes[at].tax_class == tax_class:
-                return True
-        return False
-
-    cdef bint tax_lines(self, uint32_t tax_class) noexcept nogil:
-        """Compute the taxes of all lines of a class, each tax rounded half up once, shared out over the lines.
-
-        With the inclusive rates summing to r, net = amount / (1 + r); every tax of the class is on that net.
-        """
-        cdef TaxClassRow* row = self.catalog.tax_class(tax_class)
-        cdef TaxRow* tax
-        cdef int64_t amount = 0, inclusive_ppb = 0, at, number
-        cdef int128 scaled
-        cdef TaxTotal* entry
-        if self.tax_count + row.tax_count > TAX_TOTALS_MAX:
-            return False
+        cdef Line* line
+        taxes_begin(&self.rates, 0)
         for at in range(self.line_count):
-            self.weights[at] = (
-                self.lines[at].total_minor + self.lines[at].vendor_minor
-                if self.lines[at].tax_class == tax_class + 1 else 0
-            )
-            amount += self.weights[at]
-        for number in range(row.tax_count):
-            inclusive_ppb += row.taxes[number].rate_ppb if row.taxes[number].flags & TAX_INCLUSIVE else 0
-        scaled = <int128>amount * PERCENT_SCALE  # net = scaled / (PERCENT_SCALE + inclusive_ppb)
-        for number in range(row.tax_count):
-            tax = &row.taxes[number]
-            entry = &self.taxes[self.tax_count]
-            self.tax_count += 1
-            entry.tax_class = tax_class
-            entry.tax = <uint32_t>number
-            entry.base_minor = <int64_t>divide(scaled, PERCENT_SCALE + inclusive_ppb, HALF_UP)
-            entry.tax_minor = <int64_t>divide(<int128>amount * tax.rate_ppb, PERCENT_SCALE + inclusive_ppb, HALF_UP)
-            allocate(entry.tax_minor, self.weights, self.shares, self.line_count)
-            for at in range(self.line_count):
-                if self.weights[at]:
-                    self.lines[at].tax_minor += self.shares[at]
-                    if not tax.flags & TAX_INCLUSIVE:
-                        self.lines[at].tax_added_minor += self.shares[at]
-            if not tax.flags & TAX_INCLUSIVE:
-                self.tax_added_minor += entry.tax_minor
+            line = &self.lines[at]
+            line.place = <int32_t>at
+            taxes_add(&self.rates, &self.book.snapshot.rules, line.tax_set, line.total_minor, line.qty_milli)
+        taxes_finish(&self.rates, &self.book.snapshot.rules)
+
+    cdef bint tabulate(self) noexcept nogil:
+        """Make the tax table from the taxes of the lines and charges; False where it has too many rows."""
+        cdef int64_t at, number
+        cdef TaxPlace* place
+        cdef TaxTotal* last = NULL
+        for at in range(self.rates.place_count):
+            place = &self.rates.places[at]
+            if place.tax_class == NO_SYMBOL:
+                continue
+            if last != NULL and last.tax_set == <uint32_t>place.tax_class and (
+                self.rates.classes[place.tax_class].rate_count == 1
+            ):  # as the line before, as in most baskets
+                last.base_minor += place.amount - place.included
+                last.tax_minor += self.rates.parts[place.first]
+                continue
+            last = &self.taxes[self.tax_count]
+            for number in range(self.rates.classes[place.tax_class].rate_count):
+                if not self.tally(
+                    place.tax_class, number, place.amount - place.included, self.rates.parts[place.first + number]
+                ):
+                    return False
+            if last != &self.taxes[self.tax_count - 1]:  # it has shared a row
+                last = NULL
         return True
 
-    cdef void total_refund(self) noexcept nogil:
-        """Add up lines that carry their own shares of tax (a return); a class's taxes share by their rates."""
-        cdef int64_t[TAXES_PER_CLASS_MAX] rates
-        cdef int64_t[TAXES_PER_CLASS_MAX] taxes
-        cdef int64_t at, other, tax_minor, base_minor
-        cdef uint32_t tax_class
-        cdef TaxClassRow* row
+    cdef bint tally(self, int32_t tax_set, int64_t tax, int64_t base_minor, int64_t tax_minor) noexcept nogil:
+        """Add to the row of a tax; taxes of several classes that are the same to a customer share one."""
+        cdef Rate* rate = &self.rates.classes[tax_set].rates[tax]
+        cdef Rate* other
         cdef TaxTotal* entry
+        cdef int64_t at
+        for at in range(self.tax_count):
+            entry = &self.taxes[at]
+            other = &self.rates.classes[entry.tax_set].rates[entry.tax]
+            if other == rate or (
+                other.key == rate.key and other.rate_ppb == rate.rate_ppb and other.per_unit == rate.per_unit
+            ):
+                entry.base_minor += base_minor
+                entry.tax_minor += tax_minor
+                return True
+        if self.tax_count == TAX_TOTALS_MAX:
+            return False
+        entry = &self.taxes[self.tax_count]
+        self.tax_count += 1
+        entry.tax_set = <uint32_t>tax_set
+        entry.tax = <uint32_t>tax
+        entry.base_minor = base_minor
+        entry.tax_minor = tax_minor
+        return True
+
+    # Refunds: lines that carry what was paid for them
+
+    cdef void begin_refund(self) noexcept nogil:
+        """Begin an empty basket whose lines bring their taxes."""
+        self.clear()
+        taxes_begin(&self.rates, 0)
+
+    cdef int64_t* begin_place(self, int32_t tax_set, int64_t taxed_minor) noexcept nogil:
+        """The taxes of the next line or charge, in the set's order, for the caller to write; all zero."""
+        cdef TaxPlace* place
+        taxes_place(&self.rates, self.load_set(tax_set))
+        place = &self.rates.places[self.rates.place_count - 1]
+        place.amount = taxed_minor
+        return self.rates.parts + place.first
+
+    cdef void total_refund(self) noexcept nogil:
+        """Add up what the lines and charges bring."""
+        cdef int64_t at, number
+        cdef TaxPlace* place
+        cdef TaxClass* rated
+        for at in range(self.rates.place_count):
+            place = &self.rates.places[at]
+            for number in range(self.rates.classes[place.tax_class].rate_count if place.tax_class >= 0 else 0):
+                rated = &self.rates.classes[place.tax_class]
+                if rated.rates[number].inclusive:
+                    place.included += self.rates.parts[place.first + number]
+                else:
+                    place.added += self.rates.parts[place.first + number]
+            self.tax_added_minor += place.added
         for at in range(self.line_count):
             self.subtotal_minor += self.lines[at].gross_minor
-            self.tax_added_minor += self.lines[at].tax_added_minor
-        self.total_minor = self.subtotal_minor + self.tax_added_minor
-        for at in range(self.line_count):
-            if not self.lines[at].tax_class or self.has_tax(self.lines[at].tax_class - 1):
-                continue
-            tax_class = self.lines[at].tax_class - 1
-            row = self.catalog.tax_class(tax_class)
-            tax_minor = base_minor = 0
-            for other in range(self.line_count):
-                if self.lines[other].tax_class == tax_class + 1:
-                    tax_minor += self.lines[other].tax_minor
-                    base_minor += self.lines[other].total_minor - (
-                        self.lines[other].tax_minor - self.lines[other].tax_added_minor
-                    )
-            for other in range(row.tax_count):
-                rates[other] = row.taxes[other].rate_ppb
-            allocate(tax_minor, rates, taxes, row.tax_count)
-            for other in range(row.tax_count):
-                if self.tax_count == TAX_TOTALS_MAX:
-                    return
-                entry = &self.taxes[self.tax_count]
-                self.tax_count += 1
-                entry.tax_class = tax_class
-                entry.tax = <uint32_t>other
-                entry.base_minor = base_minor
-                entry.tax_minor = taxes[other]
+            self.deposit_minor += self.lines[at].deposit_minor
+        for at in range(self.charge_count):
+            self.charges_minor += self.charges[at].amount_minor
+            self.charges[at].tax_added_minor = self.rates.places[self.charges[at].place].added
+        self.total_minor = self.subtotal_minor + self.charges_minor + self.tax_added_minor + self.deposit_minor
+        self.tabulate()  # a part of a sale has no more rows than the sale
 
     # The answer
 
@@ -678,18 +860,20 @@ cdef class Pricing:
         """Write the priced basket; with `reasons` also for the promotions that gave nothing."""
         cdef int64_t mark = begin_message(out, field), inner, at
         cdef TaxRow* tax
+        cdef ChargeLine* charge
         for at in range(self.line_count):
             self.write_line(out, &self.lines[at])
         write_int(out, PricedBasket_subtotal_minor, self.subtotal_minor)
         write_int(out, PricedBasket_discount_minor, self.discount_total_minor)
         for at in range(self.tax_count):
-            tax = &self.catalog.tax_class(self.taxes[at].tax_class).taxes[self.taxes[at].tax]
+            tax = &self.catalog.tax_set(self.taxes[at].tax_set).taxes[self.taxes[at].tax]
             inner = begin_message(out, PricedBasket_taxes)
-            write_span(out, TaxTotal_name, self.catalog.text(tax.name))
+            write_span(out, TaxTotal_name, self.catalog.symbol(tax.name))
             write_int(out, TaxTotal_rate_ppb, tax.rate_ppb)
             write_int(out, TaxTotal_inclusive, (tax.flags & TAX_INCLUSIVE) != 0)
             write_int(out, TaxTotal_base_minor, self.taxes[at].base_minor)
             write_int(out, TaxTotal_tax_minor, self.taxes[at].tax_minor)
+            write_int(out, TaxTotal_amount_minor_per_unit, tax.per_unit_minor)
             end_message(out, inner)
         write_int(out, PricedBasket_tax_added_minor, self.tax_added_minor)
         write_int(out, PricedBasket_total_minor, self.total_minor)
@@ -701,6 +885,20 @@ cdef class Pricing:
         if self.loyalty.opened:
             self.loyalty.write_reward(out, PricedBasket_free_items)
             self.loyalty.write(out, PricedBasket_points)
+        for at in range(self.charge_count):
+            charge = &self.charges[at]
+            inner = begin_message(out, PricedBasket_charges)
+            write_span(out, ChargePrice_charge_id, charge.id)
+            write_int(out, ChargePrice_amount_minor, charge.amount_minor)
+            write_int(out, ChargePrice_discount_minor, charge.discount_minor)
+            write_int(out, ChargePrice_tax_added_minor, charge.tax_added_minor)
+            if charge.tax_class:
+                write_span(
+                    out, ChargePrice_tax_class_id, self.catalog.text(self.catalog.tax_class(charge.tax_class - 1).code)
+                )
+            end_message(out, inner)
+        write_int(out, PricedBasket_charges_minor, self.charges_minor)
+        write_int(out, PricedBasket_deposit_minor, self.deposit_minor)
         end_message(out, mark)
 
     cdef void write_promoted(self, Writer* out, int64_t line) noexcept nogil:
@@ -732,6 +930,7 @@ cdef class Pricing:
 
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil:
         cdef int64_t mark = begin_message(out, PricedBasket_lines), inner, at
+        cdef const ItemRulesRow* rules
         write_span(out, PricedLine_item_id, self.catalog.item_code(line.item))
         write_span(out, PricedLine_name, self.catalog.text(self.catalog.item(line.item).name))
         write_int(out, PricedLine_qty_milli, line.qty_milli)
@@ -749,6 +948,13 @@ cdef class Pricing:
         if line.tax_class:
             write_span(out, PricedLine_tax_class_id, self.catalog.text(self.catalog.tax_class(line.tax_class - 1).code))
         write_span(out, PricedLine_override_reason, line.override_reason)
+        if line.deposit_minor:
+            write_int(out, PricedLine_deposit_minor, line.deposit_minor)
+        if line.promotion >= 0:
+            write_span(out, PricedLine_promotion_id, self.book.snapshot.promotions[line.promotion].id)
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            rules = self.catalog.find_item_rules(line.item)
+            write_span(out, PricedLine_uom, self.catalog.text(rules.uom))
         end_message(out, mark)
 
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil:

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t
 
 from ringup.native.pricing_state cimport Basket
-from ringup.native.pricing_tax cimport Taxes
+from ringup.native.pricing_rates cimport Taxes
 from ringup.native.promotion cimport Snapshot
 from ringup.native.wire cimport Writer
 

@@ -40,7 +40,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.pricing_kernel cimport coupon_outcome
 from ringup.native.pricing_state cimport Basket, LogEntry, Verdict
-from ringup.native.pricing_tax cimport TaxKey, Taxes
+from ringup.native.pricing_rates cimport TaxKey, Taxes
 from ringup.native.promotion cimport NO_SYMBOL, OUT_APPLIED, Promotion, Snapshot
 from ringup.native.wire cimport Writer, begin_message, end_message, write_int, write_span
 
@@ -116,7 +116,7 @@ cdef void write_charges(Writer* out, uint32_t field, Basket* basket, Taxes* taxe
         write_span(out, ChargePrice_charge_id, basket.input_charges[i].id)
         write_int(out, ChargePrice_amount_minor, basket.charges[i].amount)
         write_int(out, ChargePrice_discount_minor, basket.input_charges[i].amount - basket.charges[i].amount)
-        write_int(out, ChargePrice_tax_added_minor, taxes.added[basket.input_line_count + i])
+        write_int(out, ChargePrice_tax_added_minor, taxes.places[basket.input_line_count + i].added)
         end_message(out, mark)
 
 

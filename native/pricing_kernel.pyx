@@ -24,7 +24,8 @@ from ringup.native.pricing_state cimport (
     shrink,
     spread,
 )
-from ringup.native.pricing_tax cimport Taxes, taxes_compute
+from ringup.native.pricing_rates cimport Taxes
+from ringup.native.pricing_tax cimport taxes_compute
 from ringup.native.promotion cimport (
     CONTAINS,
     DISTINCT,
@@ -690,6 +691,6 @@ cdef int64_t price_basket(Basket* basket, Snapshot snapshot, Taxes* taxes) noexc
         basket.segments[i].original = basket.segments[i].price
     _stage(basket, snapshot, 2)
     _redeem(basket)
-    if taxes != NULL and not basket.untaxed:
+    if taxes != NULL:
         taxes_compute(taxes, basket, &snapshot.rules, True)
     return -1

@@ -126,7 +126,7 @@ from ringup.native.pricing_state cimport (
     line_value,
     room_for,
 )
-from ringup.native.pricing_tax cimport Taxes, tax_class_row, taxes_clear, taxes_free, taxes_read
+from ringup.native.pricing_rates cimport Taxes, tax_class_row, taxes_clear, taxes_free, taxes_read
 from ringup.native.promotion cimport NO_SYMBOL, Snapshot, Usage
 from ringup.native.wire cimport (
     Reader,
@@ -504,6 +504,9 @@ cdef class Pricer:
                 self.basket.input_lines[bad].price, TOTAL_MINOR_MAX,
             )
             return
+        if self.taxes.beyond:
+            self.refused(RESULT_CODE_AMOUNT_TOO_LARGE, "taxes", 0, span_at(NULL, 0), TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
+            return
         if self.count_points(&tally) == 0:
             self.write(&tally)
 
@@ -531,8 +534,8 @@ cdef class Pricer:
             mark = begin_message(out, SimulateResponse_lines)
             write_int(out, SimulatedLinePrice_gross_minor, basket.input_lines[i].gross)
             write_int(out, SimulatedLinePrice_total_minor, line_value(basket, i))
-            write_int(out, SimulatedLinePrice_tax_added_minor, self.taxes.added[i])
-            write_int(out, SimulatedLinePrice_tax_included_minor, self.taxes.included[i])
+            write_int(out, SimulatedLinePrice_tax_added_minor, self.taxes.places[i].added)
+            write_int(out, SimulatedLinePrice_tax_included_minor, self.taxes.places[i].included)
             write_int(out, SimulatedLinePrice_deposit_minor, self.deposit(i))
             at = <int32_t>i
             while at != NO_SYMBOL:

@@ -130,7 +130,6 @@ cdef struct Basket:
     int64_t at_ns
     int64_t utc_offset_s
     bint explain_all
-    bint untaxed  # the caller computes the taxes of the result
     int64_t redeem
     Usage* usage  # by promotion; NULL when nothing is used
     void* taxes  # Taxes*

@@ -7,6 +7,7 @@ from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport Index
 from ringup.native.limits cimport TENDERS_MAX
 from ringup.native.pricing cimport Line, Pricing
+from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.table cimport Table
@@ -42,14 +43,30 @@ cdef struct SaleRow:
     uint32_t points  # row + 1 of what it earned and burned
     uint32_t padding
 
+# What a line keeps so that a return gives back what was paid, whatever became of the item and its taxes.
 cdef struct SaleLineRow:
     uint32_t item  # row
-    uint32_t tax_class  # row + 1
+    uint32_t tax_set  # row + 1
     int64_t qty_milli
     int64_t returned_milli
     int64_t total_minor  # after discounts, before added tax
     int64_t tax_minor  # its share of all taxes
-    int64_t tax_added_minor  # the part of that on top of total_minor
+    uint32_t first_tax  # row + 1 of its taxes one by one, where its set has several
+    uint32_t extra  # row + 1 of what few lines have
+
+cdef struct SaleExtraRow:
+    int64_t deposit_minor
+    int64_t untaken_minor  # what its taxes are computed on beyond total_minor (a discount that a vendor pays)
+
+cdef struct SaleChargeRow:
+    uint32_t sale  # row; they ascend
+    uint32_t charge  # symbol row
+    uint32_t tax_set  # row + 1
+    uint32_t first_tax  # row + 1, as of a line
+    int64_t amount_minor  # after discounts, before added tax
+    int64_t taxed_minor
+    int64_t tax_minor
+    int64_t returned
 
 cdef struct SaleKitRow:  # a sold line of a kit; the rows are in the order of lines
     int64_t line  # row of sale_lines
@@ -70,7 +87,7 @@ cdef struct SellIn:
 # What a ReturnLinesRequest says.
 cdef struct ReturnIn:
     Span till, sale_id, receipt_till, reason, refund_reference
-    int64_t receipt_number, refund_method, line_count
+    int64_t receipt_number, refund_method, line_count, charge_count
     bint bad
 
 cdef struct ReturnLineIn:
@@ -84,7 +101,7 @@ cdef class Sales:
     cdef Pricing pricing
     cdef SettingsTable settings
     cdef GiftCards gift_cards
-    cdef Table sales, lines
+    cdef Table sales, lines, taxes, extras, charges
     cdef Index id_index, receipt_index
     cdef Table sale_kits
     cdef Demand* demands
@@ -125,6 +142,8 @@ cdef class Sales:
     cdef int64_t book(
         self, Command* command, uint64_t body_hash, int64_t till, int64_t original, uint32_t flags
     ) noexcept nogil
+    cdef uint32_t keep_taxes(self, const TaxPlace* taxed) noexcept nogil
+    cdef void keep_charges(self, int64_t sale) noexcept nogil
     cdef void write_shortfalls(self, Writer* out, int64_t location, int64_t demand_count) noexcept nogil
     cdef void write_takes(self, Writer* out) noexcept nogil
     cdef ReturnIn read_return(self, Span body) noexcept nogil
@@ -134,7 +153,11 @@ cdef class Sales:
     cdef int check_return_line(
         self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
     ) noexcept nogil
-    cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil
+    cdef int check_return_charge(self, Span id, int64_t index, int64_t original, Writer* out) noexcept nogil
+    cdef int64_t find_charge(self, int64_t sale, Span id) noexcept nogil
+    cdef int64_t taxes_of(self, uint32_t tax_set, uint32_t first_tax, int64_t tax_minor, int64_t* taxes) noexcept nogil
+    cdef void refund_line(self, SaleLineRow* sold, int64_t before_milli, int64_t qty_milli) noexcept nogil
+    cdef void refund_charge(self, SaleChargeRow* sold) noexcept nogil
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil
     cdef void refund_tender(self, ReturnIn* asked, int64_t gift_card) noexcept nogil
 

@@ -4,7 +4,7 @@ The answer of a sale holds its receipt, and the journal holds the answer, so a r
 once.  Here stays what a return needs: how much of each line was sold, returned and paid.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -15,12 +15,15 @@ from ringup.native.catalog cimport (
     LOCATION_DISABLED,
     LOCATION_SHORTFALL_ALLOWED,
     SYMBOL_CHANNEL,
+    SYMBOL_CHARGE,
     SYMBOL_CUSTOMER_GROUP,
+    TAX_INCLUSIVE,
     Catalog,
     SymbolRow,
+    TaxSetRow,
     TillRow,
 )
-from ringup.native.command cimport MALFORMED, Command, is_code_or_empty, is_text, ok, refuse
+from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
@@ -64,6 +67,7 @@ from ringup.native.contract cimport (
     ReturnLine_line,
     ReturnLine_qty_milli,
     ReturnLine_scrapped,
+    ReturnLinesRequest_charge_ids,
     ReturnLinesRequest_lines,
     ReturnLinesRequest_reason,
     ReturnLinesRequest_receipt_number,
@@ -106,11 +110,13 @@ from ringup.native.limits cimport (
     LINES_MAX,
     QTY_MILLI_MAX,
     REASON_BYTES_MAX,
+    TAXES_PER_CLASS_MAX,
     TENDERS_MAX,
     TOTAL_MINOR_MAX,
 )
-from ringup.native.money cimport HALF_UP, multiply_divide, share_until
-from ringup.native.pricing cimport Line, Pricing, PriceScope
+from ringup.native.money cimport allocate, share_until
+from ringup.native.pricing cimport CHARGES_MAX, ChargeLine, Line, Pricing, PriceScope
+from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
@@ -129,6 +135,7 @@ from ringup.native.wire cimport (
     reader_of,
     skip_field,
     span_at,
+    span_equal,
     write_int,
     write_span,
 )
@@ -138,20 +145,20 @@ cdef inline uint64_t _hash_receipt(int64_t till, int64_t number) noexcept nogil:
     return hash_int((<uint64_t>till << 40) ^ <uint64_t>number)
 
 
-cdef int64_t _total_until(const SaleLineRow* sold, int64_t qty_milli) noexcept nogil:
-    """The part of a line's total that its first `qty_milli` have.
-
-    Units have equal shares of all that was paid, added tax included, so the total's share is what the tax's leaves.
-    """
-    cdef int64_t unit = qty_milli - qty_milli % 1000, whole = sold.qty_milli, paid, share
-    if whole % 1000:
-        return share_until(sold.total_minor, qty_milli, whole)
-    paid = sold.total_minor + sold.tax_added_minor
-    share = share_until(paid, unit, whole) - share_until(sold.tax_added_minor, unit, whole)
-    if qty_milli > unit:
-        paid = share_until(paid, unit + 1000, whole) - share_until(sold.tax_added_minor, unit + 1000, whole)
-        share += multiply_divide(paid - share, qty_milli - unit, 1000, HALF_UP)
-    return share
+cdef void _shares(
+    const int64_t* amounts, int64_t* shares, int64_t count, int64_t part_milli, int64_t whole_milli
+) noexcept nogil:
+    """Share what several amounts are together, and that over the amounts, so that the customer sees equal parts."""
+    cdef int64_t i, sum_ = 0
+    for i in range(count):
+        if amounts[i] < 0:
+            break
+        sum_ += amounts[i]
+    else:
+        allocate(share_until(sum_, part_milli, whole_milli), amounts, shares, count)
+        return
+    for i in range(count):
+        shares[i] = share_until(amounts[i], part_milli, whole_milli)
 
 
 cdef class Sales:
@@ -165,7 +172,10 @@ cdef class Sales:
         self.sales = Table("sales", sizeof(SaleRow))
         self.lines = Table("sale_lines", sizeof(SaleLineRow))
         self.sale_kits = Table("sale_kits", sizeof(SaleKitRow))
-        self.tables = [self.sales, self.lines, self.sale_kits]
+        self.taxes = Table("sale_taxes", sizeof(int64_t))
+        self.extras = Table("sale_line_extras", sizeof(SaleExtraRow))
+        self.charges = Table("sale_charges", sizeof(SaleChargeRow))
+        self.tables = [self.sales, self.lines, self.taxes, self.extras, self.charges, self.sale_kits]
         self.demands = <Demand*>malloc(LINES_MAX * sizeof(Demand))
         self.demand_capacity = LINES_MAX
         self.holds = <int64_t*>malloc(HOLDS_PER_SALE_MAX * sizeof(int64_t))
@@ -271,6 +281,7 @@ cdef class Sales:
         self.stock.take(location, self.demands, demand_count, self.holds, asked.hold_count)
         self.spend_gift_cards()
         row = self.book(command, body_hash, till, -1, 0)
+        self.keep_charges(row)
         if self.stock.kits.count:
             self.book_kits(<SaleRow*>self.sales.edit(row), out)
         if self.pricing.promoted:
@@ -492,6 +503,10 @@ cdef class Sales:
         line = 0
         while not self.line_takes(line, item):
             line += 1
+        if self.pricing.lines[line].promotion >= 0:
+            return refuse(
+                out, code, "free_items", 0, self.catalog.item_code(item), found, self.demands[failed].qty_milli
+            )
         return refuse(out, code, "lines.qty_milli", line, self.catalog.item_code(item), found, self.demands[failed].qty_milli)
 
     cdef bint line_takes(self, int64_t line, int64_t item) noexcept nogil:
@@ -587,7 +602,10 @@ cdef class Sales:
         cdef int64_t row = self.sales.append(), at, first = self.lines.append_many(self.pricing.line_count)
         cdef SaleRow* sale = <SaleRow*>self.sales.edit(row)
         cdef SaleLineRow* line_row
+        cdef SaleExtraRow* extra
         cdef Line* line
+        cdef const TaxPlace* taxed
+        cdef int64_t untaken
         till_row.last_receipt_number += 1
         memcpy(sale.id, command.id, ID_BYTES)
         sale.body_hash = body_hash
@@ -605,13 +623,50 @@ cdef class Sales:
             line = &self.pricing.lines[at]
             line_row = <SaleLineRow*>self.lines.edit(first + at)
             line_row.item = <uint32_t>line.item
-            line_row.tax_class = line.tax_class
+            line_row.tax_set = <uint32_t>(line.tax_set + 1)
             line_row.qty_milli = line.qty_milli
             line_row.total_minor = line.total_minor
-            line_row.tax_minor = line.tax_minor
-            line_row.tax_added_minor = line.tax_added_minor
+            untaken = 0
+            if line.tax_set >= 0:
+                taxed = &self.pricing.rates.places[line.place]
+                line_row.tax_minor = taxed.included + taxed.added
+                untaken = taxed.amount - line.total_minor
+                if self.pricing.rates.classes[taxed.tax_class].rate_count > 1:
+                    line_row.first_tax = self.keep_taxes(taxed)
+            if line.deposit_minor or untaken:
+                line_row.extra = <uint32_t>(self.extras.append() + 1)
+                extra = <SaleExtraRow*>self.extras.edit(line_row.extra - 1)
+                extra.deposit_minor = line.deposit_minor
+                extra.untaken_minor = untaken
         self.index_sale(row)
         return row
+
+    cdef uint32_t keep_taxes(self, const TaxPlace* taxed) noexcept nogil:
+        """Keep each of several taxes of a line or charge; returns row + 1 of the first."""
+        cdef int64_t count = self.pricing.rates.classes[taxed.tax_class].rate_count, at
+        cdef int64_t first = self.taxes.append_many(count)
+        for at in range(count):
+            (<int64_t*>self.taxes.edit(first + at))[0] = self.pricing.rates.parts[taxed.first + at]
+        return <uint32_t>(first + 1)
+
+    cdef void keep_charges(self, int64_t sale) noexcept nogil:
+        cdef int64_t at, row
+        cdef ChargeLine* charge
+        cdef SaleChargeRow* kept
+        cdef const TaxPlace* taxed
+        for at in range(self.pricing.charge_count):
+            charge = &self.pricing.charges[at]
+            row = self.charges.append()
+            kept = <SaleChargeRow*>self.charges.edit(row)
+            kept.sale = <uint32_t>sale
+            kept.charge = <uint32_t>self.catalog.intern_symbol(SYMBOL_CHARGE, charge.id)
+            taxed = &self.pricing.rates.places[charge.place]
+            kept.tax_set = <uint32_t>(taxed.tax_class + 1)
+            kept.amount_minor = charge.amount_minor
+            kept.taxed_minor = taxed.amount
+            kept.tax_minor = taxed.included + taxed.added
+            if kept.tax_set and self.pricing.rates.classes[taxed.tax_class].rate_count > 1:
+                kept.first_tax = self.keep_taxes(taxed)
 
     cdef void write_receipt(
         self, Writer* out, Command* command, int64_t till, Span customer, int64_t sold_at_ns, Span original
@@ -694,15 +749,33 @@ cdef class Sales:
         if self.catalog.location(self.catalog.till(till).location).flags & LOCATION_DISABLED:
             return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, asked.till, 0, 0)
         memset(self.pricing.shares, 0, self.sale(original).line_count * sizeof(int64_t))  # returned by lines before
+        self.pricing.begin_refund()
         while next_field(&reader):
-            if reader.field != ReturnLinesRequest_lines:
+            if reader.field == ReturnLinesRequest_lines:
+                line = self.read_return_line(read_span(&reader))
+                code = self.check_return_line(&line, index, original, out)
+                if code != RESULT_CODE_OK:
+                    return code
+                line_row = <SaleLineRow*>self.lines.row(<int64_t>self.sale(original).first_line + line.line)
+                self.refund_line(
+                    line_row, line_row.returned_milli + self.pricing.shares[line.line] - line.qty_milli, line.qty_milli
+                )
+                index += 1
+            else:
                 skip_field(&reader)
-                continue
-            line = self.read_return_line(read_span(&reader))
-            code = self.check_return_line(&line, index, original, out)
-            if code != RESULT_CODE_OK:
-                return code
-            index += 1
+        reader = reader_of(command.body)
+        while next_field(&reader):
+            if reader.field == ReturnLinesRequest_charge_ids:
+                code = self.check_return_charge(read_span(&reader), self.pricing.charge_count, original, out)
+                if code != RESULT_CODE_OK:
+                    return code
+            else:
+                skip_field(&reader)
+        self.pricing.total_refund()
+        if self.pricing.total_minor < 0:  # a charge below zero, paid back without what it was for
+            return refuse(
+                out, RESULT_CODE_AMOUNT_INVALID, "charge_ids", 0, span_at(NULL, 0), self.pricing.total_minor, 0
+            )
         if asked.refund_method == TENDER_METHOD_GIFT_CARD:
             code = self.gift_cards.check_takes(
                 asked.refund_reference, "refund_reference", self.sale(original).total_minor, &gift_card, out
@@ -711,17 +784,19 @@ cdef class Sales:
                 return code
 
         # Apply.
-        self.pricing.clear()
         self.pricing.loyalty.open_return(self.sale(original).points)
         reader = reader_of(command.body)
         while next_field(&reader):
+            if reader.field == ReturnLinesRequest_charge_ids:
+                row = self.find_charge(original, read_span(&reader))
+                (<SaleChargeRow*>self.charges.edit(row)).returned = 1
+                continue
             if reader.field != ReturnLinesRequest_lines:
                 skip_field(&reader)
                 continue
             line = self.read_return_line(read_span(&reader))
             row = <int64_t>self.sale(original).first_line + line.line
             line_row = <SaleLineRow*>self.lines.edit(row)
-            self.refund_line(line_row, line.qty_milli)
             self.pricing.loyalty.take_back(
                 self.sale(original).points, line.line, line_row.returned_milli, line_row.returned_milli + line.qty_milli,
                 line_row.qty_milli,
@@ -734,7 +809,6 @@ cdef class Sales:
             elif not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
         self.give_back_promotions(original, command.now_ns)
-        self.pricing.total_refund()
         self.refund_tender(&asked, gift_card)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
         self.book(command, body_hash, till, original, SALE_IS_RETURN)
@@ -763,6 +837,9 @@ cdef class Sales:
             elif reader.field == ReturnLinesRequest_lines:
                 read_span(&reader)
                 asked.line_count += 1
+            elif reader.field == ReturnLinesRequest_charge_ids:
+                read_span(&reader)
+                asked.charge_count += 1
             else:
                 skip_field(&reader)
         asked.bad = reader.bad
@@ -804,7 +881,9 @@ cdef class Sales:
             )
         if asked.line_count > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked.line_count, LINES_MAX)
-        if asked.line_count == 0:
+        if asked.charge_count > CHARGES_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "charge_ids", 0, none, asked.charge_count, CHARGES_MAX)
+        if asked.line_count == 0 and asked.charge_count == 0:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
         return RESULT_CODE_OK
 
@@ -846,22 +925,114 @@ cdef class Sales:
         self.pricing.shares[line.line] = self.pricing.shares[line.line] + line.qty_milli
         return RESULT_CODE_OK
 
-    cdef void refund_line(self, SaleLineRow* sold, int64_t qty_milli) noexcept nogil:
-        """Add what `qty_milli` more of a sold line refunds: the parts of a line sum to what was paid."""
+    cdef int check_return_charge(self, Span id, int64_t index, int64_t original, Writer* out) noexcept nogil:
+        """Take a charge of the sale into the refund, unless it is unknown or was paid back before."""
+        cdef int64_t row, at
+        if not is_code(id):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "charge_ids", index, id, id.size, CODE_BYTES_MAX)
+        row = self.find_charge(original, id)
+        if row < 0:
+            return refuse(out, RESULT_CODE_LINE_UNKNOWN, "charge_ids", index, id, 0, 0)
+        if (<SaleChargeRow*>self.charges.row(row)).returned:
+            return refuse(out, RESULT_CODE_RETURN_EXCEEDS, "charge_ids", index, id, 1, 0)
+        for at in range(self.pricing.charge_count):
+            if span_equal(self.pricing.charges[at].id, id):
+                return refuse(out, RESULT_CODE_RETURN_EXCEEDS, "charge_ids", index, id, 2, 1)
+        self.refund_charge(<SaleChargeRow*>self.charges.row(row))
+        return RESULT_CODE_OK
+
+    cdef int64_t find_charge(self, int64_t sale, Span id) noexcept nogil:
+        """The row of a sale's charge, or -1."""
+        cdef int64_t symbol = self.catalog.find_symbol(SYMBOL_CHARGE, id), low = 0, high = self.charges.count, middle
+        while low < high:
+            middle = (low + high) // 2
+            if (<SaleChargeRow*>self.charges.row(middle)).sale < sale:
+                low = middle + 1
+            else:
+                high = middle
+        while low < self.charges.count and (<SaleChargeRow*>self.charges.row(low)).sale == sale:
+            if (<SaleChargeRow*>self.charges.row(low)).charge == symbol:
+                return low
+            low += 1
+        return -1
+
+    cdef int64_t taxes_of(self, uint32_t tax_set, uint32_t first_tax, int64_t tax_minor, int64_t* taxes) noexcept nogil:
+        """The taxes of a sold line or charge one by one, in its set's order; returns how many."""
+        cdef int64_t count, at
+        if tax_set == 0:
+            return 0
+        count = self.catalog.tax_set(tax_set - 1).tax_count
+        if first_tax == 0:
+            taxes[0] = tax_minor
+        for at in range(count if first_tax else 0):
+            taxes[at] = (<int64_t*>self.taxes.row(<int64_t>first_tax - 1 + at))[0]
+        return count
+
+    cdef void refund_line(self, SaleLineRow* sold, int64_t before_milli, int64_t qty_milli) noexcept nogil:
+        """Add what `qty_milli` more of a sold line refunds: the parts of a line sum to what was paid.
+
+        Its value, its deposit and the taxes on top are shared out together; taxes inside the value each alone.
+        """
         cdef Line line
-        cdef int64_t before = sold.returned_milli, after = sold.returned_milli + qty_milli, whole = sold.qty_milli
+        cdef int64_t after_milli = before_milli + qty_milli, whole = sold.qty_milli, count, at, untaken = 0
+        cdef int64_t[TAXES_PER_CLASS_MAX] taxes
+        cdef int64_t[TAXES_PER_CLASS_MAX + 2] amounts
+        cdef int64_t[TAXES_PER_CLASS_MAX + 2] before
+        cdef int64_t[TAXES_PER_CLASS_MAX + 2] after
+        cdef int64_t added = 2
+        cdef int64_t* parts
+        cdef TaxSetRow* tax_set = NULL
         memset(&line, 0, sizeof(Line))
         line.item = sold.item
-        line.tax_class = sold.tax_class
+        line.promotion = -1
+        line.tax_set = <int32_t>sold.tax_set - 1
+        if sold.tax_set:
+            tax_set = self.catalog.tax_set(line.tax_set)
+            line.tax_class = tax_set.tax_class + 1
         line.qty_milli = qty_milli
         line.price_minor, line.base_qty_milli = sold.total_minor, whole  # the price paid for the whole line
-        line.tax_added_minor = share_until(sold.tax_added_minor, after, whole) - share_until(
-            sold.tax_added_minor, before, whole
-        )
-        line.tax_minor = share_until(sold.tax_minor, after, whole) - share_until(sold.tax_minor, before, whole)
-        line.total_minor = _total_until(sold, after) - _total_until(sold, before)
-        line.gross_minor = line.total_minor
+        amounts[0] = sold.total_minor
+        amounts[1] = 0
+        if sold.extra:
+            amounts[1] = (<SaleExtraRow*>self.extras.row(sold.extra - 1)).deposit_minor
+            untaken = (<SaleExtraRow*>self.extras.row(sold.extra - 1)).untaken_minor
+        count = self.taxes_of(sold.tax_set, sold.first_tax, sold.tax_minor, taxes)
+        for at in range(count):
+            if not tax_set.taxes[at].flags & TAX_INCLUSIVE:
+                amounts[added] = taxes[at]
+                added += 1
+        _shares(amounts, before, added, before_milli, whole)
+        _shares(amounts, after, added, after_milli, whole)
+        line.total_minor = line.gross_minor = after[0] - before[0]
+        line.deposit_minor = after[1] - before[1]
+        untaken = share_until(untaken, after_milli, whole) - share_until(untaken, before_milli, whole)
+        line.place = <int32_t>self.pricing.rates.place_count
+        parts = self.pricing.begin_place(line.tax_set, line.total_minor + untaken)
+        added = 2
+        for at in range(count):
+            if tax_set.taxes[at].flags & TAX_INCLUSIVE:
+                parts[at] = share_until(taxes[at], after_milli, whole) - share_until(taxes[at], before_milli, whole)
+            else:
+                parts[at] = after[added] - before[added]
+                added += 1
         self.pricing.add_line(&line)
+
+    cdef void refund_charge(self, SaleChargeRow* sold) noexcept nogil:
+        """Add a charge of the sale as it was paid."""
+        cdef ChargeLine* charge = &self.pricing.charges[self.pricing.charge_count]
+        cdef int64_t[TAXES_PER_CLASS_MAX] taxes
+        cdef int64_t count = self.taxes_of(sold.tax_set, sold.first_tax, sold.tax_minor, taxes), at
+        cdef int64_t* parts
+        memset(charge, 0, sizeof(ChargeLine))
+        charge.id = self.catalog.symbol(sold.charge)
+        charge.amount_minor = sold.amount_minor
+        if sold.tax_set:
+            charge.tax_class = self.catalog.tax_set(sold.tax_set - 1).tax_class + 1
+        charge.place = <int32_t>self.pricing.rates.place_count
+        parts = self.pricing.begin_place(<int32_t>sold.tax_set - 1, sold.taxed_minor)
+        for at in range(count):
+            parts[at] = taxes[at]
+        self.pricing.charge_count += 1
 
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil:
         """When the last unit of a sale has come back, its promotions count it as cancelled."""

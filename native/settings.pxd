@@ -1,6 +1,7 @@
 # Settings that are part of the state.
 from libc.stdint cimport int64_t
 
+from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport Command
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span, Writer
@@ -14,6 +15,7 @@ cdef struct SettingsRow:
 cdef class SettingsTable:
     cdef readonly list tables
     cdef Table rows
+    cdef Catalog catalog
 
     cdef inline SettingsRow* now(self) noexcept nogil:
         return <SettingsRow*>self.rows.row(0)

@@ -1,11 +1,13 @@
 """Settings that are part of the state, so that every replay of the journal has the same."""
 
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
+from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport MALFORMED, Command, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
+    RESULT_CODE_CURRENCY_IN_USE,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_TIME_INVALID,
     ROUNDING_MODE_DOWN,
@@ -50,8 +52,9 @@ cdef int64_t _RETENTION_MS_MAX = 3650 * <int64_t>86400000
 cdef class SettingsTable:
     """One row of settings and its command and query."""
 
-    def __cinit__(self):
+    def __cinit__(self, Catalog catalog):
         cdef SettingsRow* row
+        self.catalog = catalog
         self.rows = Table("settings", sizeof(SettingsRow))
         self.tables = [self.rows]
         self.rows.append()
@@ -104,6 +107,11 @@ cdef class SettingsTable:
         if not 0 <= retention <= _RETENTION_MS_MAX:
             return refuse(
                 out, RESULT_CODE_TIME_INVALID, "settings.reply_retention_ms", 0, currency, retention, _RETENTION_MS_MAX
+            )
+
+        if memcmp(self.now().currency, currency.data, 3) != 0 and self.catalog.price_count() > 0:
+            return refuse(
+                out, RESULT_CODE_CURRENCY_IN_USE, "settings.currency", 0, currency, self.catalog.price_count(), 0
             )
 
         # Apply.

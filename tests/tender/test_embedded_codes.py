@@ -121,6 +121,9 @@ def test_an_item_is_found_by_its_code_with_a_value(shop: CoreHarness) -> None:
 
 def test_a_price_must_fit_the_currency(shop: CoreHarness) -> None:
     """12.34 is no amount of yen, 12.00 is."""
+    items = ("milk", "bread", "lamp", "cheese", "wrap", "egg")
+    rows = [catalog_pb2.PriceRow(item_id=item, removed=True) for item in items]
+    assert _code(shop.send(catalog_pb2.PutPricesRequest(rows=rows))) == "OK"  # a book with prices keeps its currency
     shop.send(admin_pb2.PutSettingsRequest(settings=admin_pb2.Settings(currency="JPY")))
     assert _code(price(shop, with_check("231234501234"))) == "BARCODE_INVALID"
     assert priced_line(shop, with_check("231234501200"))[2] == 12

@@ -14,7 +14,7 @@ from functools import partial
 from bench import session_load, unary_load
 from bench.floors import RawJournal, fdatasync_seconds
 from bench.in_process import BareCore
-from bench.measure import Bench, interleaved, latency_ms, rate
+from bench.measure import Bench, Chart, interleaved, latency_ms, rate
 from bench.samples import sale_sample
 from bench.servers import echo
 from bench.shop import SELL_PATH, Ids, holds, sales, session_request
@@ -31,6 +31,13 @@ def run(bench: Bench) -> None:
     _appends(bench)
     _core(bench)
     _echo(bench)
+    keys = [
+        key for key in bench.record.values if key.startswith("floor_") and key.endswith("_per_s") and "_mb_" not in key
+    ]
+    bars: list[tuple[float | str, float]] = [
+        (key.removesuffix("_per_s"), float(bench.record.values[key])) for key in keys
+    ]
+    bench.chart(Chart("floors", "Floors", "", "a second", {"": bars}, bars=True, log_y=True))
 
 
 def _appends(bench: Bench) -> None:

@@ -7,7 +7,7 @@ Its load generator is pgbench with prepared statements and the client count that
 from __future__ import annotations
 
 from bench import session_load
-from bench.measure import Bench, interleaved
+from bench.measure import Bench, Chart, interleaved
 from bench.peer_reserve import POSTGRES_SALE, best_clients
 from bench.peers import postgres
 from bench.shop import Ids, is_ok, sales
@@ -46,3 +46,6 @@ def run(bench: Bench) -> None:
     bench.put("sales_postgres_per_s", found["postgres"])
     bench.put("sales_ringup_per_s", found["ringup"])
     bench.put("session_sales_vs_postgres", found["ringup"] / found["postgres"])
+    bench.chart(
+        Chart("sales_postgres", "10-line sales, 512 callers", "", "a second", {"": list(found.items())}, bars=True)
+    )

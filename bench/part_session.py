@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench import session_load
-from bench.measure import Bench, interleaved, latency_ms
+from bench.measure import Bench, Chart, interleaved, latency_ms
 from bench.samples import sale_sample
 from bench.servers import cpu_seconds, echo
 from bench.shop import Ids, holds, is_ok, sales
@@ -66,3 +66,4 @@ def run(bench: Bench) -> None:
             bench.put(f"{name}_engine_cpu_us", cpu_s[name][0] / commands * 1e6)
             bench.put(f"{name}_client_cpu_us", cpu_s[name][1] / commands * 1e6)
         bench.put("session_sales_vs_echo", rates["session_sales"] / rates["session_echo"])
+    bench.chart(Chart("session", "Session, 512 callers", "", "answers a second", {"": list(rates.items())}, bars=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench import unary_load
-from bench.measure import Bench, interleaved, latency_ms
+from bench.measure import Bench, Chart, interleaved, latency_ms
 from bench.samples import sale_sample
 from bench.servers import cpu_seconds, echo
 from bench.shop import SELL_PATH, Ids, body_is_ok, sales
@@ -54,3 +54,4 @@ def run(bench: Bench) -> None:
         echoes = sum(load.answered for load in loads["echo_unary"])
         bench.put("echo_unary_server_cpu_us", echo_cpu_s / echoes * 1e6)
         bench.put("sale_unary_vs_echo", rates["sale_unary"] / rates["echo_unary"])
+    bench.chart(Chart("unary", "Unary calls, 64 callers", "", "answers a second", {"": list(rates.items())}, bars=True))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -43,6 +45,7 @@ details { margin: .5rem 0 } summary { cursor: pointer; color: var(--soft) }
   border-bottom: 1px dotted var(--line); break-inside: avoid; font-variant-numeric: tabular-nums; font-size: .88rem }
 @media (max-width: 40rem) { .charts { grid-template-columns: 1fr } }
 """
+BARS_UPRIGHT_MAX = 6
 COLORS = ("#2563a8", "#d1702a", "#3a8f4f", "#a63a50", "#7657a8", "#777777")
 
 
@@ -54,6 +57,31 @@ def _plain(number: float, _: object = None) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:g}"
 
 
+def _bar_color(name: str) -> str:
+    """Ours, a floor, or a peer."""
+    if "echo" in name or "floor" in name:
+        return "#7fb08a"
+    return (
+        COLORS[0] if name.startswith(("ringup", "hot", "uniform", "zipf", "session", "sale", "journal")) else "#9aa5b1"
+    )
+
+
+def _bars(axes: Axes, points: list[tuple[float | str, float]]) -> None:
+    """Upright where there are few, lying where there are many."""
+    heights = [y for _, y in points]
+    colors = [_bar_color(str(x)) for x, _ in points]
+    names = [str(x).removeprefix("floor_").replace("_", " ") for x, _ in points]
+    lying = len(points) > BARS_UPRIGHT_MAX
+    if lying:
+        bars = axes.barh(names[::-1], heights[::-1], color=colors[::-1])
+        axes.margins(x=0.15)
+    else:
+        bars = axes.bar([name.replace(" ", "\n") for name in names], heights, color=colors)
+        axes.margins(y=0.12)
+    labels = [_text(round(height, 2)) for height in heights]
+    axes.bar_label(bars, labels[::-1] if lying else labels, fontsize=8, padding=2)
+
+
 def draw(chart: Chart, path: Path) -> None:
     """Write one chart as PNG."""
     figure = Figure(figsize=(7.6, 4.2), dpi=120)  # not pyplot's: no screen and no global state is needed
@@ -61,12 +89,7 @@ def draw(chart: Chart, path: Path) -> None:
     for number, (label, points) in enumerate(chart.series.items()):
         color = COLORS[number % len(COLORS)]
         if chart.bars:
-            colors = [
-                COLORS[0] if str(x).startswith(("ringup", "hot", "uniform", "zipf")) else "#9aa5b1" for x, _ in points
-            ]
-            bars = axes.bar([str(x).replace("_", "\n") for x, _ in points], [y for _, y in points], color=colors)
-            axes.bar_label(bars, [_text(round(y, 2)) for _, y in points], fontsize=8, padding=2)
-            axes.margins(y=0.12)
+            _bars(axes, points)
         else:
             marker = "o" if len(points) < 20 else None
             axes.plot([x for x, _ in points], [y for _, y in points], marker=marker, label=label, color=color)
@@ -78,15 +101,20 @@ def draw(chart: Chart, path: Path) -> None:
     elif not chart.bars:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(FuncFormatter(_plain))
-    if chart.log_y:
-        axes.set_yscale("log")
+    lying = chart.bars and max(map(len, chart.series.values())) > BARS_UPRIGHT_MAX
+    if lying:
+        axes.set_xscale("log" if chart.log_y else "linear")
+        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     else:
-        axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        if chart.log_y:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.set_title(chart.title, fontsize=11, loc="left", fontweight="bold")
-    axes.set_xlabel(chart.x_label)
-    axes.set_ylabel(chart.y_label)
-    axes.grid(visible=True, axis="y" if chart.bars else "both", which="major", alpha=0.3)
+    axes.set_xlabel(chart.y_label if lying else chart.x_label)
+    axes.set_ylabel(chart.x_label if lying else chart.y_label)
+    axes.grid(visible=True, axis="both" if not chart.bars else "x" if lying else "y", which="major", alpha=0.3)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -153,6 +181,7 @@ def _section(build: Path, name: str, record: Record) -> str:
         f"<div><code>{key}</code><span>{_text(value)}</span></div>" for key, value in record.values.items()
     )
     about = html.escape((module.__doc__ or "").strip()).replace("\n\n", "<p>")
+    about = re.sub(r"`([^`]+)`", r"<code>\1</code>", about)
     failed = any(key.startswith("failed_") for key in record.values)
     notes = "".join(f"<p class={'alarm' if failed else 'note'}>{html.escape(note)}" for note in record.notes)
     return (
@@ -191,7 +220,8 @@ def write_report(build: Path, values: Mapping[str, Value], records: Mapping[str,
         f"Between the parts a busy loop took up to {busiest:.2f} times its processor time (1 is a quiet machine).</p>"
         + f"<nav>{links}</nav>"
         + _not_measured(values)
-        + "<h2 id=figures>Figures that users may rely on</h2>"
+        + "<h2 id=figures>Figures that users may rely on</h2><p class=soft>In the charts with bars, blue is the "
+        "engine, green a floor of the machine, grey a peer."
         + _targets(values)
         + "<h2 id=beside>Beside the floors of this machine</h2><p>What the same bytes cost where the engine does "
         "nothing. A figure and its floor come from the same run; client and server share the machine's cores in both."

@@ -104,7 +104,7 @@ cdef Defect program_read(Program* program, Span body) noexcept nogil:
         abort()
     program.reward_item = span_at(NULL, 0)
     for step in range(2):  # items, then categories
-        program.category_from = program.name_count
+        program.category_from = program.name_count if step else PROGRAM_NAMES_MAX + 1
         reader = reader_of(body)
         while next_field(&reader):
             if reader.field != (LoyaltyProgram_categories if step else LoyaltyProgram_item_ids):
@@ -116,6 +116,8 @@ cdef Defect program_read(Program* program, Span body) noexcept nogil:
                     RESULT_CODE_FIELD_INVALID, "program.categories" if step else "program.item_ids", name.size,
                     CODE_BYTES_MAX,
                 )
+            if not reader.bad and _names(program, name, step == 1):
+                continue  # named already; an index wants few entries of one hash
             if program.name_count == PROGRAM_NAMES_MAX:
                 return _defect(RESULT_CODE_TOO_MANY, "program", PROGRAM_NAMES_MAX + 1, PROGRAM_NAMES_MAX)
             program.texts[program.name_count] = name

@@ -87,7 +87,7 @@ def test_the_ladder_of_the_program() -> None:
         "value_minor_per_point": 10**15,
     }
     ladder: list[tuple[str, str, dict[str, Any]]] = [
-        ("FIELD_INVALID", "program.item_ids", {"item_ids": ["i"] * 4001}),
+        ("FIELD_INVALID", "program.item_ids", {"item_ids": [f"i{n}" for n in range(4001)]}),
         ("TOO_MANY", "program", {"item_ids": ["milk"]}),
         ("FIELD_INVALID", "program.categories", {"categories": ["dairy"]}),
         ("FIELD_INVALID", "program.earn_basis", {"earn_basis": pb.EARN_BASIS_UNIT}),
@@ -108,9 +108,18 @@ def test_the_ladder_of_the_program() -> None:
     assert _code(shop.send(pb.PutLoyaltyProgramRequest(program=pb.LoyaltyProgram(**fields)))) == "OK"
     read = shop.ask("GetLoyaltyProgram", pb.GetLoyaltyProgramRequest(), pb.GetLoyaltyProgramResponse)
     assert read.program == pb.LoyaltyProgram(**fields)
+
     too_dear = program(burn_points=10**9, value_minor_per_point=10**7)
     answer = shop.send(pb.PutLoyaltyProgramRequest(program=too_dear))
     assert (_code(answer), answer.problem.field) == ("AMOUNT_TOO_LARGE", "program.value_minor_per_point")
+
+
+def test_an_item_named_thousands_of_times_is_one() -> None:
+    """A name for each repetition once filled one segment of the index with a single hash, and memory with splits."""
+    shop = small_shop()
+    named = pb.LoyaltyProgram(item_ids=["i"] * 4001 + ["milk"], earn_basis=pb.EARN_BASIS_UNIT, earn_points_micro=POINT)
+    assert _code(shop.send(pb.PutLoyaltyProgramRequest(program=named))) == "OK"
+    assert sell(shop, 119, line("milk", 1)).basket.points.earned_micro == POINT
 
 
 def test_the_ladder_of_points_by_hand() -> None:

@@ -56,8 +56,9 @@ def row_price(row: Row, item: dict[str, Any], case: dict[str, Any], zone: str | 
 def book_prices(item: dict[str, Any], case: dict[str, Any], zone: str | None) -> tuple[int | None, int | None]:
     """(unit price, list price) of an item from the case's price book.
 
-    Of the matching rows the one with most rules wins, then a row in the item's own unit, then the lowest price; rows that override base stand before all base rows. The list price is the best base row's,
-    or the unit price itself where an override replaced the base or where there is no base row.
+    Of the matching rows the one with most rules wins, then a row in the item's own unit, then the lowest price; rows
+    that override base stand before all base rows. The list price is the best base row's, or the unit price itself
+    where an override replaced the base or where there is no base row.
     """
     matching = [(row, row_price(row, item, case, zone)) for row in case.get("price_book", ())]
     found: list[tuple[Row, int]] = [(row, price) for row, price in matching if price is not None]

@@ -1,6 +1,7 @@
 """Random valid pricing cases, the same for the same seed: small baskets on which promotions overlap.
 
-`random_case(rng, level)` draws one case, `random_book(rng)` a question to a price book. Levels, each holding what the ones before hold:
+`random_case(rng, level)` draws one case, `random_book(rng)` a question to a price book. Levels, each holding what the
+ones before hold:
 
 | level | what it adds |
 |---|---|

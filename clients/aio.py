@@ -18,7 +18,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 
-from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, result_pb2, sale_pb2, stock_pb2
+from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2, stock_pb2
 
 from . import _retry, _wire
 from ._connection import Connection, stream_failure
@@ -231,6 +231,7 @@ class AsyncClient:
         channel_id: str = "till",
         customer_group_id: str = "",
         at_ns: int = 0,
+        charges: Iterable[promotion_pb2.Charge | Row] = (),
         timeout_s: float | None = None,
     ) -> pricing_pb2.PricedBasket:
         """Return what a basket costs, exactly as a sale at this instant would; nothing is changed."""
@@ -240,6 +241,7 @@ class AsyncClient:
             customer_group_id=customer_group_id,
             lines=rows(pricing_pb2.BasketLine, lines),
             at_ns=at_ns,
+            charges=rows(promotion_pb2.Charge, charges),
         )
         answer: pricing_pb2.PriceBasketResponse = await self._do(request, timeout_s)
         return answer.basket
@@ -345,6 +347,7 @@ class AsyncClient:
         customer_group_id: str = "",
         hold_ids: Iterable[bytes] = (),
         expected_total_minor: int = 0,
+        charges: Iterable[promotion_pb2.Charge | Row] = (),
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> sale_pb2.Receipt:
@@ -362,6 +365,7 @@ class AsyncClient:
             tenders=rows(sale_pb2.Tender, tenders),
             hold_ids=hold_ids,
             expected_total_minor=expected_total_minor,
+            charges=rows(promotion_pb2.Charge, charges),
         )
         answer: sale_pb2.SellResponse = await self._do(request, timeout_s)
         return answer.receipt
@@ -374,12 +378,14 @@ class AsyncClient:
         sale: sale_pb2.Receipt | bytes | tuple[str, int],
         refund_method: sale_pb2.TenderMethod = sale_pb2.TENDER_METHOD_CASH,
         reason: str = "",
+        charge_ids: Iterable[str] = (),
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> sale_pb2.Receipt:
         """Take lines of a sale back and return the return's receipt; its total is what is refunded.
 
-        sale is the sale's receipt, its id, or the till and number printed on the receipt.
+        sale is the sale's receipt, its id, or the till and number printed on the receipt.  Charges of the sale
+        (delivery, ...) are only paid back where charge_ids names them.
         """
         sale_id, receipt_till_id, receipt_number = _sale_key(sale)
         request = sale_pb2.ReturnLinesRequest(
@@ -391,6 +397,7 @@ class AsyncClient:
             lines=rows(sale_pb2.ReturnLine, lines),
             refund_method=refund_method,
             reason=reason,
+            charge_ids=charge_ids,
         )
         answer: sale_pb2.ReturnLinesResponse = await self._do(request, timeout_s)
         return answer.receipt

@@ -45,6 +45,8 @@ ADVICE: dict[str, tuple[str, str]] = {
     "PROMOTION_NEVER": ("conditions that some basket can meet", "correct the two that exclude each other"),
     "FREE_ITEM_CIRCLE": ("free items that do not earn each other", "take one of them out of the circle"),
     "BARCODE_INVALID": ("a code whose check digit and value are right", "scan it again, or key the item in"),
+    "TAX_UNKNOWN": ("`on` naming taxes of the same class", "correct the name, or add that tax to the class"),
+    "TAX_CYCLIC": ("taxes that are not on each other in a circle", "take one of them out of `on`"),
     "CUSTOMER_UNKNOWN": ("a customer who has or had points", "check the code; points come with the first sale"),
     "ITEM_UNKNOWN": ("the code or barcode of a known item", "put the item first, or check the barcode"),
     "LOCATION_UNKNOWN": ("the code of a known location", "put the location first, or check its code"),
@@ -82,6 +84,10 @@ ADVICE: dict[str, tuple[str, str]] = {
     "PRICE_MISSING": ("a price for this item, quantity, place and time", "put a price row, or override the price"),
     "DISCOUNT_TOO_LARGE": ("a discount no larger than its line", "lower the discount"),
     "TOTAL_DIFFERS": ("the total that the engine computes", "show the customer the new total and ask again"),
+    "CURRENCY_IN_USE": (
+        "the currency of the prices in the book",
+        "take the price rows out first: amounts are not converted",
+    ),
     "STOCK_INSUFFICIENT": ("enough free units", "lower the quantity, receive stock, or take another location"),
     "STOCK_BELOW_LIMIT": ("an adjustment that leaves the counter at its limit or above", "count again, adjust less"),
     "STOCK_PROMISED": (

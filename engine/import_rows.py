@@ -252,7 +252,9 @@ class Read:
 
 def read_items(path: Path, known: Known) -> Read:
     """Items of a file; what it adds is put into `known`."""
-    reader = Reader(path, ("item_id", "name"), ("barcodes", "categories", "tax_class_id", "measured", "untracked"))
+    rules = ("min_price_minor", "not_discountable", "deposit_minor", "uom", "base_units_ppm")
+    optional = ("barcodes", "categories", "tax_class_id", "measured", "untracked", *rules)
+    reader = Reader(path, ("item_id", "name"), optional)
     read = Read(path, bad=reader.bad)
     lines: dict[str, int] = {}
     owners: dict[str, str] = {}
@@ -265,6 +267,11 @@ def read_items(path: Path, known: Known) -> Read:
             tax_class_id=reader.text("tax_class_id", CODE_BYTES_MAX),
             measured=reader.flag("measured"),
             untracked=reader.flag("untracked"),
+            min_price_minor=reader.number("min_price_minor", 0, PRICE_MINOR_MAX),
+            not_discountable=reader.flag("not_discountable"),
+            deposit_minor=reader.number("deposit_minor", 0, PRICE_MINOR_MAX),
+            uom=reader.text("uom", CODE_BYTES_MAX),
+            base_units_ppm=reader.number("base_units_ppm", 0, QTY_MILLI_MAX),
         )
         if item.item_id in lines:
             reader.fault("item_id", f"{item.item_id!r} is on line {lines[item.item_id]}, too")

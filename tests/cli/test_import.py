@@ -88,6 +88,27 @@ def test_items_prices_and_stock_in_one_run(ringup: Any, engine: EngineProcess, t
     assert on_hand(engine, "tea") == 24000
 
 
+def test_an_items_own_rules_are_columns(tmp_path: Path) -> None:
+    """Floor, deposit, unit and not_discountable; a wrong cell is named."""
+    path = write(
+        tmp_path / "items.csv",
+        "item_id,name,min_price_minor,not_discountable,deposit_minor,uom,base_units_ppm",
+        "cola,Cola,89,,25,case,6000000",
+        "stamps,Stamps,,yes,,,",
+        "bad,Bad,-1,perhaps,1000000000001,,0.5",
+    )
+    read = read_items(path, Known())
+    assert [item for _, item in read.rows[:2]] == [
+        catalog_pb2.Item(
+            item_id="cola", name="Cola", min_price_minor=89, deposit_minor=25, uom="case", base_units_ppm=6_000_000
+        ),
+        catalog_pb2.Item(item_id="stamps", name="Stamps", not_discountable=True),
+    ]
+    assert [(bad.line, bad.column) for bad in read.bad] == [
+        (4, "min_price_minor"), (4, "not_discountable"), (4, "deposit_minor"), (4, "base_units_ppm"),
+    ]  # fmt: skip
+
+
 def test_every_bad_row_is_named_and_nothing_goes_in(ringup: Any, engine: EngineProcess, tmp_path: Path) -> None:
     items = write(
         tmp_path / "items.csv",

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -63,6 +64,8 @@ def main() -> int:
     if not 1 <= options.journal_gb <= 10:
         parser.error(f"--journal-gb: expected 1 to 10, found {options.journal_gb:g}")
     settings = Settings(options.quick, options.journal_gb)
+    # Ended from outside, a run still ends its part with all that it started, and takes its files away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.part:
         return run_part(options.part, options.out, options.work, settings)
     try:

@@ -26,6 +26,7 @@ from bench.parts import PART_SECONDS_MAX, SECONDS_BY_PART
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_SKIPPED = 75
+BUSY = 6  # times as long as expected: a busy machine; beyond it a part is taken for hung
 QUICK_SECONDS = 5  # that a part takes with tiny sizes, about
 STEP_TEXT = "{task.fields[step]}"
 COLUMNS = (
@@ -90,7 +91,7 @@ def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[s
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, process_group=0,
         )  # fmt: skip
     try:
-        late, said = _follow(process, PART_SECONDS_MAX * max(1.0, settings.journal_gb), say)
+        late, said = _follow(process, max(PART_SECONDS_MAX, BUSY * expected_seconds(name, settings)), say)
     finally:
         # The part's servers are in its group: none may outlive it.
         with contextlib.suppress(ProcessLookupError):

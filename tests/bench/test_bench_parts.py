@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,31 @@ def test_a_run_goes_on_after_a_part_that_fails(tmp_path: Path) -> None:
     assert "AttributeError" in values["failed_journal"]
     assert values["growth_promotions_50_price_cpu_us"] > 0
     assert "failed journal" in (tmp_path / "build" / "report.html").read_text()
+
+
+def test_a_run_that_is_ended_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--only", "unary", "--build", str(tmp_path / "build")]
+    (tmp_path / "work").mkdir()
+    with subprocess.Popen(
+        [*command, "--work-dir", str(tmp_path / "work")], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as run:
+        assert run.stdout is not None
+        assert "unary" in run.stdout.readline()
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("work/*/data/journal")):  # its engine is there
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(30) == 128 + signal.SIGTERM
+    assert not list((tmp_path / "work").iterdir())
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path / "work") in _read(path)]
+    assert not left
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):  # the process has ended meanwhile
+        return path.read_text(errors="replace")
+    return ""
 
 
 def test_a_part_that_fails_is_named_and_gives_no_figure(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ class Edge:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Calls are counted here and not by grpcio (maximum_concurrent_rpcs), whose count is wrong once it has refused in
-        # some of the versions that are supported: it then lets everything pass.
+        # Calls are counted here and not by grpcio (maximum_concurrent_rpcs): in some of the versions that are supported
+        # its count is wrong once it has refused, and then it lets everything pass.
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
         self._rpcs = 0
         self._health = health.aio.HealthServicer()

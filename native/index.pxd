@@ -4,7 +4,8 @@
 # index is derived state: it is rebuilt at a start and never part of a checkpoint or digest.
 #
 # A large index is many small ones, its segments, found by the first bits of the hash (extendible
-# hashing): a full segment is split in two, so that no insertion waits for the whole to be made anew.
+# hashing): a full segment is split in two, so that no insertion waits for the whole to be made anew.  Rows whose hash
+# thousands of others have, too, cannot be split from them: they stand in a list, which is searched after the segment.
 #
 #     cdef int64_t cursor = index_start(&index, hash)
 #     cdef int64_t row = index_next(&index, hash, &cursor)
@@ -21,6 +22,9 @@ cdef struct Index:
     int64_t block_count
     char* block_at
     int64_t block_left
+    uint64_t* spilled  # slots that found no room in their segment
+    int64_t spilled_count
+    int64_t spilled_capacity
 
 cdef extern from *:
     """
@@ -60,16 +64,26 @@ cdef inline uint64_t* index_segment(Index* index, uint64_t hash) noexcept nogil:
 cdef inline int64_t index_start(Index* index, uint64_t hash) noexcept nogil:
     return <int64_t>(hash >> 32) & index.mask
 
+cdef enum:
+    SPILLED = 1 << 30  # a cursor from here on is a place in the list
+
+cdef int64_t index_next_spilled(Index* index, uint64_t hash, int64_t* cursor) noexcept nogil
+
 cdef inline int64_t index_next(Index* index, uint64_t hash, int64_t* cursor) noexcept nogil:
     cdef uint64_t slot
     cdef uint64_t* slots
     if index.segments == NULL:
         return -1
+    if cursor[0] >= SPILLED:
+        return index_next_spilled(index, hash, cursor)
     slots = index_segment(index, hash)
     while True:
         slot = slots[cursor[0]]
         if slot == 0:
-            return -1
+            if index.spilled_count == 0:
+                return -1
+            cursor[0] = SPILLED
+            return index_next_spilled(index, hash, cursor)
         cursor[0] = (cursor[0] + 1) & index.mask
         if <uint32_t>(slot >> 32) == <uint32_t>(hash >> 32):
             return <int64_t>(slot & <uint64_t>0xffffffff) - 1

@@ -1,6 +1,6 @@
 """Hash indexes over table rows (see index.pxd for the way to look one up)."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -16,6 +16,7 @@ cdef enum:
     DEPTH = -2
     SMALL_INDEX_SEGMENTS = 16  # up to here segments are allocated one by one
     ROWS_MAX = 0xfffffffe  # a slot has 32 bits for row + 1
+    DEPTH_MAX = 24  # the directory stays below 128 MiB, whatever the hashes are
 
 
 cdef inline bint _is_full(uint64_t* slots, int64_t mask) noexcept nogil:
@@ -108,6 +109,55 @@ cdef void _split(Index* index, uint64_t hash) noexcept nogil:
     free(old)
 
 
+cdef bint _splits(uint64_t* slots) noexcept nogil:
+    """Whether splitting a full segment makes room: not where more than half of its rows have one hash."""
+    cdef uint32_t candidate = 0
+    cdef int64_t at, votes = 0, count = 0
+    if <int64_t>slots[DEPTH] >= DEPTH_MAX:
+        return False
+    for at in range(SLOTS_MAX):  # the vote of Boyer and Moore: if one hash has the majority, it is the candidate
+        if slots[at] != 0:
+            if votes == 0:
+                candidate = <uint32_t>(slots[at] >> 32)
+            votes += 1 if <uint32_t>(slots[at] >> 32) == candidate else -1
+    for at in range(SLOTS_MAX):
+        count += slots[at] != 0 and <uint32_t>(slots[at] >> 32) == candidate
+    return count * 2 <= <int64_t>slots[USED]
+
+
+cdef void _spill(Index* index, uint64_t slot) noexcept nogil:
+    if index.spilled_count == index.spilled_capacity:
+        index.spilled_capacity = max(64, 2 * index.spilled_capacity)
+        index.spilled = <uint64_t*>realloc(index.spilled, index.spilled_capacity * sizeof(uint64_t))
+        if index.spilled == NULL:
+            abort()
+    index.spilled[index.spilled_count] = slot
+    index.spilled_count += 1
+    index.used += 1
+
+
+cdef int64_t index_next_spilled(Index* index, uint64_t hash, int64_t* cursor) noexcept nogil:
+    """The next row of the list with this hash, or -1."""
+    cdef uint64_t slot
+    while cursor[0] - SPILLED < index.spilled_count:
+        slot = index.spilled[cursor[0] - SPILLED]
+        cursor[0] += 1
+        if <uint32_t>(slot >> 32) == <uint32_t>(hash >> 32):
+            return <int64_t>(slot & <uint64_t>0xffffffff) - 1
+    return -1
+
+
+cdef void _take_spilled(Index* index, uint64_t slot) noexcept nogil:
+    cdef int64_t at
+    for at in range(index.spilled_count):
+        if index.spilled[at] == slot:
+            index.spilled_count -= 1
+            index.spilled[at] = index.spilled[index.spilled_count]
+            index.used -= 1
+            return
+    abort()  # an index that disagrees with its table: stop before it is believed
+
+
 cdef void index_reserve(Index* index, int64_t rows) noexcept nogil:
     """Make room in an empty index so that `rows` entries stay below two thirds of the slots."""
     if index.segments == NULL:
@@ -123,10 +173,11 @@ cdef void index_add(Index* index, uint64_t hash, int64_t row) noexcept nogil:
     while _is_full(index_segment(index, hash), index.mask):
         if index.mask + 1 < SLOTS_MAX:
             _double(index)
-        elif index_segment(index, hash)[DEPTH] == 32:
-            abort()  # thousands of rows with one hash
-        else:
+        elif _splits(index_segment(index, hash)):
             _split(index, hash)
+        else:
+            _spill(index, ((hash >> 32) << 32) | <uint64_t>(row + 1))
+            return
     _place(index_segment(index, hash), index.mask, ((hash >> 32) << 32) | <uint64_t>(row + 1))
     index.used += 1
 
@@ -139,7 +190,8 @@ cdef void index_remove(Index* index, uint64_t hash, int64_t row) noexcept nogil:
     cdef int64_t at, home
     while slots[hole] != wanted:
         if slots[hole] == 0:
-            abort()  # an index that disagrees with its table: stop before it is believed
+            _take_spilled(index, wanted)
+            return
         hole = (hole + 1) & index.mask
     at = hole
     while True:
@@ -160,5 +212,6 @@ cdef void index_free(Index* index) noexcept nogil:
     for at in range(index.block_count):
         free(index.blocks[at])
     free(index.blocks)
+    free(index.spilled)
     free(index.segments)
     memset(index, 0, sizeof(Index))

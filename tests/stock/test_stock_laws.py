@@ -161,6 +161,30 @@ def test_rows_of_ended_holds_are_used_again() -> None:
     assert code(shop.send(pb.CommitHoldRequest(hold_id=(1000).to_bytes(16, "little")))) == "HOLD_UNKNOWN"
 
 
+def test_one_id_may_be_used_for_thousands_of_holds() -> None:
+    """A cart that always holds under its own id: an index of equal hashes once split for ever and took all memory."""
+    shop = small_shop(pieces=5)
+    for _ in range(40):
+        shop.batch(
+            *[
+                request
+                for _ in range(120)
+                for request in (
+                    pb.HoldStockRequest(hold_id=ONE, location_id="S1", lines=[milk(5)]),
+                    pb.ReleaseHoldRequest(hold_id=ONE),
+                )
+            ]
+        )
+        shop.journal.clear()
+    assert shop.core.row_counts()["holds"] == 4800
+    assert code(hold(shop, ONE, milk(2))) == "OK"
+    shop.core.rebuild()
+    assert code(hold(shop, TWO, milk(4))) == "STOCK_INSUFFICIENT"
+    assert code(shop.send(pb.CommitHoldRequest(hold_id=ONE))) == "OK"
+    assert code(shop.send(pb.CommitHoldRequest(hold_id=ONE))) == "HOLD_COMMITTED"
+    assert position(shop).on_hand_milli == 3000
+
+
 def three_places(sourcing: int, **channel: Any) -> CoreHarness:
     """Milk and bread at S1 (1, 100), S2 (5, 0) and S3 (3, 3); the channel web asks them in this order."""
     shop = small_shop(pieces=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ringup.engine.simulate_extras import exact
 from ringup.engine.simulate_pricing import Answer
@@ -13,7 +15,9 @@ from ringup.native.currency import exponent
 from ringup.v1 import promotion_pb2 as pb
 
 UNITS_MORE_MAX = 5
+LINES_TRIED_MAX = 20
 OUT = {name.removeprefix("PROMOTION_OUTCOME_"): number for name, number in pb.PromotionOutcome.items()}
+REACHABLE = {OUT[name] for name in ("SET_INCOMPLETE", "NEEDS_QTY", "NEEDS_VALUE", "NOTHING_TO_GIVE")}
 
 
 def money(amount_minor: int, currency: str) -> str:
@@ -27,12 +31,30 @@ def quantity(milli: int) -> str:
     return f"{milli // 1000}" if milli % 1000 == 0 else f"{milli / 1000:.3f}".rstrip("0")
 
 
-def reason(promotion: pb.ExplainedPromotion, currency: str) -> str:
-    """Why a promotion gave nothing, with its numbers."""
+def of_target(target: dict[str, Any] | None) -> str:
+    """What a target is about: " of fruit", " of A or B"; nothing for everything."""
+    names = [*(target or {}).get("skus", ()), *(target or {}).get("categories", ())]
+    if not names:
+        return ""
+    return f" of {' or '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+
+
+def instant(seconds: int, zone: str | None) -> str:
+    """An instant on the store's clock."""
+    return f"{datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else UTC):%Y-%m-%d %H:%M}"
+
+
+def reason(
+    promotion: pb.ExplainedPromotion, currency: str, defined: dict[str, Any] | None = None, zone: str | None = None
+) -> str:
+    """Why a promotion gave nothing, with its numbers; what it asks for comes from its definition, where it is known."""
     found, needed, other = promotion.found, promotion.needed, promotion.other_promotion_id
+    conditions = (defined or {}).get("conditions", ())
+    failed = conditions[promotion.condition - 1] if 0 < promotion.condition <= len(conditions) else {}
+    of = of_target(failed.get("target"))
     texts = {
-        "EXPIRED": "it is over",
-        "NOT_STARTED": "it has not begun",
+        "EXPIRED": f"it is over since {instant(needed, zone)}" if needed else "it is over",
+        "NOT_STARTED": f"it begins on {instant(needed, zone)}" if needed else "it has not begun",
         "SCHEDULE": "not on this day or at this hour",
         "WRONG_CHANNEL": "not in this channel",
         "WRONG_CUSTOMER": "not for this customer's groups",
@@ -40,11 +62,11 @@ def reason(promotion: pb.ExplainedPromotion, currency: str) -> str:
         "USAGE_LIMIT": f"used {found} times of {needed}",
         "CUSTOMER_LIMIT": f"this customer has used it {found} times of {needed}",
         "BUDGET": f"{money(found, currency)} of its budget is left",
-        "NEEDS_VALUE": f"{money(needed - found, currency)} more are needed to reach {money(needed, currency)}",
-        "ABOVE_VALUE": f"{money(found, currency)} is more than {money(needed, currency)}",
-        "NEEDS_QTY": f"needs {quantity(needed - found)} more",
-        "ABOVE_QTY": f"{quantity(found)} units are more than {quantity(needed)}",
-        "NEEDS_DISTINCT": f"needs {needed - found} more different items",
+        "NEEDS_VALUE": f"{money(needed - found, currency)} more{of} are needed to reach {money(needed, currency)}",
+        "ABOVE_VALUE": f"{money(found, currency)}{of} is more than {money(needed, currency)}",
+        "NEEDS_QTY": f"needs {quantity(needed - found)} more{of}",
+        "ABOVE_QTY": f"{quantity(found)} units{of} are more than {quantity(needed)}",
+        "NEEDS_DISTINCT": f"needs {needed - found} more different items{of}",
         "WRONG_ORDER": f"this is order number {found}, it is for number {needed}",
         "NOTHING_TO_GIVE": "nothing here can be made cheaper by it",
         "EXCLUDED": f"{other} is exclusive and came first",
@@ -63,19 +85,32 @@ def explain(case: Case, zone: str | None = None) -> Iterator[str]:
         cut = line.gross_minor - line.total_minor
         less = f" less {money(cut, currency)}" if cut else ""
         yield f"{item['qty']} x {item['sku']}: {money(line.gross_minor, currency)}{less}"
+    defined = {promotion["id"]: promotion for promotion in case.get("promotions", ())}
+
+    def label(promotion_id: str) -> str:
+        name = defined.get(promotion_id, {}).get("name")
+        return f"{promotion_id} ({name})" if name else promotion_id
+
     for promotion in answer.applied():
         where = ", ".join(
             f"{run.count} x {case['items'][run.line]['sku']} at {money(run.amount_minor, currency)}"
             for run in promotion.units
         )
         times = "once" if promotion.applications == 1 else f"{promotion.applications} times"
-        yield f"+ {promotion.promotion_id} {times}: {money(promotion.discount_minor, currency)} ({where or 'charges'})"
+        gave = money(promotion.discount_minor, currency)
+        yield f"+ {label(promotion.promotion_id)} {times}: {gave} ({where or 'charges'})"
     for promotion in response.promotions:
         if promotion.outcome != OUT["APPLIED"]:
-            yield f"- {promotion.promotion_id}: {reason(promotion, currency)}"
+            name = promotion.promotion_id
+            yield f"- {label(name)}: {reason(promotion, currency, defined.get(name), zone)}"
+    reasons = {p.promotion_id: p for p in response.promotions}
     for coupon in response.coupons:
         if coupon.outcome == OUT["UNKNOWN"]:
             yield f"- coupon {coupon.code}: no promotion has it"
+        elif coupon.outcome != OUT["APPLIED"]:
+            name = coupon.promotion_id
+            why = reason(reasons[name], currency, defined.get(name), zone) if name in reasons else "not taken"
+            yield f"- coupon {coupon.code}: not taken, see {label(name)}: {why}"
     for free in response.free_items:
         yield f"+ {free.qty} x {free.item_id} for nothing ({free.promotion_id})"
     if response.HasField("search") and not response.search.proven:
@@ -89,28 +124,58 @@ def explain(case: Case, zone: str | None = None) -> Iterator[str]:
 
 
 def nudges(case: Case, answer: Answer, zone: str | None = None) -> Iterator[str]:
-    """Offers within reach: "add 1 more A: 2.00 EUR off", found by pricing the larger basket."""
-    near = {
-        p.promotion_id: (p.needed - p.found) if p.outcome == OUT["SET_INCOMPLETE"] else -((p.found - p.needed) // 1000)
-        for p in answer.response.promotions
-        if p.outcome in (OUT["SET_INCOMPLETE"], OUT["NEEDS_QTY"])
-    }
-    before = answer.response.discount_minor
-    for promotion_id, more in near.items():
-        if not 0 < more <= UNITS_MORE_MAX:
+    """Offers within reach: "add 1 more A: 2.00 EUR off", found by pricing the larger basket.
+
+    For each promotion that gave nothing, the fewest units of a line that make it apply and the discount grow; of
+    several lines the one that gains most, then the cheapest to add.
+    """
+    currency, before = case["currency"], answer.response.discount_minor
+    lines = [(index, item) for index, item in enumerate(case["items"]) if exact(item["qty"]) > 0][:LINES_TRIED_MAX]
+    for promotion in answer.response.promotions:
+        if promotion.outcome not in REACHABLE:
             continue
-        best: tuple[int, str] | None = None
-        for index, item in enumerate(case["items"]):
-            if exact(item["qty"]) <= 0:
-                continue
-            items = [dict(entry) for entry in case["items"]]
-            items[index]["qty"] = _text(exact(item["qty"]) + more)
-            trial = Answer({**case, "items": items}, zone, answer.pricer)
-            gained = trial.response.discount_minor - before
-            if promotion_id in trial.key_applied() and gained > 0 and (best is None or gained > best[0]):
-                best = (gained, item["sku"])
+        best: tuple[tuple[int, int], str] | None = None
+        for index, item in lines:
+            for more in _steps(promotion, item, answer.prices[index][0] or 0):
+                items = [dict(entry) for entry in case["items"]]
+                items[index]["qty"] = _text(exact(item["qty"]) + more)
+                trial = Answer({**case, "items": items}, zone, answer.pricer)
+                gained = trial.response.discount_minor - before
+                if gained <= 0 or promotion.promotion_id not in trial.key_applied():
+                    continue
+                costs = trial.response.total_minor - answer.response.total_minor
+                pays = "for nothing more" if costs == 0 else f"and pay {money(-costs, currency)} less"
+                pays = f"for {money(costs, currency)} more" if costs > 0 else pays
+                text = (
+                    f"add {_shown(more)} more {item['sku']}: {money(gained, currency)} off"
+                    f" ({promotion.promotion_id}), {pays}"
+                )
+                if best is None or (gained, -costs) > best[0]:
+                    best = (gained, -costs), text
+                break
         if best is not None:
-            yield f"add {more} more {best[1]}: {money(best[0], case['currency'])} off ({promotion_id})"
+            yield best[1]
+
+
+def _steps(promotion: pb.ExplainedPromotion, item: dict[str, Any], price_minor: int) -> list[Fraction]:
+    """How much more of a line may make a promotion apply, the least first."""
+    missing = promotion.needed - promotion.found
+    if promotion.outcome == OUT["NEEDS_VALUE"]:
+        # What is added may be discounted itself, and then a little more is needed.
+        first = -(-missing // price_minor) if price_minor > 0 else UNITS_MORE_MAX + 1
+        steps = [Fraction(more) for more in range(first, first + 3)]
+    elif promotion.outcome == OUT["NEEDS_QTY"]:
+        exact_step = Fraction(missing, 1000)
+        steps = [exact_step if exact(item["qty"]).denominator > 1 else Fraction(-(-missing // 1000))]
+    elif promotion.outcome == OUT["SET_INCOMPLETE"]:
+        steps = [Fraction(missing)]
+    else:
+        steps = [Fraction(more) for more in range(1, UNITS_MORE_MAX + 1)]
+    return [step for step in steps if 0 < step <= UNITS_MORE_MAX]
+
+
+def _shown(more: Fraction) -> str:
+    return str(_text(more))
 
 
 def _text(number: Fraction) -> Any:

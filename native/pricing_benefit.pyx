@@ -5,6 +5,7 @@ trial can be undone.  Sets (bundles, multibuys, buy-get) use units up: no unit i
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.string cimport memcpy
 
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport HALF_UP, allocate, multiply_divide
@@ -729,7 +730,7 @@ cdef void set_shortfall(
     Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t* found, int64_t* needed
 ) noexcept nogil:
     """How many of the units of one set are there, and how many it takes; 0 of 0 for other benefits."""
-    cdef int64_t i, have
+    cdef int64_t i, j, have, either, count
     cdef Component* component
     found[0] = needed[0] = 0
     if BUNDLE_PERCENT_OFF <= benefit.type <= MULTIBUY_CHEAPEST_FREE or benefit.type == QUANTITY_GROUP or (
@@ -747,8 +748,24 @@ cdef void set_shortfall(
         needed[0] = benefit.buy.qty + benefit.get.qty
         have = choose(basket, snapshot, benefit.buy.target, PICK_LISTED, True, False)
         found[0] = min(have, benefit.buy.qty)
-        have = choose(basket, snapshot, benefit.get.target, PICK_LISTED, True, True)
-        found[0] = min(found[0] + min(have, benefit.get.qty), needed[0])
+        basket.picks2 = <Pick*>room_for(basket.picks2, &basket.pick2_capacity, basket.pick_count + 1, sizeof(Pick))
+        memcpy(basket.picks2, basket.picks, basket.pick_count * sizeof(Pick))
+        count = basket.pick_count
+        either = have + choose(basket, snapshot, benefit.get.target, PICK_LISTED, True, True)
+        found[0] += min(either - have, benefit.get.qty)
+        i = 0
+        for j in range(basket.pick_count):  # both stand as listed: a unit that both sides want is there once
+            while i < count and _stands_before(basket, &basket.picks2[i], &basket.picks[j]):
+                i += 1
+            if i < count and basket.picks2[i].segment == basket.picks[j].segment:
+                either -= min(basket.picks2[i].count, basket.picks[j].count)
+        found[0] = min(found[0], either)
+
+
+cdef bint _stands_before(Basket* basket, Pick* one, Pick* other) noexcept nogil:
+    if one.line != other.line:
+        return one.line < other.line
+    return basket.segments[one.segment].first < basket.segments[other.segment].first
 
 
 cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:

@@ -42,7 +42,7 @@ def test_money_is_written_in_the_digits_of_its_currency() -> None:
 def test_an_incomplete_set_is_named_with_what_would_complete_it() -> None:
     lines = list(explain(_case([{"id": "three", "benefits": [THREE_FOR_TWO]}])))
     assert "- three: a set has 2 of its 3 units" in lines
-    assert "> add 1 more A: 2.00 EUR off (three)" in lines
+    assert "> add 1 more A: 2.00 EUR off (three), for nothing more" in lines
     assert lines[-1] == "= 9.00 EUR"
 
 
@@ -64,6 +64,39 @@ def test_what_applied_says_where_and_what_did_not_says_why() -> None:
     assert "- big: 11.90 EUR more are needed to reach 20.00 EUR" in lines
     assert "- card: its coupon was not presented" in lines
     assert "- coupon OTHER: no promotion has it" in lines
+
+
+def test_reasons_name_what_is_missing_and_offers_what_would_do() -> None:
+    fruit = {"categories": ["fruit"]}
+    coffee = {"target": {"skus": ["coffee"]}, "qty": 1}
+    case = _case(
+        [
+            {"id": "second", "benefits": [{"type": "buy_get", "buy": coffee, "get": {**coffee, "percent": 50}}]},
+            {"id": "five", "name": "5 off 25", "benefits": [{"type": "order_amount_off", "amount_minor": 500}]}
+            | {"conditions": [{"type": "min_subtotal", "amount_minor": 2500}]},
+            {"id": "kilo", "benefits": [{"type": "item_percent_off", "percent": 20, "target": fruit}]}
+            | {"conditions": [{"type": "min_qty", "qty": 3, "target": fruit}]},
+            {"id": "soon", "benefits": [OFF], "window": {"from": "2026-11-28T08:00"}},
+            {"id": "gone", "benefits": [OFF], "window": {"to": "2026-11-01"}, "coupon": "GONE"},
+        ],
+        at="2026-11-21T10:00",
+        items=[
+            {"sku": "coffee", "qty": 1, "unit_price_minor": 800},
+            {"sku": "apples", "category": ["fruit"], "qty": "1.250", "unit_price_minor": 300},
+        ],
+        coupons=["GONE"],
+    )
+    lines = list(explain(case))
+    assert "- second: a set has 1 of its 2 units" in lines, "the one coffee cannot be bought and got"
+    assert "> add 1 more coffee: 4.00 EUR off (second), for 4.00 EUR more" in lines
+    assert "- five (5 off 25): 13.25 EUR more are needed to reach 25.00 EUR" in lines
+    # Two more would reach 25.00 if the second coffee were not cheaper.
+    assert "> add 3 more coffee: 13.00 EUR off (five), for 11.00 EUR more" in lines
+    assert "- kilo: needs 1.75 more of fruit" in lines
+    assert "> add 1.75 more apples: 1.80 EUR off (kilo), for 3.45 EUR more" in lines
+    assert "- soon: it begins on 2026-11-28 08:00" in lines
+    assert "- gone: it is over since 2026-11-01 00:00" in lines
+    assert "- coupon GONE: not taken, see gone: it is over since 2026-11-01 00:00" in lines
 
 
 @pytest.mark.parametrize(

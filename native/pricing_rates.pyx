@@ -185,7 +185,7 @@ cdef void form_rates(TaxClass* at, int64_t now_ns) noexcept nogil:
         return
     at.formed = True
     at.formed_ns = now_ns
-    at.by_quantity = at.unfit = False
+    at.by_quantity = at.unfit = at.narrow = False
     for i in range(at.rate_count):
         rate = &at.rates[i]
         at.live[i] = now_ns == 0 or (

@@ -178,8 +178,31 @@ cdef void taxes_book(Taxes* taxes, Rules* rules, int64_t amount, int64_t qty_mil
 
 cdef void taxes_add(Taxes* taxes, Rules* rules, int32_t tax_class, int64_t amount, int64_t qty_milli) noexcept nogil:
     """A line or charge of one amount: `taxes_place` and `taxes_book`."""
-    taxes_place(taxes, tax_class)
-    taxes_book(taxes, rules, amount, qty_milli, 1)
+    cdef TaxClass* at
+    cdef TaxPlace* place
+    if (
+        tax_class == NO_SYMBOL or rules.tax_round_at == PLACE_LINE or rules.tax_round_at == PLACE_UNIT
+        or not taxes.classes[tax_class].touched or not taxes.classes[tax_class].small
+        or taxes.classes[tax_class].rate_count != 1
+        or taxes.place_count == taxes.place_capacity or taxes.part_count == taxes.part_capacity
+    ):
+        taxes_place(taxes, tax_class)
+        taxes_book(taxes, rules, amount, qty_milli, 1)
+        return
+    # The same at once, for one more line of a class with one tax.
+    at = &taxes.classes[tax_class]
+    place = &taxes.places[taxes.place_count]
+    place.tax_class = tax_class
+    place.first = <int32_t>taxes.part_count
+    place.amount = amount
+    place.qty_milli = qty_milli
+    place.included = place.added = 0
+    taxes.parts[taxes.part_count] = 0
+    taxes.place_count += 1
+    taxes.part_count += 1
+    at.gross += amount
+    at.qty_milli += qty_milli
+    at.small = 0 <= amount < <int64_t>1 << 31
 
 
 cdef void _book_rounded(
@@ -231,6 +254,15 @@ cdef void taxes_finish(Taxes* taxes, Rules* rules) noexcept nogil:
         if place.tax_class == NO_SYMBOL:
             continue
         at = &taxes.classes[place.tax_class]
+        if at.rate_count == 1 and at.live[0]:
+            if at.rates[0].inclusive:
+                place.included = taxes.parts[place.first]
+                taxes.tax_included += place.included
+            else:
+                place.added = taxes.parts[place.first]
+                taxes.tax_added += place.added
+            taxes.keys[at.rates[0].key].net += place.amount - place.included
+            continue
         for j in range(at.rate_count):
             if at.rates[j].inclusive:
                 place.included += taxes.parts[place.first + j]

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
 from ringup.engine.promotion_checks import prepare
-from ringup.engine.record import decode
+from ringup.engine.proven import ProvenReplies
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
 from ringup.native.envelope import nth_reply, receipt_response
@@ -69,6 +68,7 @@ class Engine:
         self.is_failed = False
         self._layout = self.core.layout()
         self._digest = recovered.digest
+        self._proven = ProvenReplies(self.journal)
         self._fresh_checkpoint = recovered.checkpoint_sequence == 0
         self._checkpoint_bytes, self._checkpoint_commands = checkpoint_bytes, checkpoint_commands
         self._since_bytes = 0
@@ -90,7 +90,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self.sequencer = Sequencer(
             self.core,
-            self._read_replies,
+            self._proven.of,
             self._commit,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
@@ -130,7 +130,7 @@ class Engine:
             return refusal
         pending = self.sequencer.pending(sequence)
         if pending is None:
-            return receipt_response(nth_reply(self._read_replies(sequence), index))
+            return receipt_response(nth_reply(self._proven.of(sequence), index))
         reply = pending.reply(index)
         durable: asyncio.Future[bytes] = self._loop.create_future()
         pending.waiters.append((partial(_settle, durable), b""))
@@ -140,12 +140,6 @@ class Engine:
     def _refuse_if_failed(self) -> None:
         if self.is_failed:
             raise EngineFailed("the engine has failed and its memory is ahead of its disk; ask again when it is back")
-
-    def _read_replies(self, sequence: int) -> bytes:
-        raw = self.journal.get(sequence)
-        if raw is None:
-            raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
-        return decode(raw, sequence, None).replies
 
     # Commits
 

@@ -86,6 +86,9 @@ class CoreShelf:
             categories=found.item.categories,
             qty_milli=1000,
             price_minor=answer.basket.lines[0].gross_minor,
+            floor_minor=found.item.min_price_minor,
+            not_discountable=found.item.not_discountable,
+            base_units_ppm=found.item.base_units_ppm,
         )
 
     def lines_of(self, target: pb.Target) -> list[pb.SimulatedLine]:

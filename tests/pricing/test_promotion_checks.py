@@ -169,6 +169,19 @@ def test_items_of_a_category_are_found_in_the_catalogue() -> None:
     assert _findings(shop, pb.Promotion(promotion_id="p", benefits=[off])) == [("cut_short", "p", "", {"jam3": 1})]
 
 
+def test_an_item_s_own_floor_cuts_short() -> None:
+    shop = small_shop()
+    half = pb.Benefit(type=pb.BENEFIT_TYPE_ITEM_PERCENT_OFF, rate_ppb=500_000_000, target=pb.Target(item_ids=["lamp"]))
+    draft = pb.Promotion(promotion_id="p", benefits=[half])
+    assert _findings(shop, draft) == []
+    lamp = catalog_pb2.Item(item_id="lamp", name="Lamp", tax_class_id="added", min_price_minor=800)
+    assert shop.send(catalog_pb2.PutItemsRequest(items=[lamp])).code == 1
+    request = pb.CheckPromotionsRequest(promotions=[draft]).SerializeToString()
+    (found,) = check_now(shop.core, request, shop.now_ns).findings
+    assert (found.kind, found.found, found.limit) == (pb.FINDING_KIND_CUT_SHORT, 200, 500)
+    assert found.message == "the floor cuts its discount short"
+
+
 def test_what_the_core_would_refuse_is_said_before() -> None:
     shop = small_shop()
     request = pb.CheckPromotionsRequest(promotions=[pb.Promotion(promotion_id="p")])

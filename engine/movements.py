@@ -504,7 +504,7 @@ class Movements:
         if request.HasField("book_milli"):
             change = request.on_hand_milli - request.book_milli
         elif request.lot_id:
-            change = request.on_hand_milli - self.positions.get(key, {}).get(request.lot_id, [0])[ON_HAND]
+            change = self._count_of_lot(request, position)
         else:
             change = request.on_hand_milli - self._total(*key, ON_HAND)
         if request.lot_id or change >= 0:
@@ -512,6 +512,16 @@ class Movements:
         else:
             self._set_lots(position, change)
         self._said(position)
+
+    def _count_of_lot(self, request: Any, position: Any) -> int:
+        """A count of a lot is of its part for sale, where there is one: how much that changes the lot."""
+        parts = sorted((lot for lot in position.lots if lot.lot_id == request.lot_id), key=lambda lot: lot.barred)
+        if not parts or parts[0].on_hand_milli != request.on_hand_milli:
+            found = parts[0].on_hand_milli if parts else "no such lot"
+            self._problem(f"lot {request.lot_id} was counted at {request.on_hand_milli}, the answer says {found}")
+        lots = self.positions.get((position.item_id, position.location_id), {})
+        before = lots[request.lot_id][ON_HAND] if request.lot_id in lots else 0
+        return sum(part.on_hand_milli for part in parts) - before
 
     def _transfer_stock(self, request: Any, answer: Any) -> None:
         for take in answer.takes:

@@ -1,8 +1,8 @@
 """Answers read back from the journal: for a resent command, and for a receipt that is asked for again.
 
 A record proves itself by a digest over all of it, so reading one receipt of a batch of thousands costs the
-digest of the whole batch, 6 ms for 4,096 sales instead of 0.07. A batch that was proved is kept for a while, because what is asked for
-once is asked for again: the receipts of a till stand in few batches, and a client resends a whole batch.
+digest of the whole batch: 6 ms for 4,096 sales, and 0.07 ms when it was proved before. What is asked for once is
+asked for again: the receipts of a till stand in few batches, and a client resends a whole batch.
 """
 
 from __future__ import annotations

@@ -108,6 +108,16 @@ def test_a_hold_and_a_pickup_may_end_at_the_same_instant(tmp_path: Path) -> None
     assert verified(write_directory(tmp_path / "book", shop=shop)).is_well
 
 
+def test_a_lot_with_a_barred_part_is_counted_by_its_part_for_sale(tmp_path: Path) -> None:
+    """A walk found it after 574,000 commands: the fold took the count for all of the lot."""
+    shop = small_shop()
+    lots = [milk(7, lot_id="a"), milk(6, lot_id="a", barred=True)]
+    assert shop.send(pb.ReceiveStockRequest(location_id="S1", lines=lots)).code == 1
+    count = pb.CountStockRequest(location_id="S1", item_id="milk", lot_id="a", on_hand_milli=5000)
+    assert shop.send(count).position.on_hand_milli == 111_000
+    assert verified(write_directory(tmp_path / "book", shop=shop)).is_well
+
+
 class MovesByItself(Core):
     """A core in which two pieces of milk disappear in batch 12, told to nobody."""
 

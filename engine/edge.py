@@ -141,7 +141,9 @@ class Edge:
         if method.streams:
             return grpc.stream_stream_rpc_method_handler(self._limited_session)
         handle: Callable[[bytes, Context], Awaitable[bytes]]
-        if method.kind:
+        if method.name == "ReturnLines":
+            handle = self._return_lines(method.kind)
+        elif method.kind:
             handle = self._command_handler(method.kind)
         elif method.name == "GetReceipt":
             handle = self._get_receipt
@@ -190,6 +192,21 @@ class Edge:
             return body
 
         return command
+
+    def _return_lines(self, kind: int) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        command = self._command_handler(kind)
+
+        async def return_lines(request: bytes, context: Context) -> bytes:
+            """A return that is refunded by repricing needs the sale as it was asked for: the journal has it."""
+            try:
+                request = await self._engine.with_original_sale(request)
+            except DecodeError:
+                pass  # the core says what is wrong with it
+            except NO_ANSWER as error:
+                return await _abort(context, error)
+            return await command(request, context)
+
+        return return_lines
 
     def _query_handler(self, name: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
         query = self._engine.query

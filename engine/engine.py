@@ -16,14 +16,19 @@ from pathlib import Path
 
 import structlog
 
+from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
 from ringup.engine.promotion_checks import prepare
 from ringup.engine.proven import ProvenReplies
+from ringup.engine.record import Record, decode
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
-from ringup.native.envelope import nth_reply, receipt_response
+from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
+from ringup.v1 import sale_pb2
 
 log = structlog.get_logger()
+_REQUEST_FIELD = sale_pb2.GetReceiptResponse.DESCRIPTOR.fields_by_name["request"].number
+_ORIGINAL_FIELD = sale_pb2.ReturnLinesRequest.DESCRIPTOR.fields_by_name["original_sale"].number
 
 
 class EngineFailed(Exception):
@@ -130,16 +135,40 @@ class Engine:
             return refusal
         pending = self.sequencer.pending(sequence)
         if pending is None:
-            return receipt_response(nth_reply(self._proven.of(sequence), index))
-        reply = pending.reply(index)
-        durable: asyncio.Future[bytes] = self._loop.create_future()
-        pending.waiters.append((partial(_settle, durable), b""))
-        await durable
-        return receipt_response(reply)
+            found = receipt_response(nth_reply(self._proven.of(sequence), index))
+        else:
+            reply = pending.reply(index)
+            durable: asyncio.Future[bytes] = self._loop.create_future()
+            pending.waiters.append((partial(_settle, durable), b""))
+            await durable
+            found = receipt_response(reply)
+        if not sale_pb2.GetReceiptRequest.FromString(request).include_request:
+            return found
+        return with_bytes(found, _REQUEST_FIELD, nth_request(self._read(sequence).commands, index))
+
+    async def with_original_sale(self, request: bytes) -> bytes:
+        """A ReturnLinesRequest that asks for repricing, with the sale that it is of where it does not have it.
+
+        What is added depends on the request and the journal alone, so a resend is still the same command.
+        """
+        asked = sale_pb2.ReturnLinesRequest.FromString(request)
+        if asked.refund_policy != sale_pb2.REFUND_POLICY_REPRICE_KEPT or asked.original_sale:
+            return request
+        sought = sale_pb2.GetReceiptRequest(
+            sale_id=asked.sale_id, till_id=asked.receipt_till_id, number=asked.receipt_number, include_request=True
+        )
+        found = sale_pb2.GetReceiptResponse.FromString(await self.receipt(sought.SerializeToString()))
+        return with_bytes(request, _ORIGINAL_FIELD, found.request) if found.request else request
 
     def _refuse_if_failed(self) -> None:
         if self.is_failed:
             raise EngineFailed("the engine has failed and its memory is ahead of its disk; ask again when it is back")
+
+    def _read(self, sequence: int) -> Record:
+        raw = self.journal.get(sequence)
+        if raw is None:
+            raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
+        return decode(raw, sequence, None)
 
     # Commits
 

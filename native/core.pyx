@@ -87,7 +87,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 17
+LAYOUT_VERSION = 18
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -160,7 +160,7 @@ cdef class Core:
         self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
         self.pricer = Pricer()
         self.gift_cards = GiftCards(self.catalog)
-        self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings, self.gift_cards)
+        self.sales = Sales(self.catalog, self.stock, self.pricing, self.settings, self.gift_cards, self.codes)
         self.prefetcher = Prefetcher(self.catalog, self.stock, self.replies, self.sales)
         self.globals = Table("core_globals", sizeof(CoreGlobals))
         self.globals.append()

@@ -11,7 +11,6 @@ from libc.string cimport memcpy, memset
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport MALFORMED, Command, ok, refuse
 from ringup.native.contract cimport (
-    CODE_VALUE_PRICE,
     CODE_VALUE_QUANTITY,
     CODE_VALUE_UNSPECIFIED,
     RESULT_CODE_BARCODE_INVALID,

@@ -152,3 +152,20 @@ def receipt_response(const uint8_t[::1] command_reply) -> bytes:
     write_int(&writer, GetReceiptResponse_code, RESULT_CODE_OK)
     write_span(&writer, GetReceiptResponse_receipt, receipt)
     return _take(&writer)
+
+
+def nth_request(const uint8_t[::1] commands, int64_t index) -> bytes:
+    """The request in `Command` number `index` (from 0) of a `SessionRequest`, as it came."""
+    cdef Reader reader = reader_of(_nth_reply(_span(commands), index))  # the same field as a response's replies
+    cdef Span body = span_at(NULL, 0)
+    while next_field(&reader):
+        body = read_span(&reader)
+    return PyBytes_FromStringAndSize(body.data, body.size)
+
+
+def with_bytes(const uint8_t[::1] message, int field, bytes value) -> bytes:
+    """A message with a bytes field added at its end."""
+    cdef Writer writer
+    writer.data, writer.size, writer.capacity = NULL, 0, 0
+    write_span(&writer, field, span_at(<char*>value, len(value)))
+    return _span(message).data[:_span(message).size] + _take(&writer)

@@ -22,6 +22,7 @@ cdef struct ProgramRow:
 cdef struct SalePointsRow:
     uint32_t customer  # row
     uint32_t first_line  # row in line_points, one for each line of the sale
+    int64_t redeemed_minor
 
 cdef struct LinePointsRow:
     int64_t earned_micro
@@ -87,6 +88,9 @@ cdef class Loyalty:
     cdef int count(self, Writer* out) noexcept nogil
     cdef void share_out(self) noexcept nogil
     cdef uint32_t book(self) noexcept nogil
+    cdef int64_t redeemed_on_kept(
+        self, uint32_t points, int64_t line_count, const int64_t* kept_milli, const int64_t* sold_milli
+    ) noexcept nogil
     cdef void open_return(self, uint32_t points) noexcept nogil
     cdef void take_back(
         self, uint32_t points, int64_t line, int64_t before_milli, int64_t after_milli, int64_t whole_milli

@@ -59,7 +59,7 @@ from ringup.native.loyalty_program cimport (
     program_takes,
     rewards,
 )
-from ringup.native.money cimport allocate, share_until
+from ringup.native.money cimport HALF_UP, allocate, multiply_divide, share_until
 from ringup.native.settings cimport SettingsTable
 from ringup.native.table cimport Table
 from ringup.native.wire cimport (
@@ -232,12 +232,30 @@ cdef class Loyalty:
         first = self.line_points.append_many(self.line_count)
         points = <SalePointsRow*>self.sale_points.edit(row)
         points.customer, points.first_line = <uint32_t>self.customer, <uint32_t>first
+        points.redeemed_minor = self.tally.redeemed_minor
         for at in range(self.line_count):
             line = <LinePointsRow*>self.line_points.edit(first + at)
             line.earned_micro, line.burned_micro = self.lines[at].earned_micro, self.lines[at].burned_micro
         return <uint32_t>(row + 1)
 
     # A return
+
+    cdef int64_t redeemed_on_kept(
+        self, uint32_t points, int64_t line_count, const int64_t* kept_milli, const int64_t* sold_milli
+    ) noexcept nogil:
+        """What redeemed points go on taking off, when the rest of them come back with their goods."""
+        cdef SalePointsRow* sale
+        cdef int64_t at, each, burned = 0, kept = 0
+        if points == 0:
+            return 0
+        sale = <SalePointsRow*>self.sale_points.row(points - 1)
+        if sale.redeemed_minor == 0:
+            return 0
+        for at in range(line_count):
+            each = (<LinePointsRow*>self.line_points.row(sale.first_line + at)).burned_micro
+            burned += each
+            kept += each - share_until(each, sold_milli[at] - kept_milli[at], sold_milli[at])
+        return multiply_divide(sale.redeemed_minor, kept, burned, HALF_UP) if burned else 0
 
     cdef void open_return(self, uint32_t points) noexcept nogil:
         """Begin the return of a sale with these points (row + 1; 0 is a sale without)."""

@@ -22,6 +22,7 @@ cdef struct PriceScope:
     int64_t at_ns
     Span customer
     bint redeem  # the customer's points
+    int64_t redeem_minor  # an amount off at the end, where points are not asked
 
 cdef struct Discount:
     Span reason
@@ -76,6 +77,7 @@ cdef class Pricing:
     cdef PromotionBook book
     cdef Loyalty loyalty
     cdef EmbeddedCodes codes
+    cdef int64_t redeem_minor  # off the basket at hand, by points
     cdef Basket basket  # of the promotions
     cdef Taxes rates  # the catalog's tax sets, by row, and the taxes of this basket by line, then charge
     cdef bint rates_stale  # no set may be taken as loaded

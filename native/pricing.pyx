@@ -280,7 +280,6 @@ cdef class Pricing:
         cdef Span none = span_at(NULL, 0), body
         cdef uint32_t charges_field = SellRequest_charges, coupons_field = SellRequest_coupons
         cdef int64_t asked = 0, charges = 0, coupons = 0
-        cdef bint redeems
         cdef int code
         if lines_field != SellRequest_lines:
             charges_field, coupons_field = PriceBasketRequest_charges, PriceBasketRequest_coupons
@@ -304,11 +303,13 @@ cdef class Pricing:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
         if asked > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked, LINES_MAX)
-        redeems = self.loyalty.open(scope.customer, scope.redeem)
+        self.redeem_minor = (
+            self.loyalty.offer_minor if self.loyalty.open(scope.customer, scope.redeem) else scope.redeem_minor
+        )
         self.book.see(scope.at_ns)
         # Most baskets without promotions need no units: their taxes follow from the lines.
         self.promoted = (
-            self.book.snapshot.promotion_count > 0 or charges > 0 or coupons > 0 or redeems
+            self.book.snapshot.promotion_count > 0 or charges > 0 or coupons > 0 or self.redeem_minor > 0
             or self.book.snapshot.rules.tax_round_at == PLACE_UNIT
         )
         code = self.apply_promotions(request, lines_field, scope, out)
@@ -511,7 +512,7 @@ cdef class Pricing:
         basket.usage = self.book.usage
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
-        basket.redeem = self.loyalty.offer_minor
+        basket.redeem = self.redeem_minor
         price_promotions(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
         for at in range(basket.input_line_count):
             line = &self.lines[at]
@@ -836,8 +837,10 @@ cdef class Pricing:
         cdef int64_t at, number
         cdef TaxPlace* place
         cdef TaxClass* rated
+        self.subtotal_minor = self.deposit_minor = self.charges_minor = self.tax_added_minor = self.tax_count = 0
         for at in range(self.rates.place_count):
             place = &self.rates.places[at]
+            place.included = place.added = 0
             for number in range(self.rates.classes[place.tax_class].rate_count if place.tax_class >= 0 else 0):
                 rated = &self.rates.classes[place.tax_class]
                 if rated.rates[number].inclusive:
@@ -966,6 +969,7 @@ cdef class Pricing:
         scope.at_ns = 0
         scope.customer = span_at(NULL, 0)
         scope.redeem = False
+        scope.redeem_minor = 0
         while next_field(&reader):
             if reader.field == PriceBasketRequest_location_id:
                 location = read_span(&reader)

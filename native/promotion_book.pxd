@@ -73,6 +73,9 @@ cdef class PromotionBook:
     cdef int64_t valid_from_ns, valid_to_ns  # of the snapshot: another version is in force outside
     cdef int64_t due_ns  # the first instant at which a waiting version comes into force
     cdef Span customer  # of the basket at hand
+    # A sale that is priced again: what it used is not used as long.
+    cdef int64_t aside_first, aside_count
+    cdef int64_t aside_sale  # row + 1
 
     cdef void rebuild(self) noexcept nogil
     cdef void publish_due(self, int64_t now_ns) noexcept nogil
@@ -89,6 +92,8 @@ cdef class PromotionBook:
     cdef int64_t offset_s(self, int64_t location, int64_t at_ns) noexcept nogil
     cdef void add_coupon_code(self, Basket* basket, Span code) noexcept nogil
     cdef void take(self, Basket* basket, Span customer, int64_t sale, int64_t* first, int64_t* count) noexcept nogil
+    cdef void set_aside(self, int64_t sale, int64_t first, int64_t count) noexcept nogil
+    cdef void put_back(self) noexcept nogil
     cdef void give_back(self, int64_t first, int64_t count) noexcept nogil
     cdef Bytes store(self, Span span) noexcept nogil
     cdef Span text(self, Bytes bytes) noexcept nogil

@@ -195,10 +195,15 @@ cdef class PromotionBook:
 
     cdef int64_t customer_count(self, int32_t place) noexcept with gil:
         """How often the customer of the basket at hand has used the promotion."""
-        cdef int64_t row = -1
+        cdef int64_t row = -1, uses, at
         if self.customer.size:
             row = self.find_customer_use(self.customer, self.row_of[place])
-        return (<CustomerUseRow*>self.customer_uses.row(row)).uses if row >= 0 else 0
+        if row < 0:
+            return 0
+        uses = (<CustomerUseRow*>self.customer_uses.row(row)).uses
+        for at in range(self.aside_first, self.aside_first + self.aside_count):
+            uses -= (<TakenRow*>self.taken.row(at)).customer_use == row + 1
+        return uses
 
     cdef int64_t offset_s(self, int64_t location, int64_t at_ns) noexcept nogil:
         """What the store's clock shows beyond UTC at an instant, in seconds."""
@@ -304,7 +309,7 @@ cdef class PromotionBook:
         if row < 0:
             return
         coupon.promotion = <int32_t>self.place_of[(<CouponRow*>self.coupons.row(row)).promotion]
-        if (<CouponRow*>self.coupons.row(row)).sale:
+        if (<CouponRow*>self.coupons.row(row)).sale and (<CouponRow*>self.coupons.row(row)).sale != self.aside_sale:
             coupon.outcome = OUT_USAGE_LIMIT
             coupon.promotion = NO_SYMBOL
         elif coupon.promotion < 0:
@@ -353,6 +358,29 @@ cdef class PromotionBook:
                         (<CouponRow*>self.coupons.edit(use)).sale = sale + 1
                         taken.coupon = <uint32_t>(use + 1)
                         break
+
+    cdef void set_aside(self, int64_t sale, int64_t first, int64_t count) noexcept nogil:
+        """Price as if `sale` had used nothing, until `put_back`; the snapshot in force stays the same until then."""
+        cdef int64_t i, place
+        cdef TakenRow* taken
+        self.aside_sale, self.aside_first, self.aside_count = sale + 1, first, count
+        for i in range(first, first + count):
+            taken = <TakenRow*>self.taken.row(i)
+            place = self.place_of[taken.promotion]
+            if place >= 0:
+                self.usage[place].used -= 1
+                self.usage[place].spent -= taken.discount_minor
+
+    cdef void put_back(self) noexcept nogil:
+        cdef int64_t i, place
+        cdef TakenRow* taken
+        for i in range(self.aside_first, self.aside_first + self.aside_count):
+            taken = <TakenRow*>self.taken.row(i)
+            place = self.place_of[taken.promotion]
+            if place >= 0:
+                self.usage[place].used += 1
+                self.usage[place].spent += taken.discount_minor
+        self.aside_sale = self.aside_first = self.aside_count = 0
 
     cdef void give_back(self, int64_t first, int64_t count) noexcept nogil:
         """A sale was wholly taken back: count it as cancelled, and free what its promotions let free."""

@@ -3,10 +3,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport Command
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport Index
 from ringup.native.limits cimport TENDERS_MAX
-from ringup.native.pricing cimport Line, Pricing
+from ringup.native.pricing cimport Line, Pricing, PriceScope
 from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
@@ -32,6 +33,7 @@ cdef struct SaleRow:
     uint64_t receipt_number
     int64_t booked_at_ns
     int64_t total_minor
+    int64_t refunded_minor  # of total_minor, by its returns
     uint32_t till  # row
     uint32_t location  # row
     uint32_t first_line  # row
@@ -86,8 +88,8 @@ cdef struct SellIn:
 
 # What a ReturnLinesRequest says.
 cdef struct ReturnIn:
-    Span till, sale_id, receipt_till, reason, refund_reference
-    int64_t receipt_number, refund_method, line_count, charge_count
+    Span body, till, sale_id, receipt_till, reason, refund_reference, original_sale
+    int64_t receipt_number, refund_method, refund_policy, line_count, charge_count
     bint bad
 
 cdef struct ReturnLineIn:
@@ -101,6 +103,10 @@ cdef class Sales:
     cdef Pricing pricing
     cdef SettingsTable settings
     cdef GiftCards gift_cards
+    cdef EmbeddedCodes codes
+    cdef int64_t* sold_milli  # by line of the sale that a return is of
+    cdef int64_t* kept_milli
+    cdef Writer kept
     cdef Table sales, lines, taxes, extras, charges
     cdef Index id_index, receipt_index
     cdef Table sale_kits
@@ -154,8 +160,13 @@ cdef class Sales:
         self, ReturnLineIn* line, int64_t index, int64_t original, Writer* out
     ) noexcept nogil
     cdef int check_return_charge(self, Span id, int64_t index, int64_t original, Writer* out) noexcept nogil
+    cdef int64_t first_charge(self, int64_t sale) noexcept nogil
     cdef int64_t find_charge(self, int64_t sale, Span id) noexcept nogil
     cdef int64_t taxes_of(self, uint32_t tax_set, uint32_t first_tax, int64_t tax_minor, int64_t* taxes) noexcept nogil
+    cdef PriceScope scope_of(self, SellIn* asked, int64_t location, int64_t now_ns) noexcept nogil
+    cdef int price_kept(self, ReturnIn* asked, int64_t original, int64_t* total_minor, Writer* out) noexcept nogil
+    cdef int64_t charges_paid(self, int64_t original, bint returned) noexcept nogil
+    cdef void scale_refund(self, int64_t refund_minor) noexcept nogil
     cdef void refund_line(self, SaleLineRow* sold, int64_t before_milli, int64_t qty_milli) noexcept nogil
     cdef void refund_charge(self, SaleChargeRow* sold) noexcept nogil
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil

@@ -25,6 +25,8 @@ from ringup.native.catalog cimport (
 )
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
+    REFUND_POLICY_REPRICE_KEPT,
+    REFUND_POLICY_UNSPECIFIED,
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
     RESULT_CODE_FIELD_INVALID,
@@ -49,6 +51,7 @@ from ringup.native.contract cimport (
     TENDER_METHOD_CASH,
     TENDER_METHOD_GIFT_CARD,
     TENDER_METHOD_UNSPECIFIED,
+    Command_sell,
     GetReceiptRequest_number,
     GetReceiptRequest_sale_id,
     GetReceiptRequest_till_id,
@@ -69,10 +72,12 @@ from ringup.native.contract cimport (
     ReturnLine_scrapped,
     ReturnLinesRequest_charge_ids,
     ReturnLinesRequest_lines,
+    ReturnLinesRequest_original_sale,
     ReturnLinesRequest_reason,
     ReturnLinesRequest_receipt_number,
     ReturnLinesRequest_receipt_till_id,
     ReturnLinesRequest_refund_method,
+    ReturnLinesRequest_refund_policy,
     ReturnLinesRequest_refund_reference,
     ReturnLinesRequest_sale_id,
     ReturnLinesRequest_till_id,
@@ -102,6 +107,7 @@ from ringup.native.contract cimport (
     Tender_method,
     Tender_reference,
 )
+from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_reserve, index_start
 from ringup.native.limits cimport (
@@ -114,9 +120,10 @@ from ringup.native.limits cimport (
     TENDERS_MAX,
     TOTAL_MINOR_MAX,
 )
-from ringup.native.money cimport allocate, share_until
+from ringup.native.money cimport HALF_UP, allocate, multiply_divide, share_until
 from ringup.native.pricing cimport CHARGES_MAX, ChargeLine, Line, Pricing, PriceScope
 from ringup.native.pricing_rates cimport TaxPlace
+from ringup.native.reprice cimport write_kept
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Demand, Stock
@@ -138,6 +145,7 @@ from ringup.native.wire cimport (
     span_equal,
     write_int,
     write_span,
+    writer_free,
 )
 
 
@@ -165,10 +173,13 @@ cdef class Sales:
     """The book of sales and returns."""
 
     def __cinit__(
-        self, Catalog catalog, Stock stock, Pricing pricing, SettingsTable settings, GiftCards gift_cards
+        self, Catalog catalog, Stock stock, Pricing pricing, SettingsTable settings, GiftCards gift_cards,
+        EmbeddedCodes codes,
     ):
         self.catalog, self.stock, self.pricing, self.settings = catalog, stock, pricing, settings
-        self.gift_cards = gift_cards
+        self.gift_cards, self.codes = gift_cards, codes
+        self.sold_milli = <int64_t*>malloc(LINES_MAX * sizeof(int64_t))
+        self.kept_milli = <int64_t*>malloc(LINES_MAX * sizeof(int64_t))
         self.sales = Table("sales", sizeof(SaleRow))
         self.lines = Table("sale_lines", sizeof(SaleLineRow))
         self.sale_kits = Table("sale_kits", sizeof(SaleKitRow))
@@ -179,12 +190,15 @@ cdef class Sales:
         self.demands = <Demand*>malloc(LINES_MAX * sizeof(Demand))
         self.demand_capacity = LINES_MAX
         self.holds = <int64_t*>malloc(HOLDS_PER_SALE_MAX * sizeof(int64_t))
-        if self.demands == NULL or self.holds == NULL:
+        if self.demands == NULL or self.holds == NULL or self.sold_milli == NULL or self.kept_milli == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         free(self.demands)
         free(self.holds)
+        free(self.sold_milli)
+        free(self.kept_milli)
+        writer_free(&self.kept)
         index_free(&self.id_index)
         index_free(&self.receipt_index)
 
@@ -243,13 +257,8 @@ cdef class Sales:
         code = self.check_gift_cards(out)
         if code != RESULT_CODE_OK:
             return code
-        scope.location = location
+        scope = self.scope_of(&asked, location, command.now_ns)
         scope.customer, scope.redeem = asked.customer, asked.redeem
-        scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else command.now_ns
-        scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
-        scope.customer_group = (
-            self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
-        )
         code = self.pricing.price(command.body, SellRequest_lines, &scope, out)
         if code != RESULT_CODE_OK:
             return code
@@ -296,6 +305,18 @@ cdef class Sales:
             self.write_shortfalls(out, location, demand_count)
         self.write_takes(out)
         return ok(out)
+
+    cdef PriceScope scope_of(self, SellIn* asked, int64_t location, int64_t now_ns) noexcept nogil:
+        """Where, how and when a sale is priced; whose points it redeems is another matter."""
+        cdef PriceScope scope
+        memset(&scope, 0, sizeof(PriceScope))
+        scope.location = location
+        scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else now_ns
+        scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
+        scope.customer_group = (
+            self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
+        )
+        return scope
 
     cdef SellIn read_sell(self, Span body) noexcept nogil:
         cdef SellIn asked
@@ -729,7 +750,7 @@ cdef class Sales:
         cdef ReturnIn asked = self.read_return(command.body)
         cdef Reader reader = reader_of(command.body)
         cdef ReturnLineIn line
-        cdef int64_t till, original, index = 0, row, gift_card = -1
+        cdef int64_t till, original, index = 0, row, gift_card = -1, kept_minor = 0, left_minor
         cdef SaleLineRow* line_row
         cdef uint8_t[16] original_id
         cdef int code
@@ -748,6 +769,10 @@ cdef class Sales:
             return refuse(out, RESULT_CODE_SALE_UNKNOWN, "sale_id", 0, asked.receipt_till, asked.receipt_number, 0)
         if self.catalog.location(self.catalog.till(till).location).flags & LOCATION_DISABLED:
             return refuse(out, RESULT_CODE_LOCATION_DISABLED, "till_id", 0, asked.till, 0, 0)
+        if asked.refund_policy == REFUND_POLICY_REPRICE_KEPT:
+            code = self.price_kept(&asked, original, &kept_minor, out)
+            if code != RESULT_CODE_OK:
+                return code
         memset(self.pricing.shares, 0, self.sale(original).line_count * sizeof(int64_t))  # returned by lines before
         self.pricing.begin_refund()
         while next_field(&reader):
@@ -776,6 +801,12 @@ cdef class Sales:
             return refuse(
                 out, RESULT_CODE_AMOUNT_INVALID, "charge_ids", 0, span_at(NULL, 0), self.pricing.total_minor, 0
             )
+        # Policies may differ from return to return: together they never give back more than was paid.
+        left_minor = self.sale(original).total_minor - self.sale(original).refunded_minor
+        if asked.refund_policy == REFUND_POLICY_REPRICE_KEPT:
+            self.scale_refund(max(<int64_t>0, left_minor - kept_minor))
+        elif self.pricing.total_minor > left_minor:
+            self.scale_refund(left_minor)
         if asked.refund_method == TENDER_METHOD_GIFT_CARD:
             code = self.gift_cards.check_takes(
                 asked.refund_reference, "refund_reference", self.sale(original).total_minor, &gift_card, out
@@ -809,6 +840,7 @@ cdef class Sales:
             elif not self.catalog.item(line_row.item).flags & ITEM_UNTRACKED:
                 self.stock.put_back(self.catalog.till(till).location, line_row.item, line.qty_milli)
         self.give_back_promotions(original, command.now_ns)
+        (<SaleRow*>self.sales.edit(original)).refunded_minor += self.pricing.total_minor
         self.refund_tender(&asked, gift_card)
         memcpy(original_id, self.sale(original).id, ID_BYTES)
         self.book(command, body_hash, till, original, SALE_IS_RETURN)
@@ -819,6 +851,7 @@ cdef class Sales:
         cdef ReturnIn asked
         cdef Reader reader = reader_of(body)
         memset(&asked, 0, sizeof(ReturnIn))
+        asked.body = body
         while next_field(&reader):
             if reader.field == ReturnLinesRequest_till_id:
                 asked.till = read_span(&reader)
@@ -834,6 +867,10 @@ cdef class Sales:
                 asked.reason = read_span(&reader)
             elif reader.field == ReturnLinesRequest_refund_reference:
                 asked.refund_reference = read_span(&reader)
+            elif reader.field == ReturnLinesRequest_refund_policy:
+                asked.refund_policy = read_int(&reader)
+            elif reader.field == ReturnLinesRequest_original_sale:
+                asked.original_sale = read_span(&reader)
             elif reader.field == ReturnLinesRequest_lines:
                 read_span(&reader)
                 asked.line_count += 1
@@ -875,6 +912,12 @@ cdef class Sales:
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "refund_method", 0, none, asked.refund_method, TENDER_METHOD_ACCOUNT
             )
+        if not REFUND_POLICY_UNSPECIFIED <= asked.refund_policy <= REFUND_POLICY_REPRICE_KEPT:
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "refund_policy", 0, none, asked.refund_policy, REFUND_POLICY_REPRICE_KEPT
+            )
+        if asked.refund_policy == REFUND_POLICY_REPRICE_KEPT and asked.charge_count:  # they stay with what is kept
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "charge_ids", 0, none, asked.charge_count, 0)
         if not is_code_or_empty(asked.refund_reference):
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "refund_reference", 0, none, asked.refund_reference.size, CODE_BYTES_MAX
@@ -941,15 +984,20 @@ cdef class Sales:
         self.refund_charge(<SaleChargeRow*>self.charges.row(row))
         return RESULT_CODE_OK
 
-    cdef int64_t find_charge(self, int64_t sale, Span id) noexcept nogil:
-        """The row of a sale's charge, or -1."""
-        cdef int64_t symbol = self.catalog.find_symbol(SYMBOL_CHARGE, id), low = 0, high = self.charges.count, middle
+    cdef int64_t first_charge(self, int64_t sale) noexcept nogil:
+        """The row where a sale's charges begin, if it has any."""
+        cdef int64_t low = 0, high = self.charges.count, middle
         while low < high:
             middle = (low + high) // 2
             if (<SaleChargeRow*>self.charges.row(middle)).sale < sale:
                 low = middle + 1
             else:
                 high = middle
+        return low
+
+    cdef int64_t find_charge(self, int64_t sale, Span id) noexcept nogil:
+        """The row of a sale's charge, or -1."""
+        cdef int64_t symbol = self.catalog.find_symbol(SYMBOL_CHARGE, id), low = self.first_charge(sale)
         while low < self.charges.count and (<SaleChargeRow*>self.charges.row(low)).sale == sale:
             if (<SaleChargeRow*>self.charges.row(low)).charge == symbol:
                 return low
@@ -1033,6 +1081,109 @@ cdef class Sales:
         for at in range(count):
             parts[at] = taxes[at]
         self.pricing.charge_count += 1
+
+    cdef int price_kept(self, ReturnIn* asked, int64_t original, int64_t* total_minor, Writer* out) noexcept nogil:
+        """What the sale would have cost without all that came back before and comes back now.
+
+        Charges that were paid back are no part of it.
+        """
+        cdef const SaleRow* sale = self.sale(original)
+        cdef SaleLineRow* line_row
+        cdef Reader reader
+        cdef ReturnLineIn line
+        cdef SellIn sold
+        cdef PriceScope scope
+        cdef int64_t at, index = 0
+        cdef int code
+        # The sale is known by the hash of its body, so that only the very request that was booked is priced again.
+        if hash_bytes(asked.original_sale.data, asked.original_sale.size) ^ hash_int(Command_sell) != sale.body_hash:
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "original_sale", 0, span_at(NULL, 0), asked.original_sale.size, 0
+            )
+        memset(self.pricing.shares, 0, sale.line_count * sizeof(int64_t))
+        reader = reader_of(asked.body)
+        while next_field(&reader):
+            if reader.field != ReturnLinesRequest_lines:
+                skip_field(&reader)
+                continue
+            line = self.read_return_line(read_span(&reader))
+            code = self.check_return_line(&line, index, original, out)
+            if code != RESULT_CODE_OK:
+                return code
+            index += 1
+        for at in range(sale.line_count):
+            line_row = <SaleLineRow*>self.lines.row(<int64_t>sale.first_line + at)
+            self.sold_milli[at] = line_row.qty_milli
+            self.kept_milli[at] = line_row.qty_milli - line_row.returned_milli - self.pricing.shares[at]
+        self.kept.size = 0
+        if not write_kept(
+            &self.kept, asked.original_sale, self.sold_milli, self.kept_milli, self.catalog, self.codes
+        ):
+            total_minor[0] = self.charges_paid(original, False)
+            return RESULT_CODE_OK
+        sold = self.read_sell(asked.original_sale)
+        scope = self.scope_of(&sold, sale.location, sale.booked_at_ns)
+        scope.redeem_minor = self.pricing.loyalty.redeemed_on_kept(
+            sale.points, sale.line_count, self.kept_milli, self.sold_milli
+        )
+        self.pricing.book.see(scope.at_ns)
+        self.pricing.book.set_aside(original, sale.first_promotion, sale.promotion_count)
+        code = self.pricing.price(span_at(self.kept.data, self.kept.size), SellRequest_lines, &scope, out)
+        self.pricing.book.put_back()
+        total_minor[0] = self.pricing.total_minor - self.charges_paid(original, True)
+        return code
+
+    cdef int64_t charges_paid(self, int64_t original, bint returned) noexcept nogil:
+        """What a sale's charges cost with their taxes: those that were paid back, or those that were not."""
+        cdef int64_t row = self.first_charge(original), at, count, total = 0
+        cdef int64_t[TAXES_PER_CLASS_MAX] taxes
+        cdef SaleChargeRow* charge
+        while row < self.charges.count and (<SaleChargeRow*>self.charges.row(row)).sale == original:
+            charge = <SaleChargeRow*>self.charges.row(row)
+            row += 1
+            if (charge.returned != 0) != returned:
+                continue
+            total += charge.amount_minor
+            count = self.taxes_of(charge.tax_set, charge.first_tax, charge.tax_minor, taxes)
+            for at in range(count):
+                if not self.catalog.tax_set(charge.tax_set - 1).taxes[at].flags & TAX_INCLUSIVE:
+                    total += taxes[at]
+        return total
+
+    cdef void scale_refund(self, int64_t refund_minor) noexcept nogil:
+        """Make a return refund `refund_minor` in all, its lines in proportion to what was paid for them.
+
+        A line's deposit and taxes follow it; charges are as they were paid.
+        """
+        cdef int64_t at, number, paid, share, added
+        cdef Line* line
+        cdef TaxPlace* place
+        cdef int64_t* part
+        cdef int64_t* weights = self.sold_milli  # whose quantities are not needed any more
+        for at in range(self.pricing.charge_count):
+            refund_minor -= self.pricing.charges[at].amount_minor + self.pricing.charges[at].tax_added_minor
+        for at in range(self.pricing.line_count):
+            line = &self.pricing.lines[at]
+            weights[at] = max(
+                <int64_t>0, line.total_minor + line.deposit_minor + self.pricing.rates.places[line.place].added
+            )
+        allocate(max(<int64_t>0, refund_minor), weights, self.pricing.shares, self.pricing.line_count)
+        for at in range(self.pricing.line_count):
+            line = &self.pricing.lines[at]
+            place = &self.pricing.rates.places[line.place]
+            paid, share, added = weights[at], self.pricing.shares[at], 0
+            if paid == 0:
+                line.total_minor = line.gross_minor = share
+                continue
+            place.amount = multiply_divide(place.amount, share, paid, HALF_UP)
+            line.deposit_minor = multiply_divide(line.deposit_minor, share, paid, HALF_UP)
+            for number in range(self.pricing.rates.classes[place.tax_class].rate_count if place.tax_class >= 0 else 0):
+                part = self.pricing.rates.parts + place.first + number
+                part[0] = multiply_divide(part[0], share, paid, HALF_UP)
+                if not self.pricing.rates.classes[place.tax_class].rates[number].inclusive:
+                    added += part[0]
+            line.total_minor = line.gross_minor = share - line.deposit_minor - added
+        self.pricing.total_refund()
 
     cdef void give_back_promotions(self, int64_t original, int64_t now_ns) noexcept nogil:
         """When the last unit of a sale has come back, its promotions count it as cancelled."""

@@ -386,7 +386,7 @@ cdef class HoldCommands(KitCommands):
         write_int(out, Hold_state, row.state)
         if row.location >= 0:
             write_span(out, Hold_location_id, self.catalog.location_code(row.location))
-        write_span(out, Hold_owner, span_at(row.owner, row.owner_size))
+        write_span(out, Hold_owner, self.stock.hold_owner(row))
         write_int(out, Hold_deadline_ns, row.deadline_ns)
         at = row.lines.first
         while at:

@@ -30,15 +30,21 @@ cdef struct HoldRow:
     int32_t channel  # symbol row + 1 of the channel asked
     int32_t collection_point  # location row + 1
     int32_t next  # row + 1 of the next ended hold, or of the next free row
+    int32_t owner  # row + 1; 0: nobody named
     uint8_t state  # HOLD_STATE_*; 0: a free row
-    uint8_t owner_size
     uint8_t payments
     uint8_t by_channel
-    uint8_t spare[4]
-    uint8_t owner[64]
+    uint8_t spare
+
+# Who made a hold, where the request says it: most do not, so it is not in the hold's own row.
+cdef struct OwnerRow:
+    uint8_t text[64]
+    int32_t size
+    int32_t next_free  # row + 1
 
 cdef class Holds(Lines):
     cdef readonly Table holds
+    cdef Table owners
     cdef Table hold_globals
     cdef Index hold_index  # id -> hold
     cdef Deadlines deadlines
@@ -55,6 +61,8 @@ cdef class Holds(Lines):
     cdef int64_t hold(
         self, const uint8_t* id, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil
+    cdef Span hold_owner(self, const HoldRow* row) noexcept nogil
+    cdef void set_owner(self, HoldRow* row, Span owner) noexcept nogil
     cdef void resize(self, int64_t hold, const Want* wants, int64_t count) noexcept nogil
     cdef void extend(self, int64_t hold, int64_t deadline_ns) noexcept nogil
     cdef void pay(self, int64_t hold, int64_t deadline_ns) noexcept nogil

@@ -34,7 +34,7 @@ from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, dea
 from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ScopeIn, Want
 from ringup.native.table cimport Table
-from ringup.native.wire cimport Span
+from ringup.native.wire cimport Span, span_at
 
 cdef struct HoldGlobals:
     int64_t made  # holds so far
@@ -43,6 +43,7 @@ cdef struct HoldGlobals:
     int64_t ended_first  # row + 1 of the hold that ended first and is still kept
     int64_t ended_last
     int64_t free_hold  # row + 1
+    int64_t free_owner
 
 
 cdef class Holds(Lines):
@@ -50,9 +51,10 @@ cdef class Holds(Lines):
 
     def __cinit__(self):
         self.holds = Table("holds", sizeof(HoldRow))
+        self.owners = Table("hold_owners", sizeof(OwnerRow))
         self.hold_globals = Table("hold_globals", sizeof(HoldGlobals))
         self.hold_globals.append()
-        self.tables += [self.holds, self.hold_globals]
+        self.tables += [self.holds, self.owners, self.hold_globals]
 
     def __dealloc__(self):
         index_free(&self.hold_index)
@@ -137,14 +139,41 @@ cdef class Holds(Lines):
                     line.kind = ENTRY_PLACE
                     line.location = <int32_t>self.places[i].location
         row.deadline_ns = deadline_ns
-        row.owner_size = <uint8_t>owner.size
-        memset(row.owner, 0, OWNER_BYTES_MAX)
-        if owner.size:
-            memcpy(row.owner, owner.data, owner.size)
+        if owner.size or row.owner:
+            self.set_owner(row, owner)
         deadlines_set(&self.deadlines, hold, deadline_ns, row.number)
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_HELD, &row.lines)
         return hold
+
+    cdef Span hold_owner(self, const HoldRow* row) noexcept nogil:
+        """Who made a hold; empty where the request did not say."""
+        cdef const OwnerRow* owner
+        if not row.owner:
+            return span_at(NULL, 0)
+        owner = <OwnerRow*>self.owners.row(row.owner - 1)
+        return span_at(owner.text, owner.size)
+
+    cdef void set_owner(self, HoldRow* row, Span owner) noexcept nogil:
+        """Note who made a hold (of a row that is being edited); empty: nobody any more."""
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef OwnerRow* kept
+        if owner.size and not row.owner:
+            if own.free_owner:
+                row.owner = <int32_t>own.free_owner
+                own.free_owner = (<OwnerRow*>self.owners.row(row.owner - 1)).next_free
+            else:
+                row.owner = <int32_t>(self.owners.append() + 1)
+        if row.owner:
+            kept = <OwnerRow*>self.owners.edit(row.owner - 1)
+            memset(kept, 0, sizeof(OwnerRow))
+            if owner.size:
+                memcpy(kept.text, owner.data, owner.size)
+                kept.size = <int32_t>owner.size
+            else:
+                kept.next_free = <int32_t>own.free_owner
+                own.free_owner = row.owner
+                row.owner = 0
 
     cdef void resize(self, int64_t hold, const Want* wants, int64_t count) noexcept nogil:
         """The items of `wants` get what the plan at hand says; other items stay as they are."""
@@ -285,6 +314,8 @@ cdef class Holds(Lines):
         index_remove(&self.hold_index, hash_bytes(row.id, 16), hold)
         own.ended_first = row.next
         own.ended_count -= 1
+        if row.owner:
+            self.set_owner(row, span_at(NULL, 0))
         memset(row, 0, sizeof(HoldRow))
         row.next = <int32_t>own.free_hold
         own.free_hold = hold + 1

@@ -13,6 +13,14 @@ cdef enum:
     FROZEN = 2
     NO_ROW = -1
 
+cdef extern from *:
+    """
+    #define ROWS_MAX 2147483646LL  /* links are row + 1 in an int32 */
+    #define HEAP_BYTES_MAX 34359738368LL  /* a string is found by 32 bits in units of 8 bytes */
+    """
+    const int64_t ROWS_MAX
+    const int64_t HEAP_BYTES_MAX
+
 cdef class Table:
     cdef readonly str name
     cdef readonly int64_t count  # rows in use, from 0

@@ -7,6 +7,7 @@ states are equal bytes.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterator
 
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -81,6 +82,11 @@ cdef class Table:
         cdef int64_t first = self.count
         cdef int64_t page, pages = (first + rows + self.page_rows - 1) >> self.shift
         cdef bint is_zeroed
+        if first + rows > (HEAP_BYTES_MAX if self.row_bytes == 1 else ROWS_MAX):
+            with gil:  # rows refer to each other with 32 bits: stop before one is mistaken for another
+                print(f"ringup: table {self.name} is full at {first} rows; keep the data directory, report this",
+                      file=sys.stderr, flush=True)
+            abort()
         if pages > self.page_capacity:
             self.page_capacity = max(pages, self.page_capacity * 2, 8)
             self.pages = <char**>realloc(self.pages, self.page_capacity * sizeof(char*))

@@ -182,6 +182,34 @@ def test_the_life_of_a_hold(shop: Shop) -> None:
     assert shop.levels("tea") == (5000, 0, 5000)
 
 
+def test_a_hold_has_the_owner_named_last(shop: Shop) -> None:
+    shop.receive("tea", 9000)
+    for owner in ("cart 7", "c" * 64, "", "cart 8"):  # the same open hold again; the row of an owner serves again
+        for hold_id, name in ((ID, owner), (OTHER, owner[::-1])):
+            hold = pb.HoldStockRequest(hold_id=hold_id, location_id="store", lines=[line("tea", 1000)], owner=name)
+            assert shop.do(hold)[0] == "OK"
+            assert shop.read(pb.GetHoldRequest(hold_id=hold_id))[1].hold.owner == name
+    assert shop.core.row_counts()["hold_owners"] == 2
+
+
+def test_thousands_of_holds_are_each_found_by_their_id(shop: Shop) -> None:
+    """More than a segment of an index takes (4,096 slots): segments split, ids stay known, ended ones too."""
+    shop.receive("tea", 10**9)
+    ids = [(1 << 64 | number).to_bytes(16, "big") for number in range(9000)]
+    first = [pb.HoldStockRequest(command_id=one, location_id="store", lines=[line("tea", 1000)]) for one in ids]
+    for start in range(0, 9000, 3000):
+        assert all(answer.code == 1 for answer in shop.batch(*first[start : start + 3000]))
+    assert shop.levels("tea")[1] == 9000 * 1000
+    assert all(shop.read(pb.GetHoldRequest(hold_id=one))[1].hold.hold_id == one for one in ids)
+    assert shop.read(pb.GetHoldRequest(hold_id=(1 << 64 | 9000).to_bytes(16, "big")))[0] == "HOLD_UNKNOWN"
+    releases = [pb.ReleaseHoldRequest(hold_id=one) for one in ids[::2]]
+    for start in range(0, 4500, 1500):
+        assert all(answer.code == 1 for answer in shop.batch(*releases[start : start + 1500]))
+    assert shop.levels("tea")[1] == 4500 * 1000
+    assert shop.read(pb.GetHoldRequest(hold_id=ids[1]))[1].hold.state == pb.HOLD_STATE_OPEN
+    assert shop.read(pb.GetHoldRequest(hold_id=ids[2]))[1].hold.state == pb.HOLD_STATE_RELEASED
+
+
 @pytest.mark.parametrize("name", ["ExtendHold", "PayHold", "ReleaseHold", "CommitHold", "GetHold"])
 def test_a_hold_is_named_by_16_bytes(shop: Shop, name: str) -> None:
     request = getattr(pb, name + "Request")

@@ -11,6 +11,10 @@ import typer
 from ringup.engine.commands_shared import AsJson
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ringup.engine.promotion_replay import Days
+    from ringup.engine.record import Record
     from ringup.engine.simulate_request import Case
     from ringup.v1 import promotion_pb2
 
@@ -282,6 +286,18 @@ def end(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
     _set_state(ids, 3, engine)
 
 
+def _journey_records(days: Days) -> tuple[int, Iterator[Record]]:
+    """The real weeks around the days, as batches."""
+    from ringup.engine.journey import JourneyDataMissing
+
+    try:
+        from ringup.engine.journey_records import journey_records, weeks_of
+
+        return journey_records(*weeks_of(days.from_ns, days.to_ns))
+    except (JourneyDataMissing, ValueError) as error:
+        raise _invalid(error) from error
+
+
 @app.command()
 def replay(
     file: File,
@@ -292,6 +308,9 @@ def replay(
             "--data", metavar="DIR", help="Data directory or backup; default: the setting data_dir.", show_default=False
         ),
     ] = None,
+    journey: Annotated[
+        bool, typer.Option("--journey", help="Real groceries of 2017 (extra bench) instead of a data directory.")
+    ] = False,
     zone: Zone = None,
     own_dates: Annotated[
         bool, typer.Option("--own-dates", help="Hold drafts to their own dates instead of all days.")
@@ -315,27 +334,33 @@ def replay(
     from ringup.engine.promotion_replay_view import as_json as json_of
     from ringup.engine.promotion_replay_view import notes, show
 
+    if journey and zone is None:
+        zone = "America/New_York"  # where its stores are
     drafts = _promotions(file, zone)
     try:
         asked = Days.parse(days, zone)
     except ValueError as error:
         raise _invalid(f"--days: {error}") from error
     with told():
-        from ringup.engine.lmdb_store import LmdbJournal, check_pages
-        from ringup.engine.recovery import records_from_first
+        if journey:
+            source, (last, records) = "The Complete Journey", _journey_records(asked)
+        else:
+            from ringup.engine.lmdb_store import LmdbJournal, check_pages
+            from ringup.engine.recovery import records_from_first
 
-        path = data_dir(data)
-        check_pages(path / "journal")  # or LMDB might lead the fold astray
-        journal = LmdbJournal(path / "journal", readonly=True)
-        last = journal.last_sequence()
+            path = data_dir(data)
+            check_pages(path / "journal")  # or LMDB might lead the fold astray
+            recorded = LmdbJournal(path / "journal", readonly=True)
+            source, last = str(path), recorded.last_sequence()
+            records = records_from_first(recorded, last)
         with progress_bar("replaying") as progress:
             try:
                 replayed = DraftReplay(drafts, asked, keep_windows=own_dates, present_coupons=present_coupons)
-                report = replayed.run(records_from_first(journal, last), last, progress)
+                report = replayed.run(records, last, progress)
             except DraftRefused as error:
                 raise _invalid(error) from error
     remarks = notes(report, drafts, own_dates, present_coupons)
     if as_json:
-        print_json(json_of(report, asked, str(path), remarks))
+        print_json(json_of(report, asked, source, remarks))
     else:
-        show(report, asked, str(path), remarks, None if sys.stdout.isatty() else 160)
+        show(report, asked, source, remarks, None if sys.stdout.isatty() else 160)

@@ -134,3 +134,26 @@ def test_campaigns_are_promotions_with_their_dates_products_and_households(week:
     for basket_id, groups in plan.groups.items():
         for group in set(groups) & set(campaigns):
             assert households[basket_id] in {r.household_id for r in campaigns[group].redemptions}
+
+
+def test_drafts_are_tried_on_the_real_week(week: Any) -> None:
+    """A draft that nobody can use changes nothing; a tenth off milk costs what the shelves and cards make of it."""
+    from ringup.engine.journey_records import journey_records, weeks_of
+    from ringup.engine.promotion_replay import Days, DraftReplay
+
+    baskets, _ = week
+    days = Days.parse("2017-12-13", journey.STORE_TIME_ZONE)
+    sold = [basket for basket in baskets if days.from_ns <= basket.sold_at_ns < days.to_ns]
+    tenth = promotion_pb2.Benefit(type=promotion_pb2.BENEFIT_TYPE_ITEM_PERCENT_OFF, rate_ppb=100_000_000)
+    drafts = [
+        promotion_pb2.Promotion(promotion_id="nobody", benefits=[tenth], customer_groups=["nobody"]),
+        promotion_pb2.Promotion(promotion_id="once", benefits=[tenth], limits=promotion_pb2.Limits(max_uses=1)),
+    ]
+    assert weeks_of(days.from_ns, days.to_ns) == (WEEK, WEEK)
+    last, records = journey_records(WEEK, WEEK)
+    report = DraftReplay(drafts, days).run(records, last)
+    assert report.not_repriced == {}
+    assert (report.baskets, report.before_minor) == (len(sold), sum(basket.expected_total_minor for basket in sold))
+    assert report.drafts["nobody"].baskets == 0
+    assert (report.touched, report.changed, report.drafts["once"].baskets) == (1, 1, 1)
+    assert report.cost_minor == report.discount_minor > 0

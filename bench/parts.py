@@ -26,7 +26,7 @@ SECONDS_BY_PART: dict[str, int] = {
     "growth_promotions": 8,
     "growth_holds": 30,
     "growth_callers": 40,
-    "growth_journal": 90,
+    "growth_journal": 170,
 }
 PARTS = tuple(SECONDS_BY_PART)
 PART_SECONDS_MAX = 300

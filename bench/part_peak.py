@@ -69,12 +69,13 @@ class Trip:
 
 
 def _trip(basket: Basket, lane: int, shop: demo.Shop) -> Trip:
-    request = sell_request(basket, str(lane), b"", shop.cards)
+    request = sell_request(basket, str(lane), b"", shop.plan)
     location_id = str(basket.location_id)
     body = pricing_pb2.PriceBasketRequest(
         location_id=location_id,
         channel_id="till",
-        customer_group_id=request.customer_group_id,
+        customer_id=request.customer_id,
+        promotion_groups=request.promotion_groups,  # coupons are shown when all is scanned
         at_ns=basket.sold_at_ns,
     ).SerializeToString()
     scans = []

@@ -90,8 +90,8 @@ class Engine:
         if recovered.answers.changed_count:
             self._checkpoint_now()  # accepted once: the next start does not fold these batches again
 
-    def start(self) -> None:
-        """Bind to the running event loop."""
+    def start(self, *, clock_ns: Callable[[], int] | None = None) -> None:
+        """Bind to the running event loop.  `clock_ns` stands in for the machine's clock, for simulations."""
         self._loop = asyncio.get_running_loop()
         self.sequencer = Sequencer(
             self.core,
@@ -99,6 +99,7 @@ class Engine:
             self._commit,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
+            **({} if clock_ns is None else {"clock_ns": clock_ns}),
         )
 
     # Commands and queries, on the event loop's thread

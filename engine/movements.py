@@ -347,7 +347,7 @@ class Movements:
             self._free(order, line, part)
         for asked in () if answer.takes else request.lines:
             item = self._item(asked.item_id)
-            for line, part in _earliest([one for one in order.allocated if one.item == item], asked.qty_milli):
+            for line, part in _earliest(_of_item(order.allocated, item), asked.qty_milli):
                 self._free(order, line, part)
         self._sweep(order)
 
@@ -402,7 +402,7 @@ class Movements:
         if answer.takes:
             self._return_kits(order, request, answer)
             return
-        for line, part in _earliest([one for one in order.shipped if one.item == item], request.qty_milli):
+        for line, part in _earliest(_of_item(order.shipped, item), request.qty_milli):
             line.qty -= part
         order.shipped = [line for line in order.shipped if line.qty]
         restocked = request.restock_milli if request.HasField("restock_milli") else request.qty_milli
@@ -413,7 +413,7 @@ class Movements:
 
     def _return_kits(self, order: Order, request: Any, answer: Any) -> None:
         for take in answer.takes:
-            fitting = [one for one in order.shipped if one.item == take.item_id and take.kit_id in ("", one.kit)]
+            fitting = [one for one in _of_item(order.shipped, take.item_id) if take.kit_id in ("", one.kit)]
             for line, part in _earliest(fitting, take.qty_milli):
                 line.qty -= part
         order.shipped = [line for line in order.shipped if line.qty]
@@ -428,7 +428,7 @@ class Movements:
         for take in answer.takes:
             moved[take.item_id, take.kit_id] += take.qty_milli
         for (item, kit), qty in moved.items():
-            there = [one for one in order.allocated if one.item == item and kit in ("", one.kit)]
+            there = [one for one in _of_item(order.allocated, item) if kit in ("", one.kit)]
             there = [one for one in there if one.location == request.from_location_id]
             for line, part in _earliest(there, qty):
                 self._free(order, line, part)
@@ -569,6 +569,11 @@ def _earliest(lines: list[Line], qty: int) -> list[tuple[Line, int]]:
             parts.append((line, part))
             qty -= part
     return parts
+
+
+def _of_item(lines: list[Line], item: str) -> list[Line]:
+    """Lines of an item, those by themselves before those in kits."""
+    return sorted((line for line in lines if line.item == item), key=lambda line: line.kit != "")
 
 
 def _told(lines: list[Line], takes: Iterable[Any]) -> list[tuple[Line, int]]:

@@ -87,7 +87,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 19
+LAYOUT_VERSION = 20
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -104,6 +104,7 @@ cdef enum Query:
     QUERY_SIMULATE = 11
     QUERY_LIST_ORDERS = 12
     QUERY_GET_KITS = 15
+    QUERY_LIST_REORDERS = 16
     QUERY_LIST_LOCATIONS = 13
     QUERY_LIST_TAX_CLASSES = 14
     QUERY_CHECK_PROMOTIONS = 26
@@ -126,6 +127,7 @@ cdef dict _QUERIES = {
     "Simulate": QUERY_SIMULATE,
     "ListOrders": QUERY_LIST_ORDERS,
     "GetKits": QUERY_GET_KITS,
+    "ListReorders": QUERY_LIST_REORDERS,
     "ListLocations": QUERY_LIST_LOCATIONS,
     "ListTaxClasses": QUERY_LIST_TAX_CLASSES,
     "CheckPromotions": QUERY_CHECK_PROMOTIONS,
@@ -442,6 +444,8 @@ cdef class Core:
             return self.stock_commands.get_order(request, out)
         if kind == QUERY_GET_KITS:
             return self.stock_commands.get_kits(request, out)
+        if kind == QUERY_LIST_REORDERS:
+            return self.stock_commands.list_reorders(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
             return self.promotion_book.list_promotions(request, out)
         if kind == QUERY_CHECK_PROMOTIONS:  # whether they would be taken; what else is worth a look needs a search

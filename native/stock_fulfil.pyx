@@ -48,9 +48,11 @@ from ringup.native.contract cimport (
     StockOrder_customer_id,
     StockOrder_history,
     StockOrder_order_id,
+    StockOrder_paid_minor,
     StockOrder_pickup_deadline_ns,
     StockOrder_pickup_location_id,
     StockOrder_placed_at_ns,
+    StockOrder_refund_minor,
     StockOrder_shipped,
     StockOrder_state,
     StockOrder_to_pick,
@@ -58,7 +60,7 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport CODE_BYTES_MAX, HOLD_TTL_MS_MAX, PAGE_SIZE_MAX
 from ringup.native.stock_lines cimport LineRow
 from ringup.native.stock_order_commands cimport refuse_order, refuse_order_id
-from ringup.native.stock_orders cimport ORDER_CANCELLED, OrderRow
+from ringup.native.stock_orders cimport ORDER_CANCELLED, OrderRow, PaidRow, refund_of
 from ringup.native.stock_plan cimport ENTRY_STOCK
 from ringup.native.stock_policy cimport UNLIMITED
 from ringup.native.stock_request cimport StockIn
@@ -349,7 +351,8 @@ cdef class FulfilCommands(OrderCommands):
 
     cdef void write_order(self, int64_t order, uint32_t field, Writer* out) noexcept nogil:
         cdef OrderRow* row = self.stock.order_row(order)
-        cdef int64_t mark = begin_message(out, field), inner, last_ns = 0, best
+        cdef int64_t mark = begin_message(out, field), inner, last_ns = 0, best, paid_minor = 0, refund_minor = 0
+        cdef PaidRow* paid
         cdef int state, shown = 0
         write_span(out, StockOrder_order_id, span_at(row.code, row.code_size))
         self.write_chain(&row.allocated, StockOrder_allocated, out)
@@ -378,6 +381,14 @@ cdef class FulfilCommands(OrderCommands):
         if row.state == ORDER_STATE_READY and row.pickup_location:
             write_span(out, StockOrder_pickup_location_id, self.catalog.location_code(row.pickup_location - 1))
             write_int(out, StockOrder_pickup_deadline_ns, row.pickup_deadline_ns)
+        best = row.first_paid
+        while best:
+            paid = <PaidRow*>self.stock.paid.row(best - 1)
+            paid_minor += paid.paid_minor
+            refund_minor += refund_of(paid, paid.back_milli)
+            best = paid.next
+        write_int(out, StockOrder_paid_minor, paid_minor)
+        write_int(out, StockOrder_refund_minor, refund_minor)
         end_message(out, mark)
 
     cdef int get_order(self, Span request, Writer* out) noexcept nogil:

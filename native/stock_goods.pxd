@@ -15,6 +15,7 @@ cdef class GoodsCommands(StockRequests):
     cdef int bar_stock(self, Command* command, Writer* out) noexcept nogil
     cdef int expect_stock(self, Command* command, Writer* out) noexcept nogil
     cdef int reorder_stock(self, Command* command, Writer* out) noexcept nogil
+    cdef int list_reorders(self, Span request, Writer* out) noexcept nogil
 
     cdef void plan_kit_sale(self, int64_t index, int64_t location) noexcept nogil
     cdef int64_t line_lot(self, LineIn* line) noexcept nogil

@@ -3,10 +3,11 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from ringup.native.catalog cimport LOCATION_DISABLED
+from ringup.native.catalog cimport LOCATION_DISABLED, SymbolRow
 from ringup.native.command cimport MALFORMED, Command, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
     RESULT_CODE_POSITION_UNKNOWN,
@@ -17,6 +18,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_STOCK_INSUFFICIENT,
     RESULT_CODE_STOCK_PROMISED,
     RESULT_CODE_TIME_INVALID,
+    RESULT_CODE_TOO_MANY,
     AdjustStockRequest_lines,
     AdjustStockRequest_location_id,
     AdjustStockRequest_reason,
@@ -35,6 +37,12 @@ from ringup.native.contract cimport (
     ExpectStockRequest_lines,
     ExpectStockRequest_location_id,
     ExpectStockResponse_positions,
+    ListReordersRequest_after,
+    ListReordersRequest_item_id,
+    ListReordersRequest_location_id,
+    ListReordersRequest_page_size,
+    ListReordersResponse_next_after,
+    ListReordersResponse_reorders,
     ReceiveStockRequest_lines,
     ReceiveStockRequest_location_id,
     ReceiveStockRequest_reference,
@@ -42,13 +50,21 @@ from ringup.native.contract cimport (
     RemovePositionRequest_force,
     RemovePositionRequest_item_id,
     RemovePositionRequest_location_id,
+    Reorder_at_ns,
+    Reorder_item_id,
+    Reorder_location_id,
+    Reorder_ordered_milli,
+    Reorder_policy_id,
+    Reorder_suggested_milli,
     ReorderStockRequest_item_id,
     ReorderStockRequest_location_id,
     ReorderStockRequest_max_milli,
     ReorderStockRequest_min_milli,
     ReorderStockRequest_multiple_milli,
     ReorderStockRequest_order,
+    ReorderStockRequest_policy_id,
     ReorderStockResponse_forecast_milli,
+    ReorderStockResponse_ordered_milli,
     ReorderStockResponse_qty_milli,
     SellStockRequest_lines,
     SellStockRequest_location_id,
@@ -62,17 +78,19 @@ from ringup.native.contract cimport (
     TransferStockResponse_short_item_ids,
     TransferStockResponse_takes,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX, QTY_MILLI_MAX, REASON_BYTES_MAX, TIME_NS_MAX
+from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, QTY_MILLI_MAX, REASON_BYTES_MAX, TIME_NS_MAX
 from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
 from ringup.native.stock_plan cimport Entry as PlanEntry
-from ringup.native.stock_policy cimport POLICY_BACKORDER, POLICY_COUNT_FLOOR, SYMBOL_LOT, PolicyRow
+from ringup.native.stock_policy cimport POLICY_BACKORDER, POLICY_COUNT_FLOOR, SYMBOL_LOT, SYMBOL_REORDER, PolicyRow, ReorderRow
 from ringup.native.stock_positions cimport BAR_REASONS, POSITION_BARRED, ExtraRow, free_of
 from ringup.native.stock_tally cimport Entry, tally_at, tally_clear
 from ringup.native.wire cimport (
     Reader,
     Span,
     Writer,
+    begin_message,
+    end_message,
     next_field,
     read_int,
     read_span,
@@ -86,6 +104,10 @@ from ringup.native.wire cimport (
 
 cdef inline Span _none() noexcept nogil:
     return span_at(NULL, 0)
+
+
+cdef enum:
+    REORDERS_PAGE = 50
 
 
 cdef class GoodsCommands(StockRequests):
@@ -173,6 +195,7 @@ cdef class GoodsCommands(StockRequests):
             if not self.is_tracked(line.item):
                 continue
             self.stock.arrive(line.item, request.location, line.qty_milli)
+            self.stock.reorders_arrive(line.item, request.location, line.qty_milli)
             if line.lot_code.size == 0 and not line.barred and not line.received_ns and not line.expires_ns:
                 self.stock.put_back(request.location, line.item, line.qty_milli)
                 continue
@@ -683,7 +706,7 @@ cdef class GoodsCommands(StockRequests):
     cdef int reorder_stock(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t min_milli = 0, max_milli = 0, multiple_milli = 0, forecast_milli, qty_milli = 0, row
+        cdef int64_t min_milli = 0, max_milli = 0, multiple_milli = 0, forecast_milli, qty_milli = 0, row, policy = 0
         cdef int code
         memset(&request, 0, sizeof(StockIn))
         while next_field(&reader):
@@ -697,6 +720,8 @@ cdef class GoodsCommands(StockRequests):
                 max_milli = read_int(&reader)
             elif reader.field == ReorderStockRequest_multiple_milli:
                 multiple_milli = read_int(&reader)
+            elif reader.field == ReorderStockRequest_policy_id:
+                request.text = read_span(&reader)
             elif reader.field == ReorderStockRequest_order:
                 request.flag = read_int(&reader) != 0
             else:
@@ -707,6 +732,8 @@ cdef class GoodsCommands(StockRequests):
         # Check.
         if reader.bad:
             return MALFORMED
+        if not is_code_or_empty(request.text):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "policy_id", 0, _none(), request.text.size, CODE_BYTES_MAX)
         if min_milli < 0 or min_milli > max_milli:
             return refuse(out, RESULT_CODE_QTY_INVALID, "min_milli", 0, request.item_code, min_milli, max_milli)
         if multiple_milli < 0:
@@ -731,6 +758,72 @@ cdef class GoodsCommands(StockRequests):
             if self.stock.find(request.item, request.location) < 0:
                 self.stock.make(request.item, request.location, 0, 0)
             self.stock.expect(request.item, request.location, qty_milli, 0)
+        if request.text.size:
+            policy = self.catalog.intern_symbol(SYMBOL_REORDER, request.text) + 1
+        write_int(
+            out, ReorderStockResponse_ordered_milli,
+            self.stock.reorder(request.item, request.location, policy, qty_milli, request.flag, command.now_ns),
+        )
         write_int(out, ReorderStockResponse_qty_milli, qty_milli)
         write_int(out, ReorderStockResponse_forecast_milli, forecast_milli)
+        return ok(out)
+
+    cdef int list_reorders(self, Span request, Writer* out) noexcept nogil:
+        """Open suggestions and orders of goods, in the order of their rows."""
+        cdef Reader reader = reader_of(request)
+        cdef StockIn asked
+        cdef ReorderRow* reorder
+        cdef int64_t page_size = 0, row = 0, shown = 0, mark
+        cdef int code = RESULT_CODE_OK
+        memset(&asked, 0, sizeof(StockIn))
+        while next_field(&reader):
+            if reader.field == ListReordersRequest_location_id:
+                asked.location_code = read_span(&reader)
+            elif reader.field == ListReordersRequest_item_id:
+                asked.item_code = read_span(&reader)
+            elif reader.field == ListReordersRequest_page_size:
+                page_size = read_int(&reader)
+            elif reader.field == ListReordersRequest_after:
+                row = read_int(&reader)
+            else:
+                skip_field(&reader)
+        self.find_named(&asked)
+        if reader.bad:
+            return MALFORMED
+        if row < 0:
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "after", 0, _none(), row, 0)
+        if not 0 <= page_size <= PAGE_SIZE_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, _none(), page_size, PAGE_SIZE_MAX)
+        if asked.item_code.size and asked.item < 0:
+            code = refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_id", 0, asked.item_code, 0, 0)
+        elif asked.location_code.size and asked.location < 0:
+            code = refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "location_id", 0, asked.location_code, 0, 0)
+        if code != RESULT_CODE_OK:
+            return code
+        page_size = page_size if page_size else REORDERS_PAGE
+        while row < self.stock.reorders.count:
+            reorder = <ReorderRow*>self.stock.reorders.row(row)
+            row += 1
+            if reorder.suggested_milli == 0 and reorder.ordered_milli == 0:
+                continue
+            if (asked.item_code.size and reorder.item != asked.item) or (
+                asked.location_code.size and reorder.location != asked.location
+            ):
+                continue
+            if shown == page_size:
+                write_int(out, ListReordersResponse_next_after, row - 1)
+                break
+            shown += 1
+            mark = begin_message(out, ListReordersResponse_reorders)
+            write_span(out, Reorder_item_id, self.catalog.item_code(reorder.item))
+            write_span(out, Reorder_location_id, self.catalog.location_code(reorder.location))
+            if reorder.policy:
+                write_span(
+                    out, Reorder_policy_id,
+                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(reorder.policy - 1)).code),
+                )
+            write_int(out, Reorder_suggested_milli, reorder.suggested_milli)
+            write_int(out, Reorder_ordered_milli, reorder.ordered_milli)
+            write_int(out, Reorder_at_ns, reorder.at_ns)
+            end_message(out, mark)
         return ok(out)

@@ -24,6 +24,8 @@ cdef class OrderCommands(HoldCommands):
         Span code, Writer* out
     ) noexcept nogil
     cdef int check_within(self, StockIn* request, int64_t order, Writer* out) noexcept nogil
+    cdef int check_paid(self, Span body, int64_t count, Writer* out) noexcept nogil
+    cdef void add_paid(self, Span body, int64_t order) noexcept nogil
     cdef void kits_first(self) noexcept nogil
     cdef int64_t kit_part_milli(self, int64_t kit, int64_t item) noexcept nogil
     cdef void add_kits_at(

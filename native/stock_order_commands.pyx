@@ -6,8 +6,10 @@ from libc.string cimport memset
 
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, ok, refuse
 from ringup.native.contract cimport (
+    RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_HOLD_UNKNOWN,
+    RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_LOCATION_DISABLED,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
@@ -18,15 +20,21 @@ from ringup.native.contract cimport (
     RESULT_CODE_ORDER_UNKNOWN,
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_STOCK_INSUFFICIENT,
+    RESULT_CODE_TOO_MANY,
     CancelOrderRequest_lines,
     CancelOrderRequest_order_id,
+    CancelOrderResponse_refund_minor,
     CancelOrderResponse_takes,
+    PaidLine_item_id,
+    PaidLine_paid_minor,
+    PaidLine_qty_milli,
     PlaceOrderRequest_add,
     PlaceOrderRequest_customer_id,
     PlaceOrderRequest_hold_id,
     PlaceOrderRequest_lines,
     PlaceOrderRequest_location_id,
     PlaceOrderRequest_order_id,
+    PlaceOrderRequest_paid,
     PlaceOrderRequest_scope,
     PlaceOrderResponse_short_item_ids,
     PlaceOrderResponse_takes,
@@ -43,6 +51,7 @@ from ringup.native.contract cimport (
     ReturnOrderRequest_order_id,
     ReturnOrderRequest_qty_milli,
     ReturnOrderRequest_restock_milli,
+    ReturnOrderResponse_refund_minor,
     ReturnOrderResponse_restocked,
     ReturnOrderResponse_takes,
     ShipOrderRequest_lines,
@@ -51,7 +60,7 @@ from ringup.native.contract cimport (
     ShipOrderResponse_takes,
     UnshipOrderRequest_order_id,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES
+from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, QTY_MILLI_MAX, TOTAL_MINOR_MAX
 from ringup.native.stock_lines cimport Chain, LineRow
 from ringup.native.stock_orders cimport ORDER_CANCELLED
 from ringup.native.stock_plan cimport Want
@@ -69,6 +78,7 @@ from ringup.native.wire cimport (
     reader_of,
     skip_field,
     span_at,
+    write_int,
     write_span,
 )
 
@@ -85,13 +95,36 @@ cdef int refuse_order_id(Writer* out, Span order_id) noexcept nogil:
     return refuse(out, RESULT_CODE_FIELD_INVALID, "order_id", 0, _none(), order_id.size, CODE_BYTES_MAX)
 
 
+cdef struct PaidIn:
+    Span code
+    int64_t qty_milli, paid_minor
+    bint bad
+
+
+cdef PaidIn _read_paid(Span body) noexcept nogil:
+    cdef PaidIn paid
+    cdef Reader reader = reader_of(body)
+    memset(&paid, 0, sizeof(PaidIn))
+    while next_field(&reader):
+        if reader.field == PaidLine_item_id:
+            paid.code = read_span(&reader)
+        elif reader.field == PaidLine_qty_milli:
+            paid.qty_milli = read_int(&reader)
+        elif reader.field == PaidLine_paid_minor:
+            paid.paid_minor = read_int(&reader)
+        else:
+            skip_field(&reader)
+    paid.bad = reader.bad
+    return paid
+
+
 cdef class OrderCommands(HoldCommands):
     """Hard allocations and what becomes of them."""
 
     cdef int place_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t hold = -1, order
+        cdef int64_t hold = -1, order, paid_count = 0
         cdef bint planned
         cdef int code = RESULT_CODE_OK
         memset(&request, 0, sizeof(StockIn))
@@ -108,6 +141,9 @@ cdef class OrderCommands(HoldCommands):
                 request.location_code = read_span(&reader)
             elif reader.field == PlaceOrderRequest_scope:
                 self.read_scope(read_span(&reader), &request)
+            elif reader.field == PlaceOrderRequest_paid:
+                read_span(&reader)
+                paid_count += 1
             elif reader.field == PlaceOrderRequest_customer_id:
                 request.text = read_span(&reader)
             else:
@@ -128,6 +164,8 @@ cdef class OrderCommands(HoldCommands):
             code = self.check_line_count(&request, out)
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, False, True, out)
+        if code == RESULT_CODE_OK and paid_count:
+            code = self.check_paid(command.body, paid_count, out)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, False, out)
         if code != RESULT_CODE_OK:
@@ -170,8 +208,48 @@ cdef class OrderCommands(HoldCommands):
                 self.scope.channel if planned else (self.stock.hold_row(hold).channel - 1), command.now_ns,
             )
         self.stock.place(order, hold, planned, command.now_ns)
+        if paid_count:
+            self.add_paid(command.body, order)
         self.write_plan(PlaceOrderResponse_takes, out)
         return ok(out)
+
+    cdef int check_paid(self, Span body, int64_t count, Writer* out) noexcept nogil:
+        """TOO_MANY to ITEM_UNKNOWN of what was paid."""
+        cdef Reader reader = reader_of(body)
+        cdef PaidIn paid
+        cdef int64_t index = 0
+        if count > LINES_MAX:
+            return refuse(out, RESULT_CODE_TOO_MANY, "paid", 0, _none(), count, LINES_MAX)
+        while next_field(&reader):
+            if reader.field != PlaceOrderRequest_paid:
+                skip_field(&reader)
+                continue
+            paid = _read_paid(read_span(&reader))
+            if paid.bad:
+                return MALFORMED
+            if not 0 < paid.qty_milli <= QTY_MILLI_MAX:
+                return refuse(
+                    out, RESULT_CODE_QTY_INVALID, "paid.qty_milli", index, paid.code, paid.qty_milli, QTY_MILLI_MAX
+                )
+            if not 0 <= paid.paid_minor <= TOTAL_MINOR_MAX:
+                return refuse(
+                    out, RESULT_CODE_AMOUNT_INVALID, "paid.paid_minor", index, paid.code, paid.paid_minor,
+                    TOTAL_MINOR_MAX,
+                )
+            if self.catalog.find_item(paid.code) < 0:
+                return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "paid.item_id", index, paid.code, 0, 0)
+            index += 1
+        return RESULT_CODE_OK
+
+    cdef void add_paid(self, Span body, int64_t order) noexcept nogil:
+        cdef Reader reader = reader_of(body)
+        cdef PaidIn paid
+        while next_field(&reader):
+            if reader.field == PlaceOrderRequest_paid:
+                paid = _read_paid(read_span(&reader))
+                self.stock.add_paid(order, self.catalog.find_item(paid.code), paid.qty_milli, paid.paid_minor)
+            else:
+                skip_field(&reader)
 
     cdef StockIn read_order(self, Span body, uint32_t id_field, uint32_t lines_field) noexcept nogil:
         """Read a request about an order and perhaps lines of it; field number zero: it has none."""
@@ -333,7 +411,7 @@ cdef class OrderCommands(HoldCommands):
 
     cdef int cancel_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request = self.read_order(command.body, CancelOrderRequest_order_id, CancelOrderRequest_lines)
-        cdef int64_t order, i
+        cdef int64_t order, i, refund_minor = 0
         cdef bint plain
         cdef int code
 
@@ -354,8 +432,10 @@ cdef class OrderCommands(HoldCommands):
 
         # Apply.
         if request.line_count == 0:
-            self.stock.cancel(order, command.now_ns)
+            refund_minor = self.stock.cancel(order, command.now_ns)
         else:
+            for i in range(request.line_count):
+                refund_minor += self.stock.refund(order, self.lines[i].item, self.lines[i].qty_milli)
             self.stock.plan_begin()
             for plain in range(2):  # parts of kits first, any unit is one of the item
                 for i in range(self.want_count):
@@ -363,6 +443,7 @@ cdef class OrderCommands(HoldCommands):
                         self.stock.cancel_part(order, &self.wants[i])
             self.stock.cancelled_in_part(order, command.now_ns)
             self.write_plan_of_kits(CancelOrderResponse_takes, out)
+        write_int(out, CancelOrderResponse_refund_minor, refund_minor)
         return ok(out)
 
     cdef int ship_order(self, Command* command, Writer* out) noexcept nogil:
@@ -520,6 +601,9 @@ cdef class OrderCommands(HoldCommands):
                     self.write_take(
                         ReturnOrderResponse_restocked, want.item, request.location, 0, part_milli, False, want.kit, out
                     )
+        write_int(
+            out, ReturnOrderResponse_refund_minor, self.stock.refund(order, request.item, request.qty_milli)
+        )
         return ok(out)
 
     cdef int64_t kit_part_milli(self, int64_t kit, int64_t item) noexcept nogil:

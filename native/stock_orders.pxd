@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ringup.native.index cimport Index
+from ringup.native.money cimport HALF_UP, multiply_divide
 from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_holds cimport Holds
 from ringup.native.stock_lines cimport Chain, LineRow
@@ -23,7 +24,7 @@ cdef struct OrderRow:
     int32_t channel  # symbol row + 1
     int32_t pickup_location  # row + 1
     int32_t older  # row + 1 of the same customer's order before this one
-    int32_t spare_row
+    int32_t first_paid  # row + 1 of what was paid for it
     uint8_t flags
     uint8_t code_size
     uint8_t customer_size
@@ -33,6 +34,13 @@ cdef struct OrderRow:
     uint8_t pickup_code[16]
     uint8_t code[64]
     uint8_t customer[64]
+
+cdef struct PaidRow:  # what was paid for units of an order
+    int64_t paid_minor
+    int64_t qty_milli
+    int64_t back_milli  # of them: cancelled or returned
+    int32_t item
+    int32_t next  # row + 1
 
 cdef struct ShipLine:  # an allocated line, and what of it the shipment at hand has not met yet
     int64_t line  # row
@@ -45,8 +53,13 @@ cdef struct ShipMove:
     int32_t kit  # as in LineRow
     int32_t item
 
+cdef inline int64_t refund_of(const PaidRow* paid, int64_t back_milli) noexcept nogil:
+    """What is to be given back for so many units of a paid line: all parts together are what was paid."""
+    return multiply_divide(paid.paid_minor, back_milli, paid.qty_milli, HALF_UP)
+
 cdef class Orders(Holds):
     cdef readonly Table orders
+    cdef Table paid
     cdef Index order_index  # code -> order
     cdef Index customer_index  # customer -> their newest order
     cdef Deadlines pickups  # orders that wait for their customer
@@ -73,17 +86,21 @@ cdef class Orders(Holds):
     cdef void wait_for_customer(
         self, int64_t order, int64_t location, Span code, int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil
+    cdef void add_paid(self, int64_t order, int64_t item, int64_t qty_milli, int64_t paid_minor) noexcept nogil
+    cdef int64_t refund(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
+    cdef int64_t refund_allocated(self, int64_t order) noexcept nogil
     cdef void expire_pickups(self, int64_t now_ns) noexcept nogil
     cdef void pick(self, int64_t order, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
     cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil
     cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil
-    cdef void cancel(self, int64_t order, int64_t now_ns) noexcept nogil
+    cdef int64_t cancel(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil
     cdef void cancelled_in_part(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil
     cdef int64_t plan_ship_all(self, int64_t order) noexcept nogil
     cdef void ship_begin(self, int64_t order) noexcept nogil
     cdef bint ship_line_want(self, const Want* want) noexcept nogil
+    cdef bint stands_for(self, const LineRow* line, const Want* want, bint in_kit) noexcept nogil
     cdef bint meant(self, const LineRow* line, int64_t item) noexcept nogil
     cdef bint add_part(self, int64_t location, int64_t qty_milli) noexcept nogil
     cdef bint parts_where_free(self, int64_t item, int64_t symbol, int64_t qty_milli) noexcept nogil

@@ -58,7 +58,8 @@ cdef class Orders(Holds):
 
     def __cinit__(self):
         self.orders = Table("stock_orders", sizeof(OrderRow))
-        self.tables += [self.orders]
+        self.paid = Table("order_paid", sizeof(PaidRow))
+        self.tables += [self.orders, self.paid]
 
     def __dealloc__(self):
         index_free(&self.order_index)
@@ -209,8 +210,59 @@ cdef class Orders(Holds):
             self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
         self.enter(order, ACTION_ADD, now_ns)
 
-    cdef void cancel(self, int64_t order, int64_t now_ns) noexcept nogil:
-        """Give everything back that has not shipped; with nothing shipped the order is over."""
+    # What was paid.
+
+    cdef void add_paid(self, int64_t order, int64_t item, int64_t qty_milli, int64_t paid_minor) noexcept nogil:
+        """The customer paid for units of an item, or of a kit."""
+        cdef int64_t at = self.paid.append(), last = self.order_row(order).first_paid
+        cdef PaidRow* paid = <PaidRow*>self.paid.edit(at)
+        paid.item = <int32_t>item
+        paid.qty_milli = qty_milli
+        paid.paid_minor = paid_minor
+        if not last:
+            (<OrderRow*>self.orders.edit(order)).first_paid = <int32_t>(at + 1)
+            return
+        while (<PaidRow*>self.paid.row(last - 1)).next:
+            last = (<PaidRow*>self.paid.row(last - 1)).next
+        (<PaidRow*>self.paid.edit(last - 1)).next = <int32_t>(at + 1)
+
+    cdef int64_t refund(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
+        """Units are cancelled or came back: what was paid for them, lines paid first before later ones."""
+        cdef int64_t at = self.order_row(order).first_paid, refund_minor = 0, part
+        cdef PaidRow* paid
+        while at and qty_milli:
+            paid = <PaidRow*>self.paid.row(at - 1)
+            part = min(qty_milli, paid.qty_milli - paid.back_milli) if paid.item == item else 0
+            if part:
+                paid = <PaidRow*>self.paid.edit(at - 1)
+                refund_minor += refund_of(paid, paid.back_milli + part) - refund_of(paid, paid.back_milli)
+                paid.back_milli += part
+                qty_milli -= part
+            at = paid.next
+        return refund_minor
+
+    cdef int64_t refund_allocated(self, int64_t order) noexcept nogil:
+        """Refund all that an order has allocated: plain units by item, whole kits by kit."""
+        cdef int64_t at = self.order_row(order).allocated.first, refund_minor = 0
+        cdef LineRow* line
+        if not self.order_row(order).first_paid:
+            return 0
+        tally_clear(&self.gone)
+        while at:
+            line = self.line_row(at - 1)
+            if not line.kit:
+                refund_minor += self.refund(order, line.item, line.qty_milli)
+            elif tally_find(&self.gone, line.kit) == NULL:
+                tally_at(&self.gone, line.kit)
+                refund_minor += self.refund(
+                    order, self.asked_item(line), self.kits_in(&self.order_row(order).allocated, line.kit - 1, -1) * 1000
+                )
+            at = line.next
+        return refund_minor
+
+    cdef int64_t cancel(self, int64_t order, int64_t now_ns) noexcept nogil:
+        """Give everything back that has not shipped; with nothing shipped the order is over.  Returns the refund."""
+        cdef int64_t refund_minor = self.refund_allocated(order)
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         self.give_back_chain(&row.allocated, COUNTER_ALLOCATED)
         self.free_chain(&row.allocated)
@@ -219,27 +271,35 @@ cdef class Orders(Holds):
             self.enter(order, ACTION_CANCEL, now_ns)
         else:
             self.enter(order, ACTION_SHIP, now_ns)  # all that is left of it has shipped
+        return refund_minor
 
     cdef bint meant(self, const LineRow* line, int64_t item) noexcept nogil:
         """Whether a line is of an item, and of the version of a kit that is asked about, if one is."""
         return line.item == item and (self.ship_kit == 0 or line.kit == self.ship_kit)
 
+    cdef bint stands_for(self, const LineRow* line, const Want* want, bint in_kit) noexcept nogil:
+        """Whether a line meets a want in this round: units by themselves first, kits stay whole while they can."""
+        return self.meant(line, want.item) and (want.kit != 0 or (line.kit != 0) == in_kit)
+
     cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil:
         """Give units back, the earliest allocated first, and note them in the plan; `cancelled_in_part` follows."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.allocated.first, qty_milli = want.qty_milli, part
+        cdef int64_t at, qty_milli = want.qty_milli, part
+        cdef bint in_kit
         self.ship_kit = want.kit
-        while at and qty_milli:
-            line = self.edit_line(at - 1)
-            if self.meant(line, want.item):
-                part = min(qty_milli, line.qty_milli)
-                self.give_back(line, part, COUNTER_ALLOCATED)
-                self.note(line, part)
-                line.qty_milli -= part
-                line.picked_milli = min(line.picked_milli, line.qty_milli)
-                qty_milli -= part
-            at = line.next
+        for in_kit in range(2):
+            at = row.allocated.first
+            while at and qty_milli:
+                line = self.edit_line(at - 1)
+                if self.stands_for(line, want, in_kit):
+                    part = min(qty_milli, line.qty_milli)
+                    self.give_back(line, part, COUNTER_ALLOCATED)
+                    self.note(line, part)
+                    line.qty_milli -= part
+                    line.picked_milli = min(line.picked_milli, line.qty_milli)
+                    qty_milli -= part
+                at = line.next
 
     cdef void cancelled_in_part(self, int64_t order, int64_t now_ns) noexcept nogil:
         """Lines without units go; with nothing left and something shipped all that is left has shipped."""
@@ -263,18 +323,21 @@ cdef class Orders(Holds):
         """Give units back that are promised at `source`; `allocate_plan` follows."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.allocated.first, qty_milli = want.qty_milli, part
+        cdef int64_t at, qty_milli = want.qty_milli, part
+        cdef bint in_kit
         self.ship_kit = want.kit
-        while at and qty_milli:
-            line = self.line_row(at - 1)
-            if self.meant(line, want.item) and line.kind == ENTRY_STOCK and line.location == source:
-                part = min(qty_milli, line.qty_milli)
-                self.give_back(line, part, COUNTER_ALLOCATED)
-                line = self.edit_line(at - 1)
-                line.qty_milli -= part
-                line.picked_milli = min(line.picked_milli, line.qty_milli)
-                qty_milli -= part
-            at = line.next
+        for in_kit in range(2):
+            at = row.allocated.first
+            while at and qty_milli:
+                line = self.line_row(at - 1)
+                if self.stands_for(line, want, in_kit) and line.kind == ENTRY_STOCK and line.location == source:
+                    part = min(qty_milli, line.qty_milli)
+                    self.give_back(line, part, COUNTER_ALLOCATED)
+                    line = self.edit_line(at - 1)
+                    line.qty_milli -= part
+                    line.picked_milli = min(line.picked_milli, line.qty_milli)
+                    qty_milli -= part
+                at = line.next
 
     cdef void allocate_plan(self, int64_t order) noexcept nogil:
         """Allocate the plan at hand to an order, in place of units given back."""
@@ -287,18 +350,22 @@ cdef class Orders(Holds):
     # Shipments: plan.
 
     cdef void ship_begin(self, int64_t order) noexcept nogil:
-        cdef int64_t at = self.order_row(order).allocated.first
+        cdef int64_t at
+        cdef bint in_kit
         self.plan_begin()  # `delta` are allocations that the shipment frees
         tally_clear(&self.gone)
         self.ship_line_count = self.ship_move_count = 0
-        while at:
-            self.ship_lines = <ShipLine*>_grown(
-                self.ship_lines, &self.ship_line_capacity, self.ship_line_count + 1, sizeof(ShipLine)
-            )
-            self.ship_lines[self.ship_line_count].line = at - 1
-            self.ship_lines[self.ship_line_count].left_milli = self.line_row(at - 1).qty_milli
-            self.ship_line_count += 1
-            at = self.line_row(at - 1).next
+        for in_kit in range(2):  # units by themselves first: kits stay whole while they can
+            at = self.order_row(order).allocated.first
+            while at:
+                if (self.line_row(at - 1).kit != 0) == in_kit:
+                    self.ship_lines = <ShipLine*>_grown(
+                        self.ship_lines, &self.ship_line_capacity, self.ship_line_count + 1, sizeof(ShipLine)
+                    )
+                    self.ship_lines[self.ship_line_count].line = at - 1
+                    self.ship_lines[self.ship_line_count].left_milli = self.line_row(at - 1).qty_milli
+                    self.ship_line_count += 1
+                at = self.line_row(at - 1).next
 
     cdef int64_t plan_ship(self, int64_t order, const Want* wants, int64_t count) noexcept nogil:
         """Plan to ship these wants (within what is allocated); -1, or the first that cannot be met."""
@@ -498,15 +565,18 @@ cdef class Orders(Holds):
         """So many shipped units came back, the earliest first; what becomes of them is the caller's."""
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.shipped.first, qty_milli = want.qty_milli, part
+        cdef int64_t at, qty_milli = want.qty_milli, part
+        cdef bint in_kit
         self.ship_kit = want.kit
-        while at and qty_milli:
-            line = self.edit_line(at - 1)
-            if self.meant(line, want.item):
-                part = min(qty_milli, line.qty_milli)
-                line.qty_milli -= part
-                qty_milli -= part
-            at = line.next
+        for in_kit in range(2):
+            at = row.shipped.first
+            while at and qty_milli:
+                line = self.edit_line(at - 1)
+                if self.stands_for(line, want, in_kit):
+                    part = min(qty_milli, line.qty_milli)
+                    line.qty_milli -= part
+                    qty_milli -= part
+                at = line.next
         self.sweep_chain(&row.shipped)
 
     cdef void forget_position_in_orders(self, int64_t position) noexcept nogil:

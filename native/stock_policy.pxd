@@ -10,6 +10,7 @@ from ringup.native.table cimport Table
 
 cdef enum:
     SYMBOL_LOT = 16  # the kind of lot codes among the catalog's symbols
+    SYMBOL_REORDER = 17  # that of rules for ordering goods
     POLICY_BACKORDER = 1  # without limit
     POLICY_COUNT_FLOOR = 2
     POLICY_PREORDER = 4
@@ -62,6 +63,15 @@ cdef enum:
     SUM_UNTRACKED = 2  # no stock of the item was kept when the last batch ended
 
 # An item on a channel: free units now, and what could be promised when the last batch ended.
+cdef struct ReorderRow:  # what a rule suggests or ordered of an item for a place; one row each
+    int64_t suggested_milli
+    int64_t ordered_milli  # to come; both zero: a free row
+    int64_t at_ns
+    int32_t item
+    int32_t location
+    int32_t policy  # symbol row + 1; 0: the rule without a name
+    int32_t next_free
+
 cdef struct ChannelSum:
     int64_t free_milli
     int64_t available_milli  # UNLIMITED or units
@@ -79,6 +89,8 @@ cdef class Policies(Positions):
     cdef Table channel_places
     cdef Table arrivals
     cdef Table policy_globals
+    cdef readonly Table reorders
+    cdef Index reorder_index  # (item, location) -> each of its open rows
     cdef int32_t* policy_of  # item -> row of its policy; row 0 is the policy of all others
     cdef int64_t policy_capacity
     cdef Index arrival_index  # (item, location) -> each of its arrivals
@@ -122,6 +134,12 @@ cdef class Policies(Positions):
     cdef int64_t incoming_milli(self, int64_t item, int64_t location, int64_t by_ns) noexcept nogil
     cdef void expect(self, int64_t item, int64_t location, int64_t qty_milli, int64_t expected_ns) noexcept nogil
     cdef void arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
+    cdef int64_t find_reorder(self, int64_t item, int64_t location, int64_t policy) noexcept nogil
+    cdef int64_t reorder(
+        self, int64_t item, int64_t location, int64_t policy, int64_t qty_milli, bint ordered, int64_t now_ns
+    ) noexcept nogil
+    cdef void close_reorder(self, int64_t row) noexcept nogil
+    cdef void reorders_arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
     cdef int64_t next_arrival(self, int64_t item, int64_t location) noexcept nogil
     cdef ChannelSum* channel_sum(self, int64_t item, int64_t channel, bint made) noexcept nogil
     cdef void note_sum(self, ChannelSum* sum_row) noexcept nogil

@@ -14,6 +14,7 @@ cdef struct PolicyGlobals:
     int64_t free_quota  # row + 1
     int64_t free_place
     int64_t free_arrival
+    int64_t free_reorder
 
 
 cdef inline uint64_t _sum_hash(int64_t item, int64_t channel) noexcept nogil:
@@ -29,6 +30,7 @@ cdef class Policies(Positions):
         self.channels = Table("channels", sizeof(ChannelRow))
         self.channel_places = Table("channel_places", sizeof(ChannelPlaceRow))
         self.arrivals = Table("arrivals", sizeof(ArrivalRow))
+        self.reorders = Table("reorders", sizeof(ReorderRow))
         self.policy_globals = Table("policy_globals", sizeof(PolicyGlobals))
         self.policy_globals.append()
         self.policies.append()
@@ -37,7 +39,8 @@ cdef class Policies(Positions):
         tally_clear(&self.incoming_delta)
         default.preorder_total_milli = UNLIMITED
         self.tables += [
-            self.policies, self.quotas, self.channels, self.channel_places, self.arrivals, self.policy_globals
+            self.policies, self.quotas, self.channels, self.channel_places, self.arrivals, self.policy_globals,
+            self.reorders,
         ]
         self.sums_stamp = -1
 
@@ -47,6 +50,7 @@ cdef class Policies(Positions):
         free(self.channels_from)
         free(self.channels_at)
         index_free(&self.arrival_index)
+        index_free(&self.reorder_index)
         index_free(&self.sum_index)
         free(self.sum_changes)
         tally_free(&self.incoming_delta)
@@ -269,6 +273,82 @@ cdef class Policies(Positions):
                 arrival.next_free = <int32_t>own.free_arrival
                 own.free_arrival = row + 1
 
+    # What rules have suggested or ordered: one open row an item, place and rule.
+
+    cdef int64_t find_reorder(self, int64_t item, int64_t location, int64_t policy) noexcept nogil:
+        """The open row of a rule (symbol row + 1; -1: the one ordered first that has not come), or -1."""
+        cdef uint64_t hash = place_hash(item, location)
+        cdef int64_t cursor = index_start(&self.reorder_index, hash), best = -1
+        cdef int64_t row = index_next(&self.reorder_index, hash, &cursor)
+        cdef ReorderRow* reorder
+        while row >= 0:
+            reorder = <ReorderRow*>self.reorders.row(row)
+            if reorder.item == item and reorder.location == location:
+                if reorder.policy == policy:
+                    return row
+                if policy < 0 and reorder.ordered_milli and (
+                    best < 0 or reorder.at_ns < (<ReorderRow*>self.reorders.row(best)).at_ns
+                    or (reorder.at_ns == (<ReorderRow*>self.reorders.row(best)).at_ns and row < best)
+                ):
+                    best = row
+            row = index_next(&self.reorder_index, hash, &cursor)
+        return best
+
+    cdef int64_t reorder(
+        self, int64_t item, int64_t location, int64_t policy, int64_t qty_milli, bint ordered, int64_t now_ns
+    ) noexcept nogil:
+        """A rule suggests or orders so much: its open row takes it in.  Returns what it has ordered."""
+        cdef PolicyGlobals* own
+        cdef int64_t row = self.find_reorder(item, location, policy)
+        cdef ReorderRow* reorder
+        if row < 0:
+            if qty_milli == 0:
+                return 0
+            own = <PolicyGlobals*>self.policy_globals.edit(0)
+            if own.free_reorder:
+                row = own.free_reorder - 1
+                own.free_reorder = (<ReorderRow*>self.reorders.row(row)).next_free
+            else:
+                row = self.reorders.append()
+            reorder = <ReorderRow*>self.reorders.edit(row)
+            reorder.item = <int32_t>item
+            reorder.location = <int32_t>location
+            reorder.policy = <int32_t>policy
+            reorder.next_free = 0
+            index_add(&self.reorder_index, place_hash(item, location), row)
+        reorder = <ReorderRow*>self.reorders.edit(row)
+        reorder.at_ns = now_ns
+        reorder.suggested_milli = 0 if ordered else qty_milli
+        if ordered:
+            reorder.ordered_milli += qty_milli
+        qty_milli = reorder.ordered_milli
+        if reorder.ordered_milli == 0 and reorder.suggested_milli == 0:
+            self.close_reorder(row)
+        return qty_milli
+
+    cdef void close_reorder(self, int64_t row) noexcept nogil:
+        cdef PolicyGlobals* own = <PolicyGlobals*>self.policy_globals.edit(0)
+        cdef ReorderRow* reorder = <ReorderRow*>self.reorders.edit(row)
+        index_remove(&self.reorder_index, place_hash(reorder.item, reorder.location), row)
+        memset(reorder, 0, sizeof(ReorderRow))
+        reorder.next_free = <int32_t>own.free_reorder
+        own.free_reorder = row + 1
+
+    cdef void reorders_arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
+        """Goods came: what was ordered first is met first, and closed when nothing of it is left."""
+        cdef ReorderRow* reorder
+        cdef int64_t row, part
+        while qty_milli > 0:
+            row = self.find_reorder(item, location, -1)
+            if row < 0:
+                return
+            reorder = <ReorderRow*>self.reorders.edit(row)
+            part = min(qty_milli, reorder.ordered_milli)
+            reorder.ordered_milli -= part
+            qty_milli -= part
+            if reorder.ordered_milli == 0 and reorder.suggested_milli == 0:
+                self.close_reorder(row)
+
     # Free units by (item, channel), ready to be read.
 
     cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil:
@@ -393,6 +473,7 @@ cdef class Policies(Positions):
         """Make all derived state again from the rows."""
         cdef int64_t row, at
         cdef ArrivalRow* arrival
+        cdef ReorderRow* reorder
         for at in range(self.policy_capacity):
             self.policy_of[at] = 0
         for row in range(1, self.policies.count):
@@ -405,6 +486,11 @@ cdef class Policies(Positions):
             arrival = <ArrivalRow*>self.arrivals.row(row)
             if arrival.qty_milli:
                 index_add(&self.arrival_index, place_hash(arrival.item, arrival.location), row)
+        index_free(&self.reorder_index)
+        for row in range(self.reorders.count):
+            reorder = <ReorderRow*>self.reorders.row(row)
+            if reorder.ordered_milli or reorder.suggested_milli:
+                index_add(&self.reorder_index, place_hash(reorder.item, reorder.location), row)
         index_free(&self.sum_index)
         self.sum_count = self.sum_change_count = 0
         self.sums_stamp = -1

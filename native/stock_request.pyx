@@ -311,6 +311,8 @@ cdef class StockRequests:
             if reader.field == Scope_location_ids or reader.field == Scope_collection_point_id:
                 code = read_span(&reader)
                 if self.catalog.find_location(code) < 0 and (code.size or reader.field == Scope_location_ids):
+                    if reader.field == Scope_collection_point_id:
+                        return refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "scope.collection_point_id", 0, code, 0, 0)
                     return refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "scope.location_ids", at, code, 0, 0)
                 at += reader.field == Scope_location_ids
             else:

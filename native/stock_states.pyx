@@ -52,3 +52,16 @@ def transitions() -> list[tuple[int, int, int]]:
         for state in range(STATE_COUNT)
         if order_table[action][state]
     ]
+
+
+# Who may do what, in the order of OrderAction: what a name and role of the caller would be checked against.
+ROLES = (
+    "shop", "store or warehouse", "store or warehouse", "store", "store", "store or warehouse", "store or warehouse",
+    "shop", "clock",
+)
+ACTIONS = ("add", "pick", "pack", "ready", "hand over", "ship (all)", "unship", "cancel (all)", "not collected")
+
+
+def actions() -> list[tuple[str, str]]:
+    """(action, who may do it) in the order of the table's rows, for tests and documents."""
+    return list(zip(ACTIONS, ROLES, strict=True))

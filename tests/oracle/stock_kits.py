@@ -9,7 +9,8 @@ Readings
     Preordered and untracked parts bind no kit to a place. `kit_apart` sources each part as an item of its own.
 38. In one request kits are promised before plain items; lines that name a place still come first.
 39. A hold or an order keeps the parts it took when the kit changes. `qty` of release and commit counts a kit as one.
-40. A line about a kit of an order means whole kits that the order has; one about an item its units, in kits or not.
+40. A line about a kit of an order means whole kits that the order has; one about an item its units, those by
+    themselves before those in kits.
 """
 
 from __future__ import annotations

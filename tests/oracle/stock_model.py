@@ -510,6 +510,7 @@ class StockModel(Stockroom):
                 for entry in order.allocated
                 if entry.sku == want.sku and located(entry) == source and want.kit in (None, entry.kit)
             ]
+            at_source.sort(key=lambda entry: entry.kit is not None)
             self._give_back(take_from(at_source, want.qty), "allocated")
         self._promise(new, "allocated")
         order.allocated = [entry for entry in order.allocated if entry.qty] + new
@@ -767,7 +768,8 @@ def take_from(entries: list[Entry], qty: int) -> list[Entry]:
 
 def split_off(entries: list[Entry], qty: int, sku: str, kit: Any = None) -> list[Entry]:
     """The earliest milli-units of an item (in a kit, if one is given) in a list; the list keeps the rest."""
-    parts = take_from([entry for entry in entries if entry.sku == sku and kit in (None, entry.kit)], qty)
+    meant = [entry for entry in entries if entry.sku == sku and kit in (None, entry.kit)]
+    parts = take_from(sorted(meant, key=lambda entry: entry.kit is not None), qty)  # kits stay whole
     entries[:] = [entry for entry in entries if entry.qty]
     return parts
 

@@ -31,7 +31,7 @@ class ShipPlan:
 
     def __init__(self, model: Stockroom, order: Order) -> None:
         self.model = model
-        self.entries = order.allocated
+        self.entries = sorted(order.allocated, key=lambda entry: entry.kit is not None)  # kits stay whole
         self.left = {id(entry): entry.qty for entry in order.allocated}
         self.gone: dict[Position, int] = {}  # on_hand that leaves
         self.freed = Scratch()

@@ -521,7 +521,7 @@ class Movements:
             self._problem(f"lot {request.lot_id} was counted at {request.on_hand_milli}, the answer says {found}")
         lots = self.positions.get((position.item_id, position.location_id), {})
         before = lots[request.lot_id][ON_HAND] if request.lot_id in lots else 0
-        return sum(part.on_hand_milli for part in parts) - before
+        return int(sum(part.on_hand_milli for part in parts)) - before
 
     def _transfer_stock(self, request: Any, answer: Any) -> None:
         for take in answer.takes:

@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from ringup.v1 import (
     admin_pb2,
     catalog_pb2,
+    event_pb2,
     gift_card_pb2,
     loyalty_pb2,
     pricing_pb2,
@@ -101,9 +102,21 @@ def _kinds() -> Iterator[Kind]:
         for command in session_pb2.Command.DESCRIPTOR.oneofs_by_name["body"].fields
         if command.message_type is not None
     }
-    for module in (admin_pb2, catalog_pb2, gift_card_pb2, loyalty_pb2, pricing_pb2, promotion_pb2, sale_pb2, stock_pb2):
+    for module in (
+        admin_pb2,
+        catalog_pb2,
+        event_pb2,
+        gift_card_pb2,
+        loyalty_pb2,
+        pricing_pb2,
+        promotion_pb2,
+        sale_pb2,
+        stock_pb2,
+    ):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
+                if method.server_streaming:
+                    continue
                 number = numbers.pop(method.input_type.full_name, 0)
                 yield Kind(
                     method.name,

@@ -356,6 +356,8 @@ def replay(
         with progress_bar("replaying") as progress:
             try:
                 replayed = DraftReplay(drafts, asked, keep_windows=own_dates, present_coupons=present_coupons)
+                if not journey:
+                    replayed.core.know(recorded.engine_id)
                 report = replayed.run(records, last, progress)
             except DraftRefused as error:
                 raise _invalid(error) from error

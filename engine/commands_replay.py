@@ -74,8 +74,7 @@ def replay(
         from ringup.engine.journal import JournalError
         from ringup.engine.lmdb_store import LmdbJournal, check_pages
         from ringup.engine.record import GENESIS, DamagedRecord, decode
-        from ringup.engine.recovery import fold
-        from ringup.native.core import Core
+        from ringup.engine.recovery import core_of, fold
 
         path = data_dir(directory)
         check_pages(path / "journal")  # or LMDB might lead the fold astray
@@ -87,7 +86,7 @@ def replay(
             )
         last = journal.last_sequence()
         end = last if to_sequence is None else min(to_sequence, last)
-        core, digest, answers = Core(), GENESIS, Answers()
+        core, digest, answers = core_of(journal), GENESIS, Answers()
         with progress_bar("replaying") as progress:
             for number, raw in journal.read(1):
                 if number > end:

@@ -43,7 +43,8 @@ class Method:
     service: str  # "ringup.v1.SaleService"
     name: str  # "Sell"
     kind: int
-    streams: bool
+    streams: bool  # both ways, or answers only
+    asks_once: bool  # one request, whatever comes back
 
     @property
     def path(self) -> str:
@@ -69,6 +70,7 @@ def methods() -> list[Method]:
             name=descriptor.name,
             kind=kinds.get(descriptor.input_type.full_name, 0),
             streams=bool(descriptor.client_streaming or descriptor.server_streaming),
+            asks_once=not descriptor.client_streaming,
         )
 
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -23,7 +23,7 @@ from ringup.engine.record import DamagedRecord
 from ringup.engine.sequencer import Overloaded, Stopped
 from ringup.native.core import MalformedRequest
 from ringup.native.envelope import rejected_message, unwrap_reply, wrap_command
-from ringup.v1 import admin_pb2, result_pb2, session_pb2
+from ringup.v1 import admin_pb2, event_pb2, result_pb2, session_pb2
 
 log = structlog.get_logger()
 
@@ -33,7 +33,14 @@ STREAMS_PER_CONNECTION_MAX = 100
 RPCS_MAX = 4000
 DRAIN_SECONDS = 5.0
 FAIL_SECONDS = 0.25  # for a watcher of the health and for the statuses of calls to go out
+READ_EVENTS_BYTES = 1 << 20  # of one answer, about
 DRAINING = session_pb2.SessionResponse(draining=True).SerializeToString()
+EVENTS_DRAINING = event_pb2.SubscribeEventsResponse(code=result_pb2.RESULT_CODE_OK, draining=True).SerializeToString()
+WATCH_DRAINING = event_pb2.WatchAvailabilityResponse(code=result_pb2.RESULT_CODE_OK, draining=True).SerializeToString()
+# Code OK and the tag of `batch`; its length and bytes follow.
+_OK_WITH_BATCH = event_pb2.SubscribeEventsResponse(code=result_pb2.RESULT_CODE_OK).SerializeToString() + bytes(
+    [event_pb2.SubscribeEventsResponse.DESCRIPTOR.fields_by_name["batch"].number << 3 | 2]
+)
 
 # Tried with a 1 GiB message, a gzip bomb, silent sockets and floods of calls: refused, memory flat.
 SERVER_OPTIONS: list[tuple[str, Any]] = [
@@ -52,6 +59,7 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),  # or a second engine silently shares the port
 ]
 
+Answer = TypeVar("Answer", bytes, None)  # of one answer, or of a stream that writes them itself
 Context = grpc.aio.ServicerContext[bytes, bytes]
 # What a stream has to write, in order: answers to come, a message, or its end (with an error or without).
 Outgoing = asyncio.Queue[asyncio.Future[bytes] | bytes | Exception | None]
@@ -128,6 +136,7 @@ class Edge:
         self._is_draining = True
         for outgoing in self._streams:
             outgoing.put_nowait(DRAINING)
+        self._engine.drain()
         await self._server.stop(DRAIN_SECONDS)
 
     async def fail(self) -> None:
@@ -138,8 +147,11 @@ class Edge:
     # Handlers
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
-        if method.streams:
+        if method.streams and not method.asks_once:
             return grpc.stream_stream_rpc_method_handler(self._limited_session)
+        if method.streams:
+            readers = {"SubscribeEvents": self._subscribe_events, "WatchAvailability": self._watch_availability}
+            return grpc.unary_stream_rpc_method_handler(self._limited(readers[method.name]))
         handle: Callable[[bytes, Context], Awaitable[bytes]]
         if method.name == "ReturnLines":
             handle = self._return_lines(method.kind)
@@ -151,18 +163,20 @@ class Edge:
             handle = self._get_stats
         elif method.name == "CheckPromotions":
             handle = self._check_promotions
+        elif method.name == "ReadEvents":
+            handle = self._read_events
         else:
             handle = self._query_handler(method.name)
         return grpc.unary_unary_rpc_method_handler(self._limited(handle))
 
     def _limited(
-        self, handle: Callable[[bytes, Context], Awaitable[bytes]]
-    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        self, handle: Callable[[bytes, Context], Awaitable[Answer]]
+    ) -> Callable[[bytes, Context], Awaitable[Answer]]:
         """The handler, refused at once where RPCS_MAX calls are being served."""
 
-        async def limited(request: bytes, context: Context) -> bytes:
+        async def limited(request: bytes, context: Context) -> Answer:
             if self._rpcs >= RPCS_MAX:
-                return await _abort(context, TooManyCalls())
+                await _abort(context, TooManyCalls())
             self._rpcs += 1
             try:
                 return await handle(request, context)
@@ -249,6 +263,110 @@ class Edge:
         except NO_ANSWER as error:
             return await _abort(context, error)
 
+    # Events and availability.  `write` waits while the reader is slow, and so nothing piles up for it.
+
+    async def _read_events(self, request: bytes, context: Context) -> bytes:
+        asked = await _parsed(event_pb2.ReadEventsRequest, request, context)
+        log_ = self._engine.events
+        answer = event_pb2.ReadEventsResponse(engine_id=self._engine.engine_id, last_sequence=log_.last)
+        try:
+            from_sequence, refusal = await self._start_of(asked)
+            if refusal is not None:
+                answer.code = refusal[0]
+                answer.problem.CopyFrom(refusal[1])
+                return answer.SerializeToString()
+            answer.code, answer.next_sequence = result_pb2.RESULT_CODE_OK, from_sequence
+            size = 0
+            for part in await log_.read(from_sequence):
+                answer.batches.append(event_pb2.EventBatch.FromString(part.data))
+                answer.next_sequence = part.last + 1
+                size += len(part.data)
+                if size >= READ_EVENTS_BYTES:
+                    break
+            return answer.SerializeToString()
+        except NO_ANSWER as error:
+            return await _abort(context, error)
+
+    async def _start_of(self, asked: Any) -> tuple[int, tuple[result_pb2.ResultCode, result_pb2.Problem] | None]:
+        """Where a reader begins, or the code and problem of the refusal."""
+        log_ = self._engine.events
+        if asked.engine_id not in ("", self._engine.engine_id):
+            problem = result_pb2.Problem(field="engine_id", subject=asked.engine_id[:128])
+            return 0, (result_pb2.RESULT_CODE_CURSOR_FOREIGN, problem)
+        first, from_sequence, field = await log_.first(), int(asked.from_sequence), "from_sequence"
+        if asked.cursor_id:
+            answer = event_pb2.ListEventCursorsResponse.FromString(self._engine.query("ListEventCursors", b""))
+            found = [cursor for cursor in answer.cursors if cursor.cursor_id == asked.cursor_id]
+            if not found:
+                problem = result_pb2.Problem(field="cursor_id", subject=asked.cursor_id[:128])
+                return 0, (result_pb2.RESULT_CODE_CURSOR_UNKNOWN, problem)
+            from_sequence, field = int(found[0].sequence) + 1, "cursor_id"
+        elif not from_sequence:
+            from_sequence = first
+        problem = result_pb2.Problem(field=field, subject=asked.cursor_id, found=min(from_sequence, 1 << 62))
+        if from_sequence < first:
+            problem.limit = first
+            return 0, (result_pb2.RESULT_CODE_EVENTS_TRIMMED, problem)
+        if from_sequence > log_.last + 1:
+            problem.limit = log_.last
+            return 0, (result_pb2.RESULT_CODE_EVENTS_NOT_YET, problem)
+        return from_sequence, None
+
+    async def _subscribe_events(self, request: bytes, context: Context) -> None:
+        asked = await _parsed(event_pb2.SubscribeEventsRequest, request, context)
+        log_ = self._engine.events
+        try:
+            next_sequence, refusal = await self._start_of(asked)
+            hello = event_pb2.SubscribeEventsResponse(engine_id=self._engine.engine_id, last_sequence=log_.last)
+            hello.code = result_pb2.RESULT_CODE_OK if refusal is None else refusal[0]
+            if refusal is not None:
+                hello.problem.CopyFrom(refusal[1])
+            await context.write(hello.SerializeToString())
+            while refusal is None and not log_.is_draining:
+                parts = await log_.read(next_sequence)
+                for part in parts:
+                    await context.write(_OK_WITH_BATCH + _varint(len(part.data)) + part.data)
+                    next_sequence = part.last + 1
+                if not parts:
+                    await log_.news()
+            if refusal is None:
+                await context.write(EVENTS_DRAINING)
+        except NO_ANSWER as error:
+            await _abort(context, error)
+
+    async def _watch_availability(self, request: bytes, context: Context) -> None:
+        asked = await _parsed(event_pb2.WatchAvailabilityRequest, request, context)
+        engine, log_ = self._engine, self._engine.events
+        try:
+            told = engine.query("ReadAvailability", request)
+            refusal = event_pb2.WatchAvailabilityResponse.FromString(told)
+            refusal.ClearField("items")
+            since = 0
+            if refusal.code == result_pb2.RESULT_CODE_OK and asked.resume_token:
+                name, _, number = asked.resume_token.partition(":")
+                since = int(number) if number.isdecimal() and len(number) < 19 else -1
+                if name != engine.engine_id or not 0 < since <= log_.batch:
+                    refusal.code = result_pb2.RESULT_CODE_CURSOR_FOREIGN
+                    refusal.problem.field, refusal.problem.subject = "resume_token", asked.resume_token[:128]
+            if refusal.code != result_pb2.RESULT_CODE_OK:
+                await context.write(refusal.SerializeToString())
+                return
+            watch, values = engine.watches.open(request)
+            try:
+                await log_.durable(engine.sequencer.closed)
+                for key, value in values.items():
+                    if value[1] > since or not since:
+                        watch.put(key, value)
+                watch.changed.set()  # the first message comes at once, with nothing in it where nothing changed
+                while not log_.is_draining:
+                    await watch.changed.wait()
+                    await context.write(watch.take(f"{engine.engine_id}:{log_.batch}").SerializeToString())
+                await context.write(WATCH_DRAINING)
+            finally:
+                engine.watches.close(watch)
+        except NO_ANSWER as error:
+            await _abort(context, error)
+
     async def _session(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
         outgoing: Outgoing = asyncio.Queue()
@@ -291,6 +409,23 @@ class Edge:
                 outgoing.put_nowait(self._engine.submit(request))
         except Exception as error:  # whatever it is, the stream ends with it after the answers before it
             outgoing.put_nowait(error)
+
+
+async def _parsed(kind: Any, request: bytes, context: Context) -> Any:
+    """The message in these bytes, or the end of the call."""
+    try:
+        return kind.FromString(request)
+    except DecodeError:
+        return await _abort(context, MalformedRequest(f"{kind.__name__}: the bytes are no such message"))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 async def _abort(context: Context, error: Exception) -> bytes:

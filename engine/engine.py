@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from ringup.engine.event_log import EventLog
 from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
 from ringup.engine.promotion_checks import prepare
@@ -23,6 +24,7 @@ from ringup.engine.proven import ProvenReplies
 from ringup.engine.record import Record, decode
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
+from ringup.engine.watch import Watches
 from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
 from ringup.v1 import sale_pb2
 
@@ -69,6 +71,8 @@ class Engine:
         self.start_seconds = time.perf_counter() - began
         self.recovered = recovered
         self.core = recovered.core
+        self.events = EventLog(self.journal, self.core)
+        self.watches = Watches(self.core)
         self.failed: Callable[[], None] = lambda: None  # called once when a commit fails
         self.is_failed = False
         self._layout = self.core.layout()
@@ -113,6 +117,11 @@ class Engine:
         future: asyncio.Future[bytes] = self._loop.create_future()
         self.sequencer.submit(request, partial(_settle, future))
         return future
+
+    @property
+    def engine_id(self) -> str:
+        """Whose journal this is; events, cursors and tokens of another engine are known by it."""
+        return self.journal.engine_id
 
     def query(self, name: str, request: bytes) -> bytes:
         """Answer a query RPC from the state as it is."""
@@ -186,6 +195,7 @@ class Engine:
             self.is_failed = True
             log.critical("the commit failed: the engine stops", sequence=batch.sequence, error=str(error))
             self.sequencer.failed()
+            self.drain()
             self.failed()
             return
         self._digest = batch.digest
@@ -194,6 +204,8 @@ class Engine:
         if batch.frozen is not None:
             self._write_checkpoint(batch, batch.frozen)
         self.sequencer.committed(batch, record_bytes)
+        self.events.committed(batch.sequence, batch.now_ns, batch.last_event, batch.events)
+        self.watches.committed(batch.watched)
 
     # Checkpoints
 
@@ -248,13 +260,20 @@ class Engine:
 
     # The end
 
+    def drain(self) -> None:
+        """Tell all readers of events and availability that there is no more to wait for."""
+        self.events.drain()
+        self.watches.drain()
+
     async def stop(self) -> None:
         """Answer what was taken, write a last checkpoint, release the directory."""
         if not self.is_failed:
             idle = asyncio.Event()
             self.sequencer.stop(idle.set)
             await idle.wait()
+        self.drain()
         self._commit_thread.shutdown()
+        self.events.close()
         await self._checkpoint_written.wait()
         self._checkpoint_thread.shutdown()
         if not self.is_failed and self.core.sequence > self.checkpoint_sequence:
@@ -274,6 +293,7 @@ class Engine:
             "refused_overload": sequencer.refused_overload,
             "written_bytes": sequencer.journal_bytes,
             "sequence": self.core.sequence,
+            "event_sequence": self.events.last,
             "checkpoints": self.checkpoint_count,
             "checkpoint_sequence": self.checkpoint_sequence,
             "state_bytes": self.core.memory_bytes(),

@@ -25,6 +25,10 @@ class AppendUnknown(JournalError):
 class Journal(Protocol):
     """An append-only sequence of records, owned by one engine at a time."""
 
+    @property
+    def engine_id(self) -> str:
+        """The journal's identity, made with it; a cursor of another journal is known by it."""
+
     def acquire(self) -> int:
         """Become the owner; the new epoch fences every earlier owner off."""
 

@@ -278,6 +278,12 @@ class LmdbJournal:
         with self._env.begin(db=self._records) as txn:
             return txn.get(_SEQUENCE.pack(sequence))
 
+    def head(self, sequence: int, size: int) -> bytes:
+        """The first bytes of a record, without the rest of it; empty where there is none."""
+        with self._env.begin(db=self._records, buffers=True) as txn:
+            record = txn.get(_SEQUENCE.pack(sequence))
+            return b"" if record is None else bytes(record[:size])
+
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         # A transaction a chunk: a reader that is slow must not keep old pages alive.
         while True:

@@ -38,6 +38,13 @@ class Recovered:
     answers: Answers = field(default_factory=Answers)  # beside those of older versions
 
 
+def core_of(journal: Journal, make_core: Callable[[], Core] = Core) -> Core:
+    """An empty core that knows whose journal it will be fed from."""
+    core = make_core()
+    core.know(journal.engine_id)
+    return core
+
+
 def fold(core: Core, record: Record, answers: Answers) -> bytes:
     """Apply one batch of the journal; returns what its commands are answered, in the form of this version.
 
@@ -111,13 +118,13 @@ def recover(
 
     Raises ChangedAnswers when the batches folded would be answered otherwise today, unless that is accepted.
     """
-    core, note, answers = Core(), "", Answers()
+    core, note, answers = core_of(journal), "", Answers()
     sequence, digest = 0, GENESIS
     if store is not None:
         try:
             sequence, digest, note = load_checkpoint(core, store)
         except (DamagedCheckpoint, ValueError) as damage:
-            core, note, sequence, digest = Core(), str(damage), 0, GENESIS
+            core, note, sequence, digest = core_of(journal), str(damage), 0, GENESIS
     last = journal.last_sequence()
     if sequence > last:
         raise JournalError(

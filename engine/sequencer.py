@@ -57,6 +57,7 @@ class Batch:
     size: int = 0
     command_count: int = 0
     events: bytes = b""  # packed, set when the batch is closed
+    watched: list[tuple[int, int, int]] = field(default_factory=list)  # what it changed of what is watched
     last_event: int = 0  # the sequence of the last event up to this batch
     frozen: Frozen | None = None
     digest: bytes = b""  # set by `write_batch`
@@ -207,6 +208,7 @@ class Sequencer:
         self._open, self._committing = None, batch
         batch.events = self._core.end()
         batch.last_event = self._core.event_sequence
+        batch.watched = self._core.take_watched()
         if self._checkpoint_due():
             # Between two batches the tables stand for exactly this sequence.
             batch.frozen = Frozen(self._core.checkpoint(), self._core.row_counts())
@@ -248,6 +250,11 @@ class Sequencer:
                 call()
 
     # Answers that were given before
+
+    @property
+    def closed(self) -> int:
+        """The batch closed last; 0 where it is durable."""
+        return self._committing.sequence if self._committing is not None else 0
 
     def pending(self, sequence: int) -> Batch | None:
         """The batch of this sequence while it is not durable yet."""

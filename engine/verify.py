@@ -16,7 +16,7 @@ from ringup.engine.journal import Journal, JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
 from ringup.engine.movements import Movements
 from ringup.engine.record import GENESIS, DamagedRecord, decode
-from ringup.engine.recovery import NotDeterministic, Progress, fold, load_checkpoint
+from ringup.engine.recovery import NotDeterministic, Progress, core_of, fold, load_checkpoint
 from ringup.engine.verify_counters import CounterDifference, compare, on_hand_total, where_they_part
 from ringup.native.core import Core
 
@@ -62,10 +62,10 @@ class VerifyReport:
         return not self.differences and not self.problems and not self.counter_difference_count
 
 
-def _stored_core(store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, bytes]:
+def _stored_core(journal: Journal, store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, bytes]:
     """A core with the checkpoint loaded and the digest of the record that it stands for."""
     for _ in range(10):  # an engine at work may replace the checkpoint between two reads
-        core = Core()
+        core = core_of(journal)
         try:
             before = store.meta() if store is not None else None
             if store is None or before is None:
@@ -131,8 +131,8 @@ def verify(
     Raises JournalError for a journal whose beginning is trimmed: there is nothing to fold it from.
     """
     report = VerifyReport()
-    stored, stored_digest = _stored_core(store, report)
-    folded, digest, last = make_core(), GENESIS, journal.last_sequence()
+    stored, stored_digest = _stored_core(journal, store, report)
+    folded, digest, last = core_of(journal, make_core), GENESIS, journal.last_sequence()
     movements, answers = Movements(), Answers()
     if report.checkpoint_sequence > last:
         report.problems.append(

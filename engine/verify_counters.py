@@ -9,7 +9,7 @@ from ringup.engine.answers import Answers
 from ringup.engine.journal import Journal
 from ringup.engine.movements import COUNTERS, ON_HAND, Movements
 from ringup.engine.record import GENESIS, decode
-from ringup.engine.recovery import Progress, fold
+from ringup.engine.recovery import Progress, core_of, fold
 from ringup.native.core import Core
 from ringup.v1 import stock_pb2
 
@@ -113,7 +113,7 @@ def where_they_part(
     progress: Progress | None = None,
 ) -> list[CounterDifference]:
     """Fold once more and look after every batch: the differences with their first batch, where it is found."""
-    core, movements, answers, digest = make_core(), Movements(), Answers(), GENESIS
+    core, movements, answers, digest = core_of(journal, make_core), Movements(), Answers(), GENESIS
     last = max(one.at_sequence for one in differences)
     first: dict[Key, int] = {}
     open_keys: set[Key] = {(one.item_id, one.location_id, one.lot_id, one.counter) for one in differences}

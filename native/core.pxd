@@ -8,6 +8,7 @@ from ringup.native.catalog_prices cimport PriceCommands
 from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport Command
 from ringup.native.embedded_codes cimport EmbeddedCodes
+from ringup.native.event_commands cimport EventCommands
 from ringup.native.events cimport Events
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.loyalty cimport Loyalty
@@ -48,6 +49,9 @@ cdef class Core:
     cdef Stock stock
     cdef StockCommands stock_commands
     cdef Events events
+    cdef EventCommands event_commands
+    cdef bytes engine_id
+    cdef Span engine_span
     cdef PromotionBook promotion_book
     cdef Pricing pricing
     cdef Prefetcher prefetcher

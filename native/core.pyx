@@ -17,7 +17,7 @@ from libc.string cimport memcpy, strlen
 
 from ringup.native.pricing_simulate import Pricer
 
-from ringup.native.catalog cimport Catalog
+from ringup.native.catalog cimport SYMBOL_CHANNEL, Catalog
 from ringup.native.catalog_items cimport ItemCommands
 from ringup.native.catalog_places cimport PlaceCommands
 from ringup.native.catalog_prices cimport PriceCommands
@@ -29,7 +29,9 @@ from ringup.native.contract cimport (
     Command_block_gift_card,
     Command_issue_gift_cards,
     Command_put_code_patterns,
+    Command_delete_event_cursor,
     Command_put_coupons,
+    Command_put_event_cursor,
     Command_put_items,
     Command_put_loyalty_program,
     Command_put_locations,
@@ -47,6 +49,8 @@ from ringup.native.contract cimport (
     EventBatch_at_ns,
     EventBatch_batch,
     EventBatch_first_sequence,
+    ReadAvailabilityRequest_channel_id,
+    ReadAvailabilityRequest_item_ids,
     PutItemsRequest_command_id,
     Rejected_message,
     ReplyAt_index,
@@ -55,6 +59,7 @@ from ringup.native.contract cimport (
     SessionResponse_replies,
 )
 from ringup.native.embedded_codes cimport EmbeddedCodes
+from ringup.native.event_commands cimport EventCommands
 from ringup.native.events cimport Events, EventsHead, Expansion
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int
@@ -68,6 +73,7 @@ from ringup.native.sale cimport Sales
 from ringup.native.settings cimport SettingsTable
 from ringup.native.stock cimport Stock
 from ringup.native.stock_commands cimport StockCommands
+from ringup.native.stock_policy cimport ChannelSum
 from ringup.native.table cimport Checkpoint, Table
 from ringup.native.wire cimport (
     WIRE_BYTES,
@@ -112,8 +118,12 @@ cdef enum Query:
     QUERY_GET_LOYALTY_PROGRAM = 71
     QUERY_GET_CUSTOMER = 72
     QUERY_LIST_CODE_PATTERNS = 73
+    QUERY_LIST_EVENT_CURSORS = 74
+    QUERY_READ_AVAILABILITY = 75
 
 cdef dict _QUERIES = {
+    "ListEventCursors": QUERY_LIST_EVENT_CURSORS,
+    "ReadAvailability": QUERY_READ_AVAILABILITY,
     "GetItem": QUERY_GET_ITEM,
     "SearchItems": QUERY_SEARCH_ITEMS,
     "PriceBasket": QUERY_PRICE_BASKET,
@@ -157,6 +167,8 @@ cdef class Core:
         self.stock = Stock()
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.events = Events(self.catalog, self.stock)
+        self.event_commands = EventCommands(self.catalog, self.stock)
+        self.engine_id = b""
         self.promotion_book = PromotionBook(self.catalog)
         self.loyalty = Loyalty(self.catalog, self.settings)
         self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
@@ -169,7 +181,7 @@ cdef class Core:
         self.tables = [
             self.globals, *self.settings.tables, *self.replies.tables, *self.catalog.tables, *self.stock.tables,
             *self.promotion_book.tables, *self.sales.tables, *self.gift_cards.tables,
-            *self.loyalty.tables, *self.codes.tables,
+            *self.loyalty.tables, *self.codes.tables, *self.event_commands.tables,
         ]
         self.replays = <Replay*>malloc(REPLAYS_MAX * sizeof(Replay))
         if self.replays == NULL:
@@ -195,6 +207,11 @@ cdef class Core:
             self.stock.expire_due(state.now_ns)
             self.promotion_book.publish_due(state.now_ns)
             self.replies.forget_before(state.now_ns - self.settings.now().reply_retention_ms * 1000000)
+
+    def know(self, str engine_id) -> None:
+        """Set whose journal this is, before its batches: what is of another engine is refused.  Empty: not compared."""
+        self.engine_id = engine_id.encode()
+        self.engine_span = span_at(<const char*>self.engine_id, len(self.engine_id))
 
     def end(self, last_event: int | None = None) -> bytes:
         """Close the batch and return its packed events, b"" where it moved no stock; see native/events.pxd.
@@ -400,6 +417,12 @@ cdef class Core:
             return self.loyalty.handle(kind, command, out)
         if kind == Command_put_code_patterns:
             return self.codes.put_patterns(command, out)
+        if kind == Command_put_event_cursor:
+            return self.event_commands.put_cursor(
+                command, self.engine_span, (<CoreGlobals*>self.globals.row(0)).event_sequence, out
+            )
+        if kind == Command_delete_event_cursor:
+            return self.event_commands.delete_cursor(command, out)
         return self.stock_commands.handle(kind, command, out)
 
     # Queries
@@ -428,6 +451,10 @@ cdef class Core:
             return self.item_commands.get_item(request, out)
         if kind == QUERY_SEARCH_ITEMS:
             return self.item_commands.search_items(request, out)
+        if kind == QUERY_LIST_EVENT_CURSORS:
+            return self.event_commands.list_cursors(request, out)
+        if kind == QUERY_READ_AVAILABILITY:
+            return self.event_commands.read_availability(request, out)
         if kind == QUERY_LIST_LOCATIONS:
             return self.place_commands.list_locations(request, out)
         if kind == QUERY_LIST_TAX_CLASSES:
@@ -483,6 +510,54 @@ cdef class Core:
         return self.promotion_book.rules_bytes()
 
     # Events
+
+    def watch(self, const uint8_t[::1] request) -> list[tuple[int, str, int, int]]:
+        """Be told of changes from now on: (key, item's code, available or -1 for unlimited, version) for each item.
+
+        `request` is a WatchAvailabilityRequest that the query ReadAvailability answers with OK.  The values are those
+        of the last batch that ended.  Each call wants an `unwatch` of its keys.
+        """
+        cdef Reader reader = reader_of(span_at(&request[0] if request.shape[0] else NULL, request.shape[0]))
+        cdef Span channel_code = span_at(NULL, 0), code
+        cdef int64_t item, channel, row
+        cdef ChannelSum* sum_row
+        items = []
+        while next_field(&reader):
+            if reader.field == ReadAvailabilityRequest_channel_id:
+                channel_code = read_span(&reader)
+            elif reader.field == ReadAvailabilityRequest_item_ids:
+                code = read_span(&reader)
+                items.append(self.catalog.find_item(code))
+            else:
+                skip_field(&reader)
+        channel = self.stock.find_channel(self.catalog.find_symbol(SYMBOL_CHANNEL, channel_code))
+        found = []
+        for item in dict.fromkeys(items):
+            sum_row = self.events.watched_sum(
+                item, channel, (<CoreGlobals*>self.globals.row(0)).sequence - self.is_open
+            )
+            sum_row.watchers += 1
+            row = sum_row - self.stock.sums
+            code = self.catalog.item_code(item)
+            found.append((row, code.data[:code.size].decode(), sum_row.available_milli, sum_row.version))
+        return found
+
+    def unwatch(self, keys: list[int]) -> None:
+        """Give back what `watch` gave."""
+        cdef int64_t key
+        for key in keys:
+            self.stock.sums[key].watchers -= 1
+
+    def take_watched(self) -> list[tuple[int, int, int]]:
+        """What the batch that ended last changed of what is watched: (key, available or -1 for unlimited, version)."""
+        cdef int64_t at
+        cdef ChannelSum* sum_row
+        found = []
+        for at in range(self.events.watched_count):
+            sum_row = &self.stock.sums[self.events.watched[at]]
+            found.append((self.events.watched[at], sum_row.available_milli, sum_row.version))
+        self.events.watched_count = 0
+        return found
 
     def expand_events(
         self, const uint8_t[::1] packed, int64_t batch, int64_t at_ns, int64_t from_sequence, int64_t bytes_max

@@ -40,6 +40,16 @@ cdef class Events:
     cdef int64_t crossed_count
     cdef int64_t crossed_capacity
 
+    cdef int32_t* watched  # sums with a watcher that the batch that ended last changed
+    cdef int64_t watched_count
+    cdef int64_t watched_capacity
+
+    cdef int32_t* kit_sums  # of kits that were watched: their parts move, and they are looked at after each batch
+    cdef int64_t kit_count
+    cdef int64_t kit_capacity
+
+    cdef ChannelSum* watched_sum(self, int64_t item, int64_t channel, int64_t batch) noexcept nogil
+    cdef void tell_watchers(self, ChannelSum* sum_row) noexcept nogil
     cdef int64_t close(self, int64_t batch, int64_t last_sequence) noexcept nogil
     cdef void settle(self, int64_t batch) noexcept nogil
     cdef void pack_positions(self) noexcept nogil

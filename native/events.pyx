@@ -1,10 +1,10 @@
 """The outbox (see events.pxd)."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, qsort, realloc
 from libc.string cimport memcpy, memset
 
-from ringup.native.catalog cimport ITEM_UNTRACKED, SymbolRow
+from ringup.native.catalog cimport ITEM_KIT, ITEM_UNTRACKED, SymbolRow
 from ringup.native.contract cimport (
     CROSSING_BACK,
     CROSSING_LOW,
@@ -39,7 +39,7 @@ from ringup.native.contract cimport (
     PositionChanged_version,
 )
 from ringup.native.index cimport prefetch
-from ringup.native.stock_policy cimport SUM_CHANGED, SUM_UNTRACKED, UNLIMITED
+from ringup.native.stock_policy cimport SUM_CHANGED, SUM_LISTED, SUM_UNTRACKED, UNLIMITED
 from ringup.native.stock_positions cimport POSITION_BARRED, POSITION_CHANGED, Change, PositionRow
 from ringup.native.stock_tally cimport Entry, tally_clear
 from ringup.native.wire cimport (
@@ -108,13 +108,15 @@ cdef class Events:
     def __dealloc__(self):
         writer_free(&self.out)
         free(self.crossed)
+        free(self.watched)
+        free(self.kit_sums)
 
     # The end of a batch.
 
     cdef int64_t close(self, int64_t batch, int64_t last_sequence) noexcept nogil:
         """Pack the events of the batch that ends into `out`; returns the sequence of the last, `last_sequence` if none."""
         cdef EventsHead head
-        self.count = self.out.size = 0
+        self.count = self.out.size = self.watched_count = 0
         writer_room(&self.out, sizeof(EventsHead))
         self.out.size = sizeof(EventsHead)
         self.pack_positions()
@@ -224,20 +226,27 @@ cdef class Events:
         else:
             for at in range(self.stock.sum_change_count):
                 self.look_at(&self.stock.sums[self.stock.sum_changes[at]], batch, False)
+            for at in range(self.kit_count):
+                if self.stock.sums[self.kit_sums[at]].watchers:
+                    self.look_at(&self.stock.sums[self.kit_sums[at]], batch, False)
         self.stock.sum_change_count = 0
         # Which sums there are, and in which order, depends on starts and on who watches; events must not.
         qsort(self.crossed, self.crossed_count, sizeof(Crossed), _by_item)
 
     cdef void look_at(self, ChannelSum* sum_row, int64_t batch, bint quiet) noexcept nogil:
         cdef bint tracked = not self.catalog.item(sum_row.item).flags & ITEM_UNTRACKED
+        # Only what is counted crosses a threshold: no item without stock, and no kit, whose parts do.
+        cdef bint counted = tracked and not self.catalog.item(sum_row.item).flags & ITEM_KIT
         cdef int64_t before_milli = sum_row.available_milli, low_milli
         cdef int64_t after_milli = self.stock.ready_available(sum_row.item, tracked, sum_row.channel)
         sum_row.flags &= ~<uint32_t>SUM_CHANGED
         if quiet or after_milli != before_milli:
             sum_row.available_milli = after_milli
             sum_row.version = batch
-        if not tracked or sum_row.flags & SUM_UNTRACKED:  # what is not counted crosses nothing
-            sum_row.flags = (sum_row.flags & ~<uint32_t>SUM_UNTRACKED) | (0 if tracked else SUM_UNTRACKED)
+            if sum_row.watchers:
+                self.tell_watchers(sum_row)
+        if not counted or sum_row.flags & SUM_UNTRACKED:
+            sum_row.flags = (sum_row.flags & ~<uint32_t>SUM_UNTRACKED) | (0 if counted else SUM_UNTRACKED)
             return
         if quiet or after_milli == before_milli:
             return
@@ -248,6 +257,41 @@ cdef class Events:
             self.cross(sum_row, after_milli, CROSSING_OUT)
         elif before_milli == 0:
             self.cross(sum_row, after_milli, CROSSING_BACK)
+
+    cdef void tell_watchers(self, ChannelSum* sum_row) noexcept nogil:
+        if self.watched_count == self.watched_capacity:
+            self.watched_capacity = max(self.watched_capacity * 2, 64)
+            self.watched = <int32_t*>realloc(self.watched, self.watched_capacity * sizeof(int32_t))
+            if self.watched == NULL:
+                abort()
+        self.watched[self.watched_count] = <int32_t>(sum_row - self.stock.sums)
+        self.watched_count += 1
+
+    cdef ChannelSum* watched_sum(self, int64_t item, int64_t channel, int64_t batch) noexcept nogil:
+        """The sum of an item on a channel, made where there is none; `batch` is the one that ended last.
+
+        Where there was none nothing can be promised, unless no stock is kept.  That a sum was made for a watcher must
+        change no event, see `look_at_sums`.
+        """
+        cdef ChannelSum* sum_row = self.stock.channel_sum(item, channel, False)
+        if sum_row == NULL:
+            sum_row = self.stock.channel_sum(item, channel, True)
+            sum_row.version = batch
+            if self.catalog.item(item).flags & ITEM_UNTRACKED:
+                sum_row.available_milli = UNLIMITED
+                sum_row.flags |= SUM_UNTRACKED
+        if self.catalog.item(item).flags & ITEM_KIT and not sum_row.flags & SUM_LISTED:
+            sum_row.flags |= SUM_UNTRACKED | SUM_LISTED
+            sum_row.available_milli = self.stock.ready_available(item, True, channel)
+            sum_row.version = batch
+            if self.kit_count == self.kit_capacity:
+                self.kit_capacity = max(self.kit_capacity * 2, 64)
+                self.kit_sums = <int32_t*>realloc(self.kit_sums, self.kit_capacity * sizeof(int32_t))
+                if self.kit_sums == NULL:
+                    abort()
+            self.kit_sums[self.kit_count] = <int32_t>(sum_row - self.stock.sums)
+            self.kit_count += 1
+        return sum_row
 
     cdef void cross(self, ChannelSum* sum_row, int64_t after_milli, int kind) noexcept nogil:
         cdef Crossed* crossed

@@ -60,7 +60,8 @@ cdef struct ArrivalRow:
 
 cdef enum:
     SUM_CHANGED = 1  # it stands in `sum_changes`
-    SUM_UNTRACKED = 2  # no stock of the item was kept when the last batch ended
+    SUM_UNTRACKED = 2  # the item was not counted itself when the last batch ended: no stock is kept, or it is a kit
+    SUM_LISTED = 4  # it stands in Events.kit_sums
 
 # An item on a channel: free units now, and what could be promised when the last batch ended.
 cdef struct ReorderRow:  # what a rule suggests or ordered of an item for a place; one row each

@@ -31,7 +31,7 @@ def test_every_call_of_the_contract_is_known() -> None:
     for file in Path(next(iter(ringup.v1.__path__))).glob("*.proto"):
         module = importlib.import_module(f"ringup.v1.{file.stem}_pb2")
         for service in module.DESCRIPTOR.services_by_name.values():
-            paths |= {f"/{service.full_name}/{m.name}" for m in service.methods if not m.client_streaming}
+            paths |= {f"/{service.full_name}/{m.name}" for m in service.methods if not m.server_streaming}
     assert {kind.path for kind in _wire.KIND_OF.values()} == paths
     assert len(COMMANDS) == len(session_pb2.Command.DESCRIPTOR.fields)
 

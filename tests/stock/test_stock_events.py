@@ -97,6 +97,8 @@ class Watched(EmbeddedEngine):
             for item in request.items:
                 if item.untracked:
                     self.untracked.add(item.item_id)
+        elif isinstance(request, pb.PutKitsRequest):
+            self.untracked |= {kit.item_id for kit in request.kits}  # nor does a kit: its parts do
         elif isinstance(request, pb.PutChannelsRequest):
             self.channels += [one.channel_id for one in request.channels if one.channel_id not in self.channels]
         elif isinstance(request, pb.PutStockPoliciesRequest):

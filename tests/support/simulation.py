@@ -30,6 +30,8 @@ OPENING_PIECES = 100
 class FakeDisk:
     """A journal whose records survive a crash once they are synced, and sometimes when they are not."""
 
+    engine_id = ""
+
     def __init__(self, rng: random.Random, *, sync: bool = True) -> None:
         self._rng = rng
         self._sync = sync

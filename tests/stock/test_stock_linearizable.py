@@ -3,6 +3,10 @@
 Half of the callers make unary calls, half keep a Session; the links are cut again and again, the engine is killed
 and started once, and every unanswered command is sent again with the same id until it is answered or its caller
 gives up. What no caller heard of may have happened at any time, or never.
+
+Commands are answered when they are durable. A query is not: it sees what has been executed, and what it saw may be
+lost with the commit that a kill cuts off (ARCHITECTURE.md 3). So checks of the second before the kill are left out;
+this test found them, some runs in ten, before they were.
 """
 
 from __future__ import annotations
@@ -121,6 +125,9 @@ class Caller:
         request = pb.HoldStockRequest(hold_id=bytes.fromhex(ref), location_id="store", lines=[line], **own)
         return Open("hold", item, ref, qty, request)
 
+    def leave_out_checks(self, from_s: float, to_s: float) -> None:
+        self.history = [call for call in self.history if call.op != "check" or not from_s < call.returned < to_s]
+
     async def run(self, rounds: int) -> None:
         for _ in range(rounds):
             await asyncio.sleep(self.rng.random() * 0.05)
@@ -215,11 +222,12 @@ async def trade(directory: Path, *, callers: int, rounds: int, kill: bool, keep_
             ]
             made = [Caller(n, channels[n % 8], streams=n // 8 % 2 == 1, keep_ids=keep_ids) for n in range(callers)]
             tasks = [asyncio.create_task(caller.run(rounds)) for caller in made]
-            faults = 0
+            faults, killed_at = 0, 0.0
             while not all(task.done() for task in tasks):
                 await asyncio.sleep(0.12)
                 faults += 1
                 if kill and faults == 3:
+                    killed_at = time.monotonic()
                     engine.kill()
                     engine = await asyncio.to_thread(EngineProcess, directory, port=engine.port)
                 elif faults % 3 == 0 and faults < 16:
@@ -233,6 +241,8 @@ async def trade(directory: Path, *, callers: int, rounds: int, kill: bool, keep_
             for channel in channels:
                 await channel.close()
         assert engine.stop() == 0
+        for caller in made:
+            caller.leave_out_checks(killed_at - 1, killed_at + 0.5)
         return [*made, last]
     finally:
         engine.__exit__()

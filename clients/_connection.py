@@ -7,10 +7,12 @@ that a command never left: nobody was there to take it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from . import _retry
 from ._session import StreamFailure
@@ -42,6 +44,17 @@ class Connection:
     def stream(self, path: str) -> Any:
         """Open a bidirectional call that carries bytes."""
         return self._channel.stream_stream(path)()
+
+    async def messages(self, path: str, request: Message, response_class: type[Any]) -> AsyncIterator[Any]:
+        """Yield the messages that answer one request; raises grpc.aio.AioRpcError."""
+        call = self._channel.unary_stream(
+            path, request_serializer=type(request).SerializeToString, response_deserializer=response_class.FromString
+        )(request)
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
 
     async def ready(self, wait_s: float = READY_WAIT_S_MAX) -> str:
         """Wait until the engine can be reached; return "" or, after wait_s, what was found instead."""

@@ -11,14 +11,14 @@ with the same id and the same bytes.  A typed method returns what was asked for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 from google.protobuf.message import Message
 
-from ringup.v1 import admin_pb2, catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2, stock_pb2
+from ringup.v1 import admin_pb2, catalog_pb2, event_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2, stock_pb2
 
 from . import _retry, _wire
 from ._connection import Connection, stream_failure
@@ -27,6 +27,7 @@ from .errors import NoAnswer, Refused, RejectedCommand
 from .rows import rows
 
 DEFAULT_TARGET = "127.0.0.1:7420"
+_WATCH_PATH = "/ringup.v1.EventService/WatchAvailability"
 
 Row = Mapping[str, Any]
 
@@ -318,6 +319,47 @@ class AsyncClient:
     async def commit_hold(self, hold_id: bytes, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
         """Let the held units leave."""
         await self._do(stock_pb2.CommitHoldRequest(command_id=command_id, hold_id=hold_id), timeout_s)
+
+    async def read_availability(
+        self, item_ids: Iterable[str], *, channel_id: str, timeout_s: float | None = None
+    ) -> list[event_pb2.ItemAvailability]:
+        """Return what can be promised of items (at most 1,000) on a channel, in their order."""
+        request = event_pb2.ReadAvailabilityRequest(channel_id=channel_id, item_ids=item_ids)
+        answer: event_pb2.ReadAvailabilityResponse = await self._do(request, timeout_s)
+        return list(answer.items)
+
+    async def watch_availability(
+        self, item_ids: Iterable[str], *, channel_id: str
+    ) -> AsyncIterator[event_pb2.ItemAvailability]:
+        """Yield what can be promised of items on a channel: all of them at first, then each whenever it changes.
+
+        A broken link, a restart of the engine and another engine behind the address are gone on from by themselves;
+        what changed meanwhile is yielded then.  A slow consumer gets the latest value of each item.  It ends when the
+        loop over it ends; raises Refused when the engine says no.
+        """
+        connection, _, _ = self._open_parts()
+        request = event_pb2.WatchAvailabilityRequest(channel_id=channel_id, item_ids=item_ids)
+        told: dict[str, tuple[int, bool]] = {}
+        backoff = _retry.Backoff()
+        while True:
+            try:
+                async for message in connection.messages(_WATCH_PATH, request, event_pb2.WatchAvailabilityResponse):
+                    if message.code == result_pb2.RESULT_CODE_CURSOR_FOREIGN and request.resume_token:
+                        request.resume_token = ""  # another engine answers: its values, all of them
+                        break
+                    if message.code != result_pb2.RESULT_CODE_OK:
+                        raise Refused("WatchAvailability", message)
+                    backoff.reset()
+                    for item in message.items:
+                        value = item.available_milli, item.unlimited
+                        if told.get(item.item_id) != value:
+                            told[item.item_id] = value
+                            yield item
+                    request.resume_token = message.resume_token or request.resume_token
+            except grpc.aio.AioRpcError as error:
+                if error.code().name not in _retry.RESENT_STATUSES:
+                    raise
+            await asyncio.sleep(backoff.next_s())
 
     async def get_hold(self, hold_id: bytes, *, timeout_s: float | None = None) -> stock_pb2.Hold:
         """Return a hold with its state, deadline and units."""

@@ -13,12 +13,14 @@ import asyncio
 import concurrent.futures
 import functools
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+
+from ringup.v1 import event_pb2
 
 from . import _retry
 from .aio import DEFAULT_TARGET, AsyncClient
@@ -150,6 +152,18 @@ class Client:
     sell = _blocking(AsyncClient.sell)
     return_lines = _blocking(AsyncClient.return_lines)
     get_receipt = _blocking(AsyncClient.get_receipt)
+
+    read_availability = _blocking(AsyncClient.read_availability)
+
+    def watch_availability(self, item_ids: Iterable[str], *, channel_id: str) -> Iterator[event_pb2.ItemAvailability]:
+        """As `AsyncClient.watch_availability`; a loop over it waits for the next change."""
+        stream = self._async_client.watch_availability(item_ids, channel_id=channel_id)
+
+        async def following() -> event_pb2.ItemAvailability | None:
+            return await anext(stream, None)
+
+        while (item := self._result(following())) is not None:
+            yield item
 
     def _start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if self._loop is None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
+from ringup.clients import AsyncClient, Refused
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
 from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
@@ -333,5 +335,25 @@ def test_a_kit_is_watched_by_its_parts(tmp_path: Path) -> None:
         assert (await stream.read()).items[0].available_milli == 25_000
         await scene.move(-4)
         assert (await stream.read()).items[0].available_milli == 23_000
+
+    play(tmp_path, act)
+
+
+def test_the_client_goes_on_watching_after_a_broken_link(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.channels()
+        async with TcpProxy(scene.port) as proxy, AsyncClient(proxy.target) as shop:
+            (read,) = await shop.read_availability(["milk"], channel_id="web")
+            assert read.available_milli == 50_000
+            stream = shop.watch_availability(["milk", "bread"], channel_id="web")
+            first = {(await anext(stream)).item_id for _ in range(2)}
+            assert first == {"milk", "bread"}
+            proxy.cut()
+            await scene.move(-1, "bread")
+            item = await asyncio.wait_for(anext(stream), 10)
+            assert (item.item_id, item.available_milli) == ("bread", 49_000)
+            refused = shop.watch_availability(["nothing"], channel_id="web")
+            with pytest.raises(Refused):
+                await anext(refused)
 
     play(tmp_path, act)

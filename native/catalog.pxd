@@ -74,6 +74,8 @@ cdef struct TermsRow:
     int64_t base_qty_milli
     int64_t from_ns
     int64_t to_ns
+    int64_t max_qty_milli  # zero: any
+    int64_t overrides_base
     uint32_t channel  # symbol row + 1
     uint32_t customer_group  # symbol row + 1
     uint32_t uses  # price rows that say it; 0: a free row
@@ -216,5 +218,6 @@ cdef class Catalog:
     cdef void link_price(self, int64_t item, int64_t location, int64_t before, uint32_t price) noexcept nogil
     cdef void put_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
-        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed
+        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, int64_t max_qty_milli,
+        bint overrides_base, bint removed
     ) noexcept nogil

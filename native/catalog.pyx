@@ -35,7 +35,11 @@ cdef inline uint64_t _hash_chain(int64_t item, int64_t location) noexcept nogil:
 
 
 cdef inline uint64_t _hash_terms(const TermsRow* terms) noexcept nogil:
-    return hash_bytes(terms, 4 * sizeof(int64_t) + 2 * sizeof(uint32_t))  # what stands before `uses`
+    return hash_bytes(terms, 6 * sizeof(int64_t) + 2 * sizeof(uint32_t))  # what stands before `uses`
+
+
+cdef enum:
+    RULES_MAX = 3  # location, channel, customer group
 
 
 cdef class Catalog:
@@ -257,6 +261,8 @@ cdef class Catalog:
                 and terms.base_qty_milli == wanted.base_qty_milli
                 and terms.from_ns == wanted.from_ns
                 and terms.to_ns == wanted.to_ns
+                and terms.max_qty_milli == wanted.max_qty_milli
+                and terms.overrides_base == wanted.overrides_base
                 and terms.channel == wanted.channel
                 and terms.customer_group == wanted.customer_group
             ):
@@ -267,7 +273,8 @@ cdef class Catalog:
     cdef int64_t find_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
     ) noexcept nogil:
-        """The price row for a line, or -1: most rules, then highest quantity break, latest start, lowest price.
+        """The price row for a line, or -1: one that overrides the base, then most rules, then highest quantity break,
+        latest start, lowest price.
 
         `location`, `channel` and `group` are rows, -1 where unknown: then only rows without that rule match.
         """
@@ -285,8 +292,11 @@ cdef class Catalog:
                 price = self.price(row)
                 terms = self.terms_of(price)
                 rules = scope + (terms.channel != 0) + (terms.customer_group != 0)
+                if terms.overrides_base:
+                    rules += RULES_MAX + 1  # before all that do not
                 if (
                     terms.min_qty_milli <= qty_milli
+                    and (terms.max_qty_milli == 0 or qty_milli <= terms.max_qty_milli)
                     and terms.from_ns <= at_ns
                     and (terms.to_ns == 0 or at_ns < terms.to_ns)
                     and (terms.channel == 0 or <int64_t>terms.channel == channel + 1)
@@ -456,9 +466,10 @@ cdef class Catalog:
 
     cdef void put_price(
         self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
-        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, bint removed
+        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, int64_t max_qty_milli,
+        bint overrides_base, bint removed
     ) noexcept nogil:
-        """Create, replace or remove the row with this item, rules (-1 = none), break and start."""
+        """Create, replace or remove the row with this item, rules (-1 = none), break, start and rank."""
         cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
         cdef int64_t row = self.first_price(item, location), before = -1, old_terms = -1
         cdef PriceRow* price = NULL
@@ -467,6 +478,7 @@ cdef class Catalog:
         memset(&wanted, 0, sizeof(TermsRow))
         wanted.min_qty_milli, wanted.base_qty_milli = min_qty_milli, base_qty_milli
         wanted.from_ns, wanted.to_ns = from_ns, to_ns
+        wanted.max_qty_milli, wanted.overrides_base = max_qty_milli, overrides_base
         wanted.channel, wanted.customer_group = <uint32_t>(channel + 1), <uint32_t>(group + 1)
         while row >= 0:
             price = self.price(row)
@@ -476,6 +488,7 @@ cdef class Catalog:
                 and terms.customer_group == wanted.customer_group
                 and terms.min_qty_milli == min_qty_milli
                 and terms.from_ns == from_ns
+                and terms.overrides_base == wanted.overrides_base
             ):
                 break
             before = row

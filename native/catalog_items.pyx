@@ -59,7 +59,9 @@ from ringup.native.contract cimport (
     PriceRow_from_ns,
     PriceRow_item_id,
     PriceRow_location_id,
+    PriceRow_max_qty_milli,
     PriceRow_min_qty_milli,
+    PriceRow_overrides_base,
     PriceRow_price_minor,
     PriceRow_to_ns,
     PutItemsRequest_items,
@@ -430,6 +432,8 @@ cdef class ItemCommands:
             write_int(out, PriceRow_base_qty_milli, terms.base_qty_milli)
             write_int(out, PriceRow_from_ns, terms.from_ns)
             write_int(out, PriceRow_to_ns, terms.to_ns)
+            write_int(out, PriceRow_max_qty_milli, terms.max_qty_milli)
+            write_int(out, PriceRow_overrides_base, terms.overrides_base)
             end_message(out, mark)
             at = <int64_t>price.next - 1
 

@@ -8,8 +8,8 @@ from ringup.native.wire cimport Span, Writer
 # What a request says, read in place.
 cdef struct PriceIn:
     Span item, location, channel, group
-    int64_t min_qty_milli, price_minor, base_qty_milli, from_ns, to_ns
-    bint removed, bad
+    int64_t min_qty_milli, max_qty_milli, price_minor, base_qty_milli, from_ns, to_ns
+    bint overrides_base, removed, bad
 
 cdef class PriceCommands:
     cdef Catalog catalog

@@ -22,7 +22,9 @@ from ringup.native.contract cimport (
     PriceRow_from_ns,
     PriceRow_item_id,
     PriceRow_location_id,
+    PriceRow_max_qty_milli,
     PriceRow_min_qty_milli,
+    PriceRow_overrides_base,
     PriceRow_price_minor,
     PriceRow_removed,
     PriceRow_to_ns,
@@ -54,6 +56,10 @@ cdef PriceIn _read_price(Span body) noexcept nogil:
             price.from_ns = read_int(&reader)
         elif reader.field == PriceRow_to_ns:
             price.to_ns = read_int(&reader)
+        elif reader.field == PriceRow_max_qty_milli:
+            price.max_qty_milli = read_int(&reader)
+        elif reader.field == PriceRow_overrides_base:
+            price.overrides_base = read_int(&reader) != 0
         elif reader.field == PriceRow_removed:
             price.removed = read_int(&reader) != 0
         else:
@@ -101,7 +107,8 @@ cdef class PriceCommands:
                 self.catalog.find_location(price.location) if price.location.size else -1,
                 self.catalog.intern_symbol(SYMBOL_CHANNEL, price.channel) if price.channel.size else -1,
                 self.catalog.intern_symbol(SYMBOL_CUSTOMER_GROUP, price.group) if price.group.size else -1,
-                price.min_qty_milli, price.price_minor, price.base_qty_milli, price.from_ns, price.to_ns, price.removed,
+                price.min_qty_milli, price.price_minor, price.base_qty_milli, price.from_ns, price.to_ns,
+                price.max_qty_milli, price.overrides_base, price.removed,
             )
         return ok(out)
 
@@ -126,6 +133,11 @@ cdef class PriceCommands:
             return refuse(out, RESULT_CODE_QTY_INVALID, "rows.min_qty_milli", index, price.item, price.min_qty_milli, 0)
         if price.base_qty_milli < 0:
             return refuse(out, RESULT_CODE_QTY_INVALID, "rows.base_qty_milli", index, price.item, price.base_qty_milli, 1)
+        if price.max_qty_milli != 0 and not price.min_qty_milli <= price.max_qty_milli <= QTY_MILLI_MAX:
+            return refuse(
+                out, RESULT_CODE_QTY_INVALID, "rows.max_qty_milli", index, price.item, price.max_qty_milli,
+                price.min_qty_milli,
+            )
         if price.min_qty_milli > QTY_MILLI_MAX or price.base_qty_milli > QTY_MILLI_MAX:
             return refuse(
                 out, RESULT_CODE_QTY_TOO_LARGE, "rows.min_qty_milli", index, price.item,

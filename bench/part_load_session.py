@@ -1,8 +1,8 @@
 """Sales at a fixed rate through the client library's Session stream: latency against load, up to saturation and past.
 
 As `load_unary`, with `ringup.clients` as a shop uses it: commands that are due are handed to one client, which
-batches by itself, and each is given up after a second.  A stream has no refusals: what the engine does not
-take stays with the client, which gives it up.
+batches by itself, and each is given up a second after it was due.  The client turns away what it cannot get
+answered in time; the engine must not have booked any of that.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from functools import partial
 import uvloop
 
 from bench.unary_load import GOOD_WITHIN_S, OPEN_WARM_UP_SECONDS, WARM_UP_SECONDS, Load
-from ringup.clients import AsyncClient, NoAnswer
+from ringup.clients import AsyncClient, NoAnswer, Overloaded
+
+TURN_COMMANDS = 256  # an open loop's, before it looks for answers
 
 
 async def _closed_loop(
@@ -59,14 +61,23 @@ async def _open_loop(
 ) -> Load:
     load, clock, waiting = Load(seconds=seconds), time.perf_counter, 0
 
+    def refused(due_s: float, now_s: float) -> None:
+        if due_s >= begin_s:
+            load.refused += 1
+            load.refused_latencies_s.append(now_s - due_s)
+
     def ended(due_s: float, answer: asyncio.Future[bytes]) -> None:
         nonlocal waiting
         now_s = clock()
         waiting -= 1
         if (error := answer.exception()) is not None:
             assert isinstance(error, NoAnswer), f"expected an answer or none, found {error!r}"
-            load.unanswered += 1
-            load.late += due_s >= begin_s
+            # What was never sent must not be in the books: it does not count as open there.
+            load.unanswered += error.may_have_happened
+            if isinstance(error, Overloaded):
+                refused(due_s, now_s)
+            else:
+                load.late += due_s >= begin_s
             return
         assert is_ok(answer.result()), f"an answer that is not OK: {answer.result()[:200]!r}"
         load.answered += 1
@@ -83,13 +94,22 @@ async def _open_loop(
         end_s = begin_s + seconds
         made = 0
         while (now_s := clock()) < end_s:
-            while made < (now_s - start_s) * per_s:
-                due_s = start_s + made / per_s
-                waiting += 1
-                client.submit_bytes(next_command()).add_done_callback(partial(ended, due_s))
+            due = int((now_s - start_s) * per_s)
+            # In short turns: a caller that is behind must not keep the answers waiting, too.
+            turn = range(made, min(due, made + TURN_COMMANDS))
+            made = turn.stop
+            for number in turn:
+                due_s = start_s + number / per_s
                 load.due += due_s >= begin_s
-                made += 1
-            await asyncio.sleep(0.001)
+                # Whoever waits counts from when the call was due, also when this loop is behind.
+                try:
+                    answer = client.submit_bytes(next_command(), timeout_s=due_s + GOOD_WITHIN_S - now_s)
+                except Overloaded:
+                    refused(due_s, now_s)
+                    continue
+                waiting += 1
+                answer.add_done_callback(partial(ended, due_s))
+            await asyncio.sleep(0 if made < due else 0.001)
         # A look now and then: an event would cost each call.
         while waiting and clock() < end_s + 20:  # noqa: ASYNC110  # see above
             await asyncio.sleep(0.01)
@@ -105,9 +125,9 @@ def open_loop(
     per_s: float,
     seconds: float,
 ) -> Load:
-    """Commands due at a fixed rate through one client, each given up GOOD_WITHIN_S after it could be sent.
+    """Commands due at a fixed rate through one client, each given up GOOD_WITHIN_S after it was due.
 
-    As unary_load.open_loop counts; a stream has no refusals, its client keeps what cannot be sent and gives it up.
+    As unary_load.open_loop counts; refused are those that the client turned away unsent.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_open_loop(target, next_command, is_ok, per_s, seconds))

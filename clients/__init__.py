@@ -10,7 +10,7 @@ if __name__ != "ringup.clients":
 from ._wire import new_id
 from .aio import DEFAULT_TARGET, AsyncClient
 from .amounts import major, minor, qty
-from .errors import NoAnswer, Refused, RejectedCommand, RingUpError
+from .errors import NoAnswer, Overloaded, Refused, RejectedCommand, RingUpError
 from .rows import card, cash, line, percent, price, return_line, stock_line
 from .sync import Client
 
@@ -19,6 +19,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "NoAnswer",
+    "Overloaded",
     "Refused",
     "RejectedCommand",
     "RingUpError",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from . import _wire
-from .errors import NoAnswer
+from .errors import NoAnswer, Overloaded
 
 TIMEOUT_S = 5.0
 """How long a call may take in all, its resends included."""
@@ -80,10 +81,35 @@ class Backoff:
 def no_answer(kind: _wire.Kind | None, body: bytes, unsure: bool, found: str) -> NoAnswer:
     """Return the error of a call that got no answer; unsure says that bytes of it may have arrived."""
     is_command = kind is None or kind.is_command
-    return NoAnswer(
-        call=kind.name if kind else "the command",
-        found=found,
-        may_have_happened=unsure and is_command,
-        command_id=_wire.command_id_in(body) if is_command else b"",
-        command=_wire.as_command(kind, body) if kind and kind.is_command else b"",
+    return NoAnswer(found, unsure and is_command, partial(_about, kind, body))
+
+
+def no_answer_to_frame(frame: bytes, unsure: bool, found: str) -> NoAnswer:
+    """As `no_answer`, for a command as it stands in a batch; its bytes are read when somebody looks."""
+    return NoAnswer(found, unsure, partial(_about_frame, frame))
+
+
+def overloaded(command: bytes) -> Overloaded:
+    """Return the error of a Command that was turned away unsent; as cheap as an object can be."""
+    return Overloaded(_OVERLOADED_FOUND, False, partial(_about_command, command))
+
+
+_OVERLOADED_FOUND = "more commands waiting than can be answered before its deadline"
+
+
+def _about(kind: _wire.Kind | None, body: bytes) -> tuple[str, bytes, bytes]:
+    if kind is not None and not kind.is_command:
+        return kind.name, b"", b""
+    return (
+        kind.name if kind else "the command",
+        _wire.command_id_in(body),
+        _wire.as_command(kind, body) if kind else b"",
     )
+
+
+def _about_command(command: bytes) -> tuple[str, bytes, bytes]:
+    return _about(*_wire.opened(command))
+
+
+def _about_frame(frame: bytes) -> tuple[str, bytes, bytes]:
+    return _about_command(_wire.unframed(frame))

@@ -4,6 +4,10 @@ Two tasks share a stream: one writes a batch of all that is queued while fewer t
 flight, the other reads the answers.  An idle caller is therefore sent at once, and a busy one finds its
 batches growing by themselves.  When the stream ends, what is unanswered goes to the front of the queue
 in its old order, with the same ids and bytes, and over a new stream, until its deadline.
+
+What waits is bounded by what can still be answered in time (`_pace`): a command that was never sent is
+turned away as soon as it is known to be late.  Without that, an overloaded client sends only commands that
+are about to expire, and all their answers come too late.
 """
 
 from __future__ import annotations
@@ -16,10 +20,14 @@ from itertools import chain
 from typing import Any, Protocol
 
 from . import _retry, _wire
+from ._pace import Pace
+from .errors import NoAnswer
 
 IN_FLIGHT_BATCHES_MAX = 2
 HALVES_FROM_COMMANDS = 256
 BATCH_BYTES_MIN = 64 * 1024
+EXPIRY_STEP_S = 0.01
+"""How far apart two looks for expired commands are: each look goes through all that is unanswered."""
 
 _NEVER_SENT, _SENT, _UNSURE = 0, 1, 2
 
@@ -88,16 +96,23 @@ class SessionPump:
         self._closing = False
         self._batch_bytes_max = _wire.BATCH_BYTES_MAX
         self._last_failure = "none"
+        self._pace = Pace()
+        self._sent_commands = 0  # how many commands the batches in flight have
         self.batches = 0
         self.commands = 0
 
     def post(self, command: bytes, deadline_s: float) -> Pending:
         """Queue the bytes of a Command; the future gives its CommandReply's bytes or raises NoAnswer.
 
-        deadline_s is in the loop's time.
+        deadline_s is in the loop's time.  Raises Overloaded, and queues nothing, when so much waits that the
+        deadline would pass: no future, as refusing must cost far less than answering.
         """
         if self._closing:
             raise RuntimeError("expected an open client, found a closed one; make a new client")
+        if self._queue and not self._pace.admits(
+            len(self._queue) + self._sent_commands, deadline_s - self._loop.time()
+        ):
+            raise _retry.overloaded(command)
         pending = Pending(loop=self._loop)
         pending.frame = _wire.framed(command)
         pending.deadline_s = deadline_s
@@ -205,6 +220,7 @@ class SessionPump:
                     batch = self._next_batch()
                     if batch:
                         in_flight.append((self._loop.time(), batch))
+                        self._sent_commands += len(batch)
                         self.batches += 1
                         await stream.write(b"".join([pending.frame for pending in batch]))
                     continue
@@ -222,11 +238,13 @@ class SessionPump:
                 return
             replies, draining = _wire.split_replies(data)
             if replies or not draining:
-                _, batch = self._in_flight[0] if self._in_flight else (0, [])
+                sent_at_s, batch = self._in_flight[0] if self._in_flight else (0.0, [])
                 if len(replies) != len(batch):
                     raise _wire.BrokenReplyError(f"expected {len(batch)} replies to a batch, found {len(replies)}")
                 self._in_flight.popleft()
+                self._sent_commands -= len(batch)
                 self.commands += len(batch)
+                self._pace.answered(len(batch), sent_at_s, self._loop.time())
                 for pending, reply in zip(batch, replies, strict=True):
                     if not pending.done():
                         pending.set_result(reply)
@@ -247,13 +265,19 @@ class SessionPump:
         # Callers that all wait for one batch leave engine and client idle in turns.  From 256 callers on, two
         # batches of half of them each, one at the engine while the other is answered, are faster (1.4 times
         # as many sales with 512 callers on 2 cores); with fewer, the second message costs more than it brings.
-        outstanding = len(queue) + sum(len(sent) for _, sent in self._in_flight)
+        outstanding = len(queue) + self._sent_commands
         commands_max = _wire.BATCH_COMMANDS_MAX
         if outstanding >= HALVES_FROM_COMMANDS:
             commands_max = min(commands_max, (outstanding + 1) // 2)
+        # With nothing in flight something has to be sent, whatever the pace was: only that tells what it is now.
+        answered_s = self._loop.time()
+        if self._in_flight:
+            answered_s += self._pace.wait_s(self._sent_commands + min(commands_max, len(queue)))
         while queue and len(batch) < commands_max:
             pending = queue[0]
-            if not pending.done():
+            if pending.deadline_s <= answered_s and pending.state == _NEVER_SENT and not pending.done():
+                self._turn_away(pending)
+            elif not pending.done():
                 size += len(pending.frame)
                 if size > self._batch_bytes_max and batch:
                     break
@@ -272,6 +296,7 @@ class SessionPump:
             elif pending.state == _SENT:
                 pending.state = _NEVER_SENT
         self._in_flight.clear()
+        self._sent_commands = 0
         self._queue.extendleft(reversed(left))
 
     # Waiting and deadlines.
@@ -325,11 +350,17 @@ class SessionPump:
                 else:
                     next_s = min(next_s, sent_at_s + self._stall_s)
         if next_s < float("inf"):
-            self._arm(next_s)
+            self._arm(max(next_s, now_s + EXPIRY_STEP_S))
 
     def _fail(self, pending: Pending, found: str) -> None:
-        kind, body = _wire.opened(_wire.unframed(pending.frame))
-        pending.set_exception(_retry.no_answer(kind, body, pending.state != _NEVER_SENT, found))
+        self._end(pending, _retry.no_answer_to_frame(pending.frame, pending.state != _NEVER_SENT, found))
+
+    def _turn_away(self, pending: Pending) -> None:
+        self._end(pending, _retry.overloaded(_wire.unframed(pending.frame)))
+
+    @staticmethod
+    def _end(pending: Pending, error: NoAnswer) -> None:
+        pending.set_exception(error)
         # A caller that no longer waits has no use for the error: nobody is to be told that it went unseen.
         pending.exception()
 
@@ -339,3 +370,4 @@ class SessionPump:
                 self._fail(pending, found)
         self._queue.clear()
         self._in_flight.clear()
+        self._sent_commands = 0

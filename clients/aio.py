@@ -108,7 +108,8 @@ class AsyncClient:
         """Send a command over the Session stream and return its response message, whatever its code.
 
         Commands submitted while others are in flight share a batch.  They are done in the order in which
-        they were submitted, and succeed or fail one by one.  Raises NoAnswer and RejectedCommand.
+        they were submitted, and succeed or fail one by one.  Raises NoAnswer (at once, as Overloaded, when too
+        much waits to be answered in time) and RejectedCommand.
         """
         kind = _wire.kind_of(request)
         command = _wire.as_command(kind, _wire.request_bytes(kind, request))
@@ -117,7 +118,8 @@ class AsyncClient:
     def submit_bytes(self, command: bytes, *, timeout_s: float | None = None) -> Pending:
         """Queue the bytes of a Command; the future gives the bytes of its CommandReply, or raises NoAnswer.
 
-        It may be sent more than once, so the command needs its id in the bytes.
+        It may be sent more than once, so the command needs its id in the bytes.  Raises Overloaded at once when so
+        much waits that it could not be answered in time; a queued one may also end with that, never sent.
         """
         _, pump, loop = self._open_parts()
         return pump.post(command, loop.time() + (self._timeout_s if timeout_s is None else timeout_s))

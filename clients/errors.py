@@ -1,12 +1,14 @@
 """What can go wrong with a call, in three kinds that are never mixed.
 
 - `Refused`: the engine understood and said no.  Nothing was changed.
-- `NoAnswer`: the engine gave no answer in time.  `may_have_happened` says whether to resend.
+- `NoAnswer`: the engine gave no answer in time.  `may_have_happened` says whether to resend.  Its kind
+  `Overloaded` comes at once, and for a command that was never sent.
 - `RejectedCommand`: the engine could not read the bytes.  Nothing was changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ringup.v1 import result_pb2
@@ -162,19 +164,55 @@ class NoAnswer(RingUpError):
     `command_id` is the id the command went out with (empty for a query), `command` its Command bytes.
     """
 
-    def __init__(self, *, call: str, found: str, may_have_happened: bool, command_id: bytes, command: bytes) -> None:
-        self.call = call
+    def __init__(self, found: str, may_have_happened: bool, about: Callable[[], tuple[str, bytes, bytes]]) -> None:
+        """`about` gives the call's name, the command's id and its bytes, when they are asked for.
+
+        Under overload thousands a second are made and few are read: names and sentences come with the reading.
+        """
+        super().__init__()
         self.found = found
         self.may_have_happened = may_have_happened
-        self.command_id = command_id
-        self.command = command
-        if may_have_happened:
-            next_step = (
+        self._about = about
+
+    @property
+    def call(self) -> str:
+        """The name of the call, "Sell"."""
+        return self._about()[0]
+
+    @property
+    def command_id(self) -> bytes:
+        """The id that the command went out with; empty for a query."""
+        return self._about()[1]
+
+    @property
+    def command(self) -> bytes:
+        """The bytes of the Command; empty for a query."""
+        return self._about()[2]
+
+    def __str__(self) -> str:
+        call, command_id, command = self._about()
+        return f"{call}: expected an answer, found {self.found}; {self._next_step(command_id, command)}"
+
+    def _next_step(self, command_id: bytes, command: bytes) -> str:
+        if self.may_have_happened:
+            return (
                 "it may have happened: send it again with the same id, which takes effect once "
                 f"(client.resend(error), or command_id {command_id.hex()})"
             )
-        elif command:
-            next_step = "it did not happen: send it again when the engine is back"
-        else:
-            next_step = "nothing was changed: ask again when the engine is back"
-        super().__init__(f"{call}: expected an answer, found {found}; {next_step}")
+        if command:
+            return "it did not happen: send it again when the engine is back"
+        return "nothing was changed: ask again when the engine is back"
+
+
+class Overloaded(NoAnswer):
+    """The client turned the command away: so much waits that it could not be answered before its deadline.
+
+    Nothing was sent, `may_have_happened` is False, and sending it again with the same id is safe: later, over
+    another client, or with a longer `timeout_s`.  Sending it again at once only adds to the load.
+    """
+
+    def _next_step(self, command_id: bytes, command: bytes) -> str:
+        return (
+            "it was not sent: send it again later, with the same id if you like "
+            f"(client.resend(error), or command_id {command_id.hex()}), or call with a longer timeout_s"
+        )

@@ -1,0 +1,45 @@
+"""How long a command will wait behind others, judged by the batches that were answered last.  No I/O, no clock.
+
+An engine is much faster with many commands in a batch than with one, so that the time of a small batch says
+little about a large backlog.  A wait is therefore only foretold for backlogs like those that were seen; what a
+longer one adds is not known, and nothing is turned away for it, until its first batch is answered.
+"""
+
+from __future__ import annotations
+
+AMORTIZED_COMMANDS = 256
+"""From so many commands on a batch's own cost no longer shows in the time for one of them."""
+FORETOLD_BATCHES = 4
+"""A backlog of up to so many times the usual batch is like what was seen: two in flight, and what waits."""
+CAUTION = 0.7
+"""The share of the time left that a wait may take: the rest is for an engine that slows down meanwhile."""
+_KEPT = 0.5  # the weight of what was known before, at each answered batch
+
+
+class Pace:
+    """The time for one command, from the latest batches, large ones counting more."""
+
+    def __init__(self) -> None:
+        self._batches = self._commands = self._seconds = 0.0
+        self._answered_at_s = 0.0
+        self._command_s = 0.0
+        self._foretold_commands = 0.0
+
+    def answered(self, commands: int, sent_at_s: float, now_s: float) -> None:
+        """Note the answer to a batch; the engine was free for it once the batch before was answered."""
+        took_s = now_s - max(sent_at_s, self._answered_at_s)
+        self._answered_at_s = now_s
+        self._batches = self._batches * _KEPT + 1
+        self._commands = self._commands * _KEPT + commands
+        self._seconds = self._seconds * _KEPT + took_s
+        self._command_s = self._seconds / self._commands if self._commands else 0.0
+        usual = self._commands / self._batches
+        self._foretold_commands = float("inf") if usual >= AMORTIZED_COMMANDS else FORETOLD_BATCHES * usual
+
+    def wait_s(self, ahead: int) -> float:
+        """Return how long so many commands will take at least, as far as that can be told."""
+        return min(ahead, self._foretold_commands) * self._command_s
+
+    def admits(self, ahead: int, left_s: float) -> bool:
+        """Whether a command with left_s until its deadline may queue behind so many."""
+        return self.wait_s(ahead) <= CAUTION * left_s

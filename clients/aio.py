@@ -28,6 +28,7 @@ from .rows import rows
 
 DEFAULT_TARGET = "127.0.0.1:7420"
 _WATCH_PATH = "/ringup.v1.EventService/WatchAvailability"
+_EVENTS_PATH = "/ringup.v1.EventService/SubscribeEvents"
 
 Row = Mapping[str, Any]
 
@@ -358,6 +359,37 @@ class AsyncClient:
                             told[item.item_id] = value
                             yield item
                     request.resume_token = message.resume_token or request.resume_token
+            except grpc.aio.AioRpcError as error:
+                if error.code().name not in _retry.RESENT_STATUSES:
+                    raise
+            await asyncio.sleep(backoff.next_s())
+
+    async def follow_events(
+        self, *, from_sequence: int = 0, cursor_id: str = "", engine_id: str = ""
+    ) -> AsyncIterator[event_pb2.EventBatch]:
+        """Yield the events of stock from a sequence, or from after a cursor, and go on with each as it happens.
+
+        In order, each once, without a gap: a broken link and a restart of the engine are gone on from by themselves.
+        from_sequence 0 is the oldest that is kept.  Raises Refused when the engine says no: the events are not kept
+        any more, are not there yet, or are of another engine than engine_id, or than the one that answered first.
+        """
+        connection, _, _ = self._open_parts()
+        request = event_pb2.SubscribeEventsRequest(
+            from_sequence=from_sequence, cursor_id=cursor_id, engine_id=engine_id
+        )
+        backoff = _retry.Backoff()
+        while True:
+            try:
+                async for message in connection.messages(_EVENTS_PATH, request, event_pb2.SubscribeEventsResponse):
+                    if message.code != result_pb2.RESULT_CODE_OK:
+                        raise Refused("SubscribeEvents", message)
+                    backoff.reset()
+                    request.engine_id = message.engine_id or request.engine_id
+                    if message.HasField("batch"):
+                        # Moved on before the yield: whatever the consumer does, the next read goes on from here.
+                        request.cursor_id = ""
+                        request.from_sequence = message.batch.first_sequence + len(message.batch.events)
+                        yield message.batch
             except grpc.aio.AioRpcError as error:
                 if error.code().name not in _retry.RESENT_STATUSES:
                     raise

@@ -55,6 +55,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "ringup.engine.commands_promo", "app",
         "Check promotions, try them on recorded sales, publish them, pause and end them, and see their use.",
     ),
+    "events": (
+        "ringup.engine.commands_events", "events", "Read what happened to stock, and follow it as it happens.",
+    ),
+    "webhook": (
+        "ringup.engine.commands_webhook", "app", "Post what happens to stock to a URL: signed, in order, never lost.",
+    ),
     "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
     "devices": (
         "ringup.drivers.cli", "app", "Printers, drawers, scanners, scales, displays and terminals of this till.",

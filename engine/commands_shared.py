@@ -31,12 +31,13 @@ class Exit(IntEnum):
     NEWER_FORMAT = 76  # a newer RingUp wrote the data
     ANSWERS_CHANGED = 77  # this version would not give some answers that an older one gave
     SETTING = 78  # a setting in the file, the environment or a flag cannot be used
+    PARKED = 79  # a webhook was parked and waits for a person
 
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong use; 65 damaged data; 69 no engine answered; 70 other failure; 73 cannot write there; "
     "74 disk full or broken; 75 data directory in use; 76 written by a newer version; "
-    "77 an older version answered otherwise; 78 wrong setting."
+    "77 an older version answered otherwise; 78 wrong setting; 79 webhook parked."
 )
 
 DataDir = Annotated[

@@ -25,6 +25,10 @@ OTHER_VARIABLES = frozenset(
         FILE_VARIABLE,
         "RINGUP_DEBUG",  # setup.py: build with all checks
         "RINGUP_DEVICES",  # the device file of `ringup devices`
+        "RINGUP_ENGINE",  # `ringup webhook` and `ringup events`: the engine
+        "RINGUP_WEBHOOK_NAME",  # `ringup webhook run`: its cursor
+        "RINGUP_WEBHOOK_SECRET_FILE",  # `ringup webhook run`: what it signs with
+        "RINGUP_WEBHOOK_URL",  # `ringup webhook run`: where it posts to
     }
 )
 # How long and with what the test-suite tries; engines that it starts inherit them.

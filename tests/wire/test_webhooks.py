@@ -1,0 +1,440 @@
+"""Webhooks: a real sender, a real engine, and a receiver that fails in every way that receivers fail."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ringup.clients import Client
+from ringup.engine.cli import app
+from ringup.engine.event_json import rows_of
+from ringup.engine.webhook import Limits, wait_s
+from ringup.engine.webhook_post import Failure, WebhookError, body_of, origin_of, read_secrets, retry_after_s
+from ringup.v1 import event_pb2, stock_pb2
+from support.callers import open_shop
+from support.engine_process import EngineProcess
+
+SECRET = b"0123456789abcdef0123456789abcdef"
+SECRET_PATH = "/hook/path-that-is-a-secret"
+Answer = Callable[["Receiver", BaseHTTPRequestHandler], None]
+
+
+def status(code: int, **headers: str) -> Answer:
+    def answer(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def silence(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
+    receiver.closing.wait(3)
+    handler.close_connection = True
+
+
+def hang_up(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+
+
+def drip(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
+    """An answer whose head never ends, though something comes all the time."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while not receiver.closing.wait(0.05):
+        try:
+            handler.wfile.write(b"x")
+        except OSError:
+            break
+    handler.close_connection = True
+
+
+class Receiver:
+    """An HTTP server on loopback; answers by `script` first and 200 then.  Keeps all that it got, with its answer."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.script: list[Answer] = []
+        self.got: list[tuple[float, dict[str, Any], bool]] = []  # (when, body, was it acknowledged)
+        self.closing = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                check_signature(self.headers["RingUp-Signature"], body)
+                answer = receiver.script.pop(0) if receiver.script else None
+                receiver.got.append((time.monotonic(), json.loads(body), answer is None))
+                (answer or status(200))(receiver, self)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *args: object) -> None:
+                pass  # a sender that gave up has closed its end
+
+        self.server = Server(("127.0.0.1", port), Handler)
+        self.port = int(self.server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}{SECRET_PATH}"
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """All events acknowledged, in the order in which they came."""
+        return [event for _, body, is_acknowledged in self.got if is_acknowledged for event in body["events"]]
+
+    def sequences(self) -> list[int]:
+        return [event["sequence"] for event in self.events]
+
+
+def check_signature(header: str, body: bytes) -> None:
+    """As a receiver would, from the words of the help alone."""
+    time_part, signature_part = header.split(",")
+    seconds = time_part.removeprefix("t=")
+    assert abs(int(seconds) - time.time()) < 5
+    expected = hmac.digest(SECRET, seconds.encode() + b"." + body, hashlib.sha256).hex()
+    assert hmac.compare_digest(signature_part, f"v1={expected}")
+
+
+@contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    receiver = Receiver(port)
+    try:
+        yield receiver
+    finally:
+        receiver.close()
+
+
+def command(*args: object, **environment: str) -> subprocess.Popen[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("RINGUP_") and not k.lower().endswith("_proxy")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ringup", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**clean, "COLUMNS": "200", **environment},
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=20)
+    return process.returncode, out, err
+
+
+def ran(*args: object, **environment: str) -> tuple[int, str, str]:
+    """A command that ends by itself, in this process: exit code, standard output, standard error."""
+    result = CliRunner().invoke(app, [str(one) for one in args], env=environment)
+    return result.exit_code, result.stdout, result.stderr
+
+
+class Sending:
+    """`ringup webhook run` in a process of its own."""
+
+    def __init__(self, engine: EngineProcess, url: str, name: str, tmp_path: Path, *args: object) -> None:
+        file = tmp_path / "secret"
+        file.write_bytes(SECRET + b"\n")
+        # Half in the environment: the URL's path shows in no list of processes.
+        self.process = command(
+            "webhook", "run", "--engine", engine.target, "--name", name, "--timeout-s", "0.3", "--wait-s-min", "0.02",
+            "--wait-s-max", "0.1", *args, RINGUP_WEBHOOK_URL=url, RINGUP_WEBHOOK_SECRET_FILE=str(file),
+            RINGUP_LOG_LEVEL="debug",
+        )  # fmt: skip
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        return self.end(0)
+
+    def end(self, code: int) -> str:
+        """What it told; it ended with this code and showed no secret."""
+        found, out, err = ended(self.process)
+        assert found == code, err
+        assert SECRET.decode() not in out + err
+        assert SECRET_PATH not in out + err
+        assert "Traceback" not in err
+        return out + err
+
+    def __enter__(self) -> Sending:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+def move(engine: EngineProcess, times: int = 1) -> int:
+    """Milk comes, a piece a time; returns the sequence of the last event then."""
+    with Client(engine.target, batching=False) as client:
+        for _ in range(times):
+            client.receive_stock(location_id="S1", lines=[stock_pb2.StockLine(item_id="milk", qty_milli=1000)])
+        return int(client.call(event_pb2.ReadEventsRequest(from_sequence=1)).last_sequence)
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within 10 s: {what}"
+        time.sleep(0.02)
+
+
+def cursor(engine: EngineProcess, name: str) -> event_pb2.EventCursor | None:
+    with Client(engine.target, batching=False) as client:
+        cursors = client.call(event_pb2.ListEventCursorsRequest()).cursors
+    return next((one for one in cursors if one.cursor_id == name), None)
+
+
+def is_done_to(engine: EngineProcess, name: str, last: int) -> Callable[[], bool]:
+    def is_so() -> bool:
+        found = cursor(engine, name)
+        return found is not None and found.sequence == last
+
+    return is_so
+
+
+def told_by_engine(engine: EngineProcess) -> list[dict[str, Any]]:
+    """All events as another reader gets them."""
+    rows: list[dict[str, Any]] = []
+    with Client(engine.target, batching=False) as client:
+        answer = client.call(event_pb2.ReadEventsRequest())
+        while answer.batches:
+            rows += [row for batch in answer.batches for row in rows_of(batch)]
+            answer = client.call(event_pb2.ReadEventsRequest(from_sequence=answer.next_sequence))
+    return rows
+
+
+def test_every_event_comes_once_in_order_however_the_receiver_fails(engine: EngineProcess, tmp_path: Path) -> None:
+    faults = [
+        status(500), silence, hang_up, drip, status(429, Retry_After="1"), status(302, Location="http://127.0.0.1:1/"),
+        status(404),
+    ]  # fmt: skip
+    with receiving() as receiver:
+        receiver.script = list(faults)
+        last = move(engine, 30)
+        with Sending(engine, receiver.url, "faults", tmp_path, "--events-max", "7") as sending:
+            until(is_done_to(engine, "faults", last), "all delivered")
+            told = sending.stop()
+        assert not receiver.script
+        assert receiver.sequences() == list(range(1, last + 1))
+        assert receiver.events == told_by_engine(engine)
+        for _, body, _ in receiver.got:
+            assert len(body["events"]) <= 7
+            assert (body["first_sequence"], body["last_sequence"]) == (
+                body["events"][0]["sequence"], body["events"][-1]["sequence"],
+            )  # fmt: skip
+        assert len({body["engine_id"] for _, body, _ in receiver.got}) == 1
+        refused = [when for when, _, is_acknowledged in receiver.got if not is_acknowledged]
+        assert len(refused) == len(faults)
+        assert refused[5] - refused[4] >= 0.95, "Retry-After is waited for"
+        assert refused[1] - refused[0] < 0.9, "without it, it is soon tried again"
+        bodies = [body for _, body, _ in receiver.got]
+        assert all(body == bodies[0] for body in bodies[: len(faults) + 1]), "the same post, until it is taken"
+        for found in ("HTTP 500", "no answer within 0.3 s", "RemoteProtocolError", "HTTP 429", "HTTP 302", "HTTP 404"):
+            assert found in told
+
+
+def test_a_restart_goes_on_at_the_cursor_and_a_new_name_gets_all(engine: EngineProcess, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        first = move(engine, 3)
+        with Sending(engine, receiver.url, "again", tmp_path) as sending:
+            until(is_done_to(engine, "again", first), "delivered")
+            sending.stop()
+        last = move(engine, 4)
+        with Sending(engine, receiver.url, "again", tmp_path) as sending:
+            until(is_done_to(engine, "again", last), "delivered")
+            live = move(engine)  # and what happens while it runs
+            until(is_done_to(engine, "again", live), "delivered")
+            sending.stop()
+        assert receiver.sequences() == list(range(1, live + 1))
+    with receiving() as control:
+        with Sending(engine, control.url, "another", tmp_path) as sending:
+            until(is_done_to(engine, "another", live), "delivered")
+            sending.stop()
+        assert control.sequences() == list(range(1, live + 1)), "without that cursor everything comes again"
+        with Sending(engine, control.url, "late", tmp_path, "--from", live) as sending:
+            until(is_done_to(engine, "late", live), "delivered")
+            sending.stop()
+        assert control.sequences()[live:] == [live]
+
+
+def test_killed_after_the_post_and_before_the_cursor_it_posts_again(engine: EngineProcess, tmp_path: Path) -> None:
+    """At least once: what is not acknowledged to the engine is not done."""
+    with receiving() as receiver:
+        last = move(engine)
+        receiver.script = [silence]
+        with Sending(engine, receiver.url, "killed", tmp_path, "--timeout-s", "3") as sending:
+            until(lambda: bool(receiver.got), "posted")
+            sending.process.kill()
+        found = cursor(engine, "killed")
+        assert found is not None
+        assert found.sequence == 0
+        with Sending(engine, receiver.url, "killed", tmp_path) as sending:
+            until(is_done_to(engine, "killed", last), "delivered")
+            sending.stop()
+        assert receiver.got[0][1]["events"] == receiver.got[1][1]["events"]
+        assert receiver.sequences() == list(range(1, last + 1))
+
+
+def test_a_receiver_that_is_down_is_waited_for(engine: EngineProcess, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        port, last = receiver.port, move(engine)
+        url = receiver.url
+    with Sending(engine, url, "down", tmp_path, "--park-after", "1000") as sending:
+        until(lambda: cursor(engine, "down") is not None, "its cursor")
+        time.sleep(0.3)
+        with receiving(port) as receiver:
+            until(is_done_to(engine, "down", last), "delivered")
+            assert receiver.sequences() == list(range(1, last + 1))
+            assert "ConnectError" in sending.stop()
+
+
+def test_parked_shown_and_taken_up_again(engine: EngineProcess, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        last = move(engine)
+        receiver.script = [status(200), *[status(503)] * 3]
+        arguments = ("--park-after", "3", "--events-max", "2")
+        with Sending(engine, receiver.url, "parked", tmp_path, *arguments) as sending:
+            told = sending.end(79)
+        assert "ringup webhook retry parked" in told
+        with Sending(engine, receiver.url, "parked", tmp_path, *arguments) as sending:
+            sending.end(79)  # a start alone does not take it up
+        assert len(receiver.got) == 4
+        code, out, _ = ran("webhook", "list", "--engine", engine.target, "--json")
+        (shown,) = [one for one in json.loads(out)["cursors"] if one["name"] == "parked"]
+        assert (code, shown["sequence"], shown["behind_count"], shown["parked"]) == (0, 2, last - 2, True)
+        assert shown["note"] == f"webhook to http://127.0.0.1:{receiver.port}: 3 failures at event 3: HTTP 503"
+        code, out, _ = ran("webhook", "list", RINGUP_ENGINE=engine.target)
+        (line,) = [line for line in out.splitlines() if " parked " in line and "HTTP 503" in line]
+        assert f" {last - 2} " in line
+
+        with Sending(engine, receiver.url, "parked", tmp_path, "--keep", *arguments) as sending:
+            code, out, _ = ran("webhook", "retry", "parked", "--engine", engine.target)
+            assert (code, out) == (0, "parked goes on from event 3\n")
+            until(is_done_to(engine, "parked", last), "delivered")
+            sending.stop()
+        assert receiver.sequences() == list(range(3, last + 1)), "1 and 2 were acknowledged by the script"
+        found = cursor(engine, "parked")
+        assert found is not None
+        assert (found.parked, found.note) == (False, f"webhook to http://127.0.0.1:{receiver.port}")
+
+        retry = ran("webhook", "retry", "parked", "--engine", engine.target)
+        assert retry[:2] == (0, "parked is not parked: nothing to do\n")
+        assert ran("webhook", "retry", "parked", "--from", last, "--engine", engine.target)[0] == 0
+        with Sending(engine, receiver.url, "parked", tmp_path) as sending:
+            until(lambda: receiver.sequences()[-2:] == [last, last], "the last event again")
+            sending.stop()
+        code, _, err = ran("webhook", "retry", "nobody", "--engine", engine.target)
+        assert code == 1
+        assert "found 'nobody'" in err
+        assert "parked" in err
+
+
+def test_a_restart_of_the_engine_is_waited_for(tmp_path: Path) -> None:
+    with receiving() as receiver, EngineProcess(tmp_path / "data") as engine:
+        with engine.channel() as channel:
+            open_shop(channel, 50)
+        last = move(engine, 2)
+        with Sending(engine, receiver.url, "shop", tmp_path) as sending:
+            until(is_done_to(engine, "shop", last), "delivered")
+            engine.kill()
+            with EngineProcess(tmp_path / "data", port=engine.port) as again:
+                last = move(again, 3)
+                until(is_done_to(again, "shop", last), "delivered")
+                sending.stop()
+                assert receiver.sequences() == list(range(1, last + 1))
+                assert again.stop() == 0
+
+
+def test_people_read_and_follow_events(engine: EngineProcess) -> None:
+    last = move(engine, 25)
+    expected = told_by_engine(engine)
+    code, out, err = ran("events", "--engine", engine.target, "--from", "1", "--json")
+    assert (code, err) == (0, "")
+    assert [json.loads(line) for line in out.splitlines()] == expected
+    code, out, _ = ran("events", "--engine", engine.target)
+    lines = out.splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(last - 19, last + 1))
+    assert "milk at S1  on hand " in lines[-1]
+    assert lines[-1].endswith(" (+1)")
+    following = command("events", "--engine", engine.target, "--from", last, "--follow")
+    assert following.stdout is not None
+    try:
+        assert int(following.stdout.readline().split()[0]) == last
+        more = move(engine)
+        assert int(following.stdout.readline().split()[0]) == more
+    finally:
+        following.send_signal(signal.SIGINT)
+    assert ended(following)[0] == 0
+    code, _, err = ran("events", "--engine", engine.target, "--from", more + 2)
+    assert code == 70
+    assert "EVENTS_NOT_YET" in err
+    assert ran("events", "--engine", "127.0.0.1:1")[0] == 69
+
+
+def test_waits_double_are_bounded_and_honour_retry_after() -> None:
+    limits = Limits(wait_s_min=1, wait_s_max=60)
+    failure = Failure("HTTP 500")
+    assert [wait_s(n, failure, limits, lambda: 1.0) for n in (1, 2, 3, 7, 1000)] == [1, 2, 4, 60, 60]
+    assert [wait_s(n, failure, limits, lambda: 0.0) for n in (1, 2, 1000)] == [0.5, 1, 30]
+    assert wait_s(1, Failure("HTTP 429", 90.0), limits, lambda: 0.0) == 90
+    assert retry_after_s("120", 0) == 120
+    assert retry_after_s(formatdate(1_000_030, usegmt=True), 1_000_000) == 30
+    assert [retry_after_s(text, 1e9) for text in ("", "-1", "soon", formatdate(0, usegmt=True))] == [0, 0, 0, 0]
+    assert retry_after_s("9" * 400, 0) == 3600
+
+
+def test_what_cannot_be_used_is_refused_and_not_shown(tmp_path: Path) -> None:
+    for url in ("ftp://shop", "shop.example/x", "http://user:word@shop/x", "http://shop:port/x", "https://"):
+        with pytest.raises(WebhookError) as refused:
+            origin_of(url)
+        assert "word" not in str(refused.value).replace("password", "")
+    assert origin_of("https://[::1]:8443/secret?token=x") == "https://[::1]:8443"
+    file = tmp_path / "secrets"
+    file.write_bytes(b"too short\n")
+    with pytest.raises(WebhookError, match="at least 16 bytes"):
+        read_secrets(file)
+    file.write_bytes(b"a" * 16 + b"\r\n\n" + b"b" * 20)
+    assert read_secrets(file) == [b"a" * 16, b"b" * 20]
+    with pytest.raises(AssertionError, match="there is a gap"):
+        body_of("engine", [{"sequence": 1}, {"sequence": 3}])
+    code, _, err = ended(
+        command("webhook", "run", "--url", "ftp://x", "--name", "x", "--secret-file", file, "--engine", "127.0.0.1:1")
+    )
+    assert code == 2
+    assert "begins with https://" in err
+
+
+def test_without_httpx_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "httpx.py").write_text("raise ImportError('not installed')\n")
+    file = tmp_path / "secret"
+    file.write_bytes(SECRET)
+    code, _, err = ended(
+        command("webhook", "run", "--url", "http://x", "--name", "x", "--secret-file", file, PYTHONPATH=str(tmp_path))
+    )
+    assert code == 2
+    assert "pip install ringup[webhooks]" in err

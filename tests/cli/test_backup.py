@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ringup.engine.record import MAGIC
 from ringup.v1 import sale_pb2
 from support.core import cash, line
 from support.data_directory import Written
@@ -137,7 +138,7 @@ def test_a_backup_without_its_end_is_noticed(ringup: Any, book: Written, tmp_pat
 def test_a_damaged_directory_is_not_backed_up(ringup: Any, book: Written, tmp_path: Path) -> None:
     file = book.path / "journal" / "data.mdb"
     raw = bytearray(file.read_bytes())
-    at = raw.index(b"RJ01")  # the first byte of some record
+    at = raw.index(MAGIC)  # the first byte of some record
     raw[at + 200] ^= 4
     file.write_bytes(raw)
     refused = ringup("backup", tmp_path / "copy", "--data-dir", book.path)

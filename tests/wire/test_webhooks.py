@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -21,13 +22,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ringup.clients import Client
+from ringup.clients import AsyncClient, Client
 from ringup.engine.cli import app
+from ringup.engine.edge import Edge
+from ringup.engine.engine import Engine
 from ringup.engine.event_json import rows_of
-from ringup.engine.webhook import Limits, wait_s
-from ringup.engine.webhook_post import Failure, WebhookError, body_of, origin_of, read_secrets, retry_after_s
+from ringup.engine.webhook import Limits, Parked, Sender, wait_s
+from ringup.engine.webhook_post import Failure, Poster, WebhookError, body_of, origin_of, read_secrets, retry_after_s
 from ringup.v1 import event_pb2, stock_pb2
 from support.callers import open_shop
+from support.core import small_shop
+from support.data_directory import write_directory
 from support.engine_process import EngineProcess
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -49,6 +54,11 @@ def status(code: int, **headers: str) -> Answer:
 def silence(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
     receiver.closing.wait(3)
     handler.close_connection = True
+
+
+def slow(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
+    receiver.closing.wait(1)
+    status(200)(receiver, handler)
 
 
 def hang_up(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
@@ -282,7 +292,7 @@ def test_a_restart_goes_on_at_the_cursor_and_a_new_name_gets_all(engine: EngineP
         assert control.sequences()[live:] == [live]
 
 
-def test_killed_after_the_post_and_before_the_cursor_it_posts_again(engine: EngineProcess, tmp_path: Path) -> None:
+def test_killed_before_the_answer_it_posts_again(engine: EngineProcess, tmp_path: Path) -> None:
     """At least once: what is not acknowledged to the engine is not done."""
     with receiving() as receiver:
         last = move(engine)
@@ -298,6 +308,54 @@ def test_killed_after_the_post_and_before_the_cursor_it_posts_again(engine: Engi
             sending.stop()
         assert receiver.got[0][1]["events"] == receiver.got[1][1]["events"]
         assert receiver.sequences() == list(range(1, last + 1))
+
+
+def test_told_to_stop_it_waits_for_the_answer_under_way_and_for_no_other(engine: EngineProcess, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        last = move(engine)
+        receiver.script = [slow]
+        with Sending(engine, receiver.url, "stopped", tmp_path, "--timeout-s", "5", "--events-max", "1") as sending:
+            until(lambda: bool(receiver.got), "posted")
+            sending.stop()
+        assert is_done_to(engine, "stopped", 1)()
+        assert last > 1
+        assert len(receiver.got) == 1
+        receiver.script = [status(503, Retry_After="60")]
+        with Sending(engine, receiver.url, "stopped", tmp_path) as sending:
+            until(lambda: len(receiver.got) == 2, "posted")
+            began = time.monotonic()
+            sending.stop()
+        assert time.monotonic() - began < 10, "a wait is not waited for"
+
+
+def test_events_trimmed_before_they_were_posted_park_and_are_not_skipped(tmp_path: Path) -> None:
+    write_directory(tmp_path, shop=small_shop(pieces=50))
+
+    async def send() -> event_pb2.EventCursor:
+        core = Engine(tmp_path, checkpoint_bytes=1 << 30, checkpoint_commands=1 << 30)
+        core.start()
+        edge = Edge(core)
+        port = await edge.start("127.0.0.1:0")
+        with receiving() as receiver:
+            async with AsyncClient(f"127.0.0.1:{port}", batching=False) as client:
+                put = event_pb2.PutEventCursorRequest(cursor_id="erp", engine_id=core.engine_id, sequence=0)
+                assert (await client.call(put)).code == 1
+                await client.receive_stock(
+                    location_id="S1", lines=[stock_pb2.StockLine(item_id="milk", qty_milli=1000)]
+                )
+                core.journal.trim(core.core.sequence)  # all but the last batch
+                async with Poster(receiver.url, [SECRET], 1.0) as poster:
+                    with pytest.raises(Parked, match="events from 1 on are not kept any more"):
+                        await Sender(client, poster, "erp").run_until(asyncio.Event())
+                cursors = (await client.call(event_pb2.ListEventCursorsRequest())).cursors
+            assert receiver.got == []
+        await edge.stop()
+        await core.stop()
+        found: event_pb2.EventCursor = cursors[0]
+        return found
+
+    found = asyncio.run(asyncio.wait_for(send(), 20))
+    assert (found.sequence, found.parked) == (0, True)
 
 
 def test_a_receiver_that_is_down_is_waited_for(engine: EngineProcess, tmp_path: Path) -> None:
@@ -370,7 +428,7 @@ def test_a_restart_of_the_engine_is_waited_for(tmp_path: Path) -> None:
                 assert again.stop() == 0
 
 
-def test_people_read_and_follow_events(engine: EngineProcess) -> None:
+def test_people_read_and_follow_events(engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     last = move(engine, 25)
     expected = told_by_engine(engine)
     code, out, err = ran("events", "--engine", engine.target, "--from", "1", "--json")
@@ -393,6 +451,7 @@ def test_people_read_and_follow_events(engine: EngineProcess) -> None:
     code, _, err = ran("events", "--engine", engine.target, "--from", more + 2)
     assert code == 70
     assert "EVENTS_NOT_YET" in err
+    monkeypatch.setattr("ringup.engine.commands_events.CALL_TIMEOUT_S", 0.3)
     assert ran("events", "--engine", "127.0.0.1:1")[0] == 69
 
 

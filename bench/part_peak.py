@@ -121,7 +121,9 @@ async def _level(port: int, client: AsyncClient, events: list[Event], seconds: f
     waiting = 0
 
     def ended(connection: Connection, due_s: float, answer: bytes | None) -> None:
-        assert answer is not None, "a scan was refused"
+        if answer is None:  # the engine takes no more calls: so many tills are too many
+            level.refused += 1
+            return
         assert body_is_ok(answer), f"a scan that is not OK: {answer[:200]!r}"
         level.latencies_s["scan"].append(clock() - due_s)
 
@@ -210,7 +212,7 @@ class _Day:
         self.cpu_share: dict[int, float] = {}
 
     async def carries(self, tills: int) -> bool:
-        """Whether the p99 of every kind of call stays under the limit with so many tills."""
+        """Whether with so many tills nothing is refused and the p99 of every kind of call stays under the limit."""
         bench, seconds = self._bench, self._seconds
         try:
             events = _events(tills, seconds, self._unsold, self._known, self._choose)
@@ -234,7 +236,7 @@ class _Day:
         bench.put(f"peak_{tills}_tills_refused", level.refused)
         self.calls_per_s[tills] = sum(len(one) for one in level.latencies_s.values()) / seconds
         self.cpu_share[tills] = cpu_s / seconds / CORES
-        return max(p99s.values()) <= P99_MS_MAX
+        return level.refused == 0 and max(p99s.values()) <= P99_MS_MAX
 
 
 def run(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import concurrent.futures
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -157,9 +157,18 @@ class Client:
 
     def watch_availability(self, item_ids: Iterable[str], *, channel_id: str) -> Iterator[event_pb2.ItemAvailability]:
         """As `AsyncClient.watch_availability`; a loop over it waits for the next change."""
-        stream = self._async_client.watch_availability(item_ids, channel_id=channel_id)
+        yield from self._each(self._async_client.watch_availability(item_ids, channel_id=channel_id))
 
-        async def following() -> event_pb2.ItemAvailability | None:
+    def follow_events(
+        self, *, from_sequence: int = 0, cursor_id: str = "", engine_id: str = ""
+    ) -> Iterator[event_pb2.EventBatch]:
+        """As `AsyncClient.follow_events`; a loop over it waits for the next events."""
+        yield from self._each(
+            self._async_client.follow_events(from_sequence=from_sequence, cursor_id=cursor_id, engine_id=engine_id)
+        )
+
+    def _each(self, stream: AsyncIterator[T]) -> Iterator[T]:
+        async def following() -> T | None:
             return await anext(stream, None)
 
         while (item := self._result(following())) is not None:

@@ -72,6 +72,18 @@ def test_the_snippet_of_the_readme_prints_what_it_says(engine: EngineProcess) ->
     assert printed.getvalue().splitlines() == [promised[1], promised[2]]
 
 
+def test_the_plain_client_follows_events_and_leaves_a_loop_early(engine: EngineProcess) -> None:
+    """A loop that is left ends its call on the engine at once, while the client goes on."""
+    with Client(engine.target) as till:
+        small_shop(till)
+        for _ in range(150):  # more calls than one connection may have open
+            for batch in till.follow_events(from_sequence=1):
+                assert batch.first_sequence == 1
+                assert batch.events
+                break
+        assert till.get_settings().currency == "EUR"
+
+
 @pytest.mark.parametrize("batching", [True, False])
 def test_every_method_on_a_small_shop(engine: EngineProcess, batching: bool) -> None:
     with Client(engine.target, batching=batching) as till:

@@ -173,7 +173,7 @@ def _redis(
     def pipelined() -> float:
         """Plain DECR by redis-benchmark, a batch in each pipeline: the reply is the check, no Python in the way."""
         return redis_benchmark(
-            server, bench.size(200_000, 1000), "DECR", "stock:__rand_int__", clients=1, pipeline=count, keys=items
+            server, bench.size(200_000, 20_000), "DECR", "stock:__rand_int__", clients=1, pipeline=count, keys=items
         )
 
     def appended(step: Callable[[], int]) -> float:

@@ -128,6 +128,7 @@ from ringup.native.pricing_state cimport (
 )
 from ringup.native.pricing_rates cimport Taxes, tax_class_row, taxes_clear, taxes_free, taxes_read
 from ringup.native.promotion cimport NO_SYMBOL, Snapshot, Usage
+from ringup.native.promotion_compile cimport compile_promotions
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -185,7 +186,7 @@ cdef class Pricer:
         cdef Span body = span_at(<const char*>request, len(request))
         self.out.size = 0
         snapshot.definition = request
-        if not snapshot.compile(body, SimulateRequest_promotions, SimulateRequest_rules):
+        if not compile_promotions(snapshot, body, SimulateRequest_promotions, SimulateRequest_rules):
             refuse(
                 &self.out, snapshot.defect.code, snapshot.defect.field, snapshot.defect.index, snapshot.defect.subject,
                 snapshot.defect.found, snapshot.defect.limit,

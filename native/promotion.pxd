@@ -5,7 +5,7 @@
 # symbol and costs nothing more.  From an item's or category's symbol, postings lead to the targets
 # that it belongs to, and from a touched target to its promotion: the cost of a price follows the
 # promotions that touch the basket, not those that exist.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from ringup.native.index cimport Index
 from ringup.native.wire cimport Span
@@ -222,6 +222,20 @@ cdef struct Defect:
     int64_t found
     int64_t limit
 
+cdef enum:  # what a snapshot counts
+    PROMOTIONS = 0
+    TARGETS = 1
+    CONDITIONS = 2
+    BENEFITS = 3
+    COMPONENTS = 4
+    TIERS = 5
+    LISTS = 6
+    SYMBOLS = 7
+    POSTINGS = 8
+    ANCHORS = 9
+    ALWAYS = 10
+    KINDS = 11
+
 cdef struct SymbolList:  # postings while they are collected
     int32_t symbol
     int32_t value
@@ -244,8 +258,8 @@ cdef class Snapshot:
     cdef int32_t* anchored
     cdef int32_t* always  # promotions that every basket must look at
     cdef int32_t* order  # request number -> place
-    cdef int64_t[12] counts
-    cdef int64_t[12] capacities
+    cdef int64_t[KINDS] counts
+    cdef int64_t[KINDS] capacities
     cdef SymbolList* collected
     cdef SymbolList* collected_anchors
     cdef Rules rules
@@ -258,20 +272,20 @@ cdef class Snapshot:
 
     cdef int32_t symbol(self, int space, Span text) noexcept nogil
     cdef int32_t intern(self, int space, Span text) noexcept nogil
-    cdef bint compile(self, Span request, uint32_t promotion_field, uint32_t rules_field) noexcept nogil
-    cdef bint add_promotion(self, Span body) noexcept nogil
-    cdef void read_rules(self, Span body) noexcept nogil
-    cdef void finish(self) noexcept nogil
     cdef bint fail(self, int code, const char* field, int64_t found, int64_t limit) noexcept nogil
-    cdef int32_t read_target(self, Span body) noexcept nogil
-    cdef int32_t no_target(self) noexcept nogil
-    cdef bint read_condition(self, Span body) noexcept nogil
-    cdef bint read_benefit(self, Span body) noexcept nogil
-    cdef Component read_component(self, Span body) noexcept nogil
-    cdef bint read_limits(self, Span body, Promotion* promotion) noexcept nogil
-    cdef bint read_schedule(self, Span body, Promotion* promotion) noexcept nogil
     cdef int32_t push_list(self, int32_t value) noexcept nogil
-    cdef void choose_anchors(self, int32_t at) noexcept nogil
+    cdef int32_t add_promotion(self) noexcept nogil
+    cdef int32_t add_target(self) noexcept nogil
+    cdef Condition* add_condition(self) noexcept nogil
+    cdef void add_benefit(self, Benefit benefit) noexcept nogil
+    cdef void add_component(self, Component component) noexcept nogil
+    cdef void add_tier(self, Tier tier) noexcept nogil
+    cdef void add_posting(self, int32_t symbol, int32_t target) noexcept nogil
+    cdef void add_anchor(self, int32_t symbol, int32_t promotion) noexcept nogil
+    cdef void add_always(self, int32_t promotion) noexcept nogil
+    cdef void finish(self) noexcept nogil
+    cdef void sort_promotions(self) noexcept nogil
+    cdef void build_postings(self) noexcept nogil
 
 cdef uint64_t coupon_hash(Span code) noexcept nogil
 cdef bint same_coupon(Span a, Span b) noexcept nogil

@@ -71,6 +71,7 @@ from ringup.native.promotion_check cimport (
     free_item_circle,
     free_item_edges,
 )
+from ringup.native.promotion_compile cimport add_promotion, compile_promotions, read_rules
 from ringup.native.wire cimport (
     Reader,
     Span,
@@ -272,8 +273,8 @@ cdef class PromotionBook:
         snapshot = Snapshot()
         snapshot.definition = PyBytes_FromStringAndSize(<char*>writer.data, writer.size) if writer.size else b""
         writer_free(&writer)
-        snapshot.compile(
-            span_at(<const char*>snapshot.definition, len(snapshot.definition)), SimulateRequest_promotions,
+        compile_promotions(
+            snapshot, span_at(<const char*>snapshot.definition, len(snapshot.definition)), SimulateRequest_promotions,
             SimulateRequest_rules,
         )
         assert snapshot.defect.code == 0, "definitions are checked before they are stored"
@@ -425,7 +426,7 @@ cdef class PromotionBook:
                     out, RESULT_CODE_TOO_MANY, "promotions", index, _id_of(definition), definition.size,
                     DEFINITION_BYTES_MAX,
                 )
-            if not trial.add_promotion(definition):
+            if not add_promotion(trial, definition):
                 return refuse(
                     out, trial.defect.code, trial.defect.field, index, trial.defect.subject, trial.defect.found,
                     trial.defect.limit,
@@ -637,7 +638,7 @@ cdef class PromotionBook:
 
     cdef bint rules_are_sound(self, Span rules) noexcept with gil:
         cdef Snapshot trial = Snapshot()
-        trial.read_rules(rules)
+        read_rules(trial, rules)
         return trial.defect.code == 0
 
     cdef int put_coupons(self, Command* command, Writer* out) noexcept nogil:

@@ -7,6 +7,7 @@ that a command never left: nobody was there to take it.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,12 +21,18 @@ from ._session import StreamFailure
 READY_WAIT_S_MAX = 1.0
 
 
+def metadata_of(secret: str) -> tuple[tuple[str, str], ...] | None:
+    """The gRPC metadata that shows a caller's secret; none for an engine that asks nobody."""
+    return (("authorization", f"Bearer {secret}"),) if secret else None
+
+
 class Connection:
     """A channel to the engine, with each call's bytes passed through as they are."""
 
-    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None, secret: str = "") -> None:
         options = list(_retry.CHANNEL_OPTIONS)
         self._target = target
+        self._metadata = metadata_of(secret)
         self._channel: grpc.aio.Channel = (
             grpc.aio.insecure_channel(target, options=options)
             if credentials is None
@@ -38,18 +45,21 @@ class Connection:
         """Return the callable for one path; it takes and gives bytes."""
         call = self._calls.get(path)
         if call is None:
-            call = self._calls[path] = self._channel.unary_unary(path)
+            call = self._channel.unary_unary(path)
+            if self._metadata is not None:
+                call = functools.partial(call, metadata=self._metadata)
+            self._calls[path] = call
         return call
 
     def stream(self, path: str) -> Any:
         """Open a bidirectional call that carries bytes."""
-        return self._channel.stream_stream(path)()
+        return self._channel.stream_stream(path)(metadata=self._metadata)
 
     async def messages(self, path: str, request: Message, response_class: type[Any]) -> AsyncIterator[Any]:
         """Yield the messages that answer one request; raises grpc.aio.AioRpcError."""
         call = self._channel.unary_stream(
             path, request_serializer=type(request).SerializeToString, response_deserializer=response_class.FromString
-        )(request)
+        )(request, metadata=self._metadata)
         try:
             async for message in call:
                 yield message

@@ -42,6 +42,8 @@ class AsyncClient:
     batching: commands of the typed methods go over one Session stream, batched by themselves; False
     sends each as a unary call.
     credentials: gRPC channel credentials; None talks without TLS.
+    secret: who is calling, for an engine that has a file of callers (`ringup caller`); without TLS whoever listens
+    on the way learns it.
 
     Do not fork while a client is open.
     """
@@ -53,17 +55,19 @@ class AsyncClient:
         timeout_s: float = _retry.TIMEOUT_S,
         batching: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
+        secret: str = "",
     ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._batching = batching
         self._credentials = credentials
+        self._secret = secret
         self._opened: tuple[Connection, SessionPump, asyncio.AbstractEventLoop] | None = None
 
     async def open(self) -> Self:
         """Make the channel, in the running event loop; it connects with the first call."""
         if self._opened is None:
-            connection = Connection(self._target, self._credentials)
+            connection = Connection(self._target, self._credentials, self._secret)
             pump = SessionPump(
                 lambda: connection.stream(_wire.SESSION_PATH), connection.ready, stream_failure, self._timeout_s
             )

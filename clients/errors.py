@@ -28,6 +28,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "the body that this command_id was first used with",
         "read what was booked under the id, and take a new id for a new command",
     ),
+    "ROLE_NOT_ALLOWED": (
+        "a caller with a role that may do this",
+        "let such a caller send it, or give this one the role in the engine's file of callers",
+    ),
     "FIELD_INVALID": ("every field present, within its length, and text in UTF-8", "correct the field and send again"),
     "TOO_MANY": ("no more rows or lines than one command may carry", "split it into several commands"),
     "LINES_EMPTY": ("at least one line", "add a line"),
@@ -133,6 +137,8 @@ class Refused(RingUpError):
         expected, next_step = ADVICE.get(
             self.code_name, ("an outcome that this client knows", "bring the client up to the engine's version")
         )
+        if self.problem.allowed:
+            expected = f"{expected} ({self.problem.allowed})"
         super().__init__(f"{call}: expected {expected}, found {self._found()}; {next_step} [{self.code_name}]")
 
     def _found(self) -> str:

@@ -93,8 +93,11 @@ class Client:
         timeout_s: float = _retry.TIMEOUT_S,
         batching: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
+        secret: str = "",
     ) -> None:
-        self._async_client = AsyncClient(target, timeout_s=timeout_s, batching=batching, credentials=credentials)
+        self._async_client = AsyncClient(
+            target, timeout_s=timeout_s, batching=batching, credentials=credentials, secret=secret
+        )
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = _LOOP_THREAD.acquire()
         self._result(self._async_client.open())

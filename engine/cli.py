@@ -61,6 +61,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "webhook": (
         "ringup.engine.commands_webhook", "app", "Post what happens to stock to a URL: signed, in order, never lost.",
     ),
+    "caller": (
+        "ringup.engine.commands_caller", "caller",
+        "Make a secret for a new caller and add its line to the file of callers.",
+    ),
     "config": ("ringup.engine.commands_config", "config", "Show the settings in force and where each comes from."),
     "devices": (
         "ringup.drivers.cli", "app", "Printers, drawers, scanners, scales, displays and terminals of this till.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringup.engine.commands_shared import Exit, note, told
+from ringup.engine.commands_shared import Exit, note, secret, told
 
 if TYPE_CHECKING:
     from ringup.clients import AsyncClient
@@ -78,7 +78,7 @@ async def _run(engine: str, asked: int | None, *, follow: bool, as_json: bool) -
     from ringup.clients import AsyncClient
     from ringup.engine.event_json import rows_of
 
-    async with AsyncClient(engine, batching=False) as client:
+    async with AsyncClient(engine, batching=False, secret=secret()) as client:
         first, last = await _first(client, asked)
         if first > last and not follow:
             return

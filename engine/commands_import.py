@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringup.engine.commands_shared import AsJson, Exit, note, print_json, progress_bar, told
+from ringup.engine.commands_shared import AsJson, Exit, note, print_json, progress_bar, secret, told
 
 if TYPE_CHECKING:
     from ringup.clients import Client
@@ -153,7 +153,7 @@ def import_(
         reads: dict[str, Read] = {}
         bad: list[Bad] = []
         try:
-            with Client(to, batching=False, timeout_s=CALL_TIMEOUT_S) as client:
+            with Client(to, batching=False, secret=secret(), timeout_s=CALL_TIMEOUT_S) as client:
                 known = _known(client)
                 for name, path in files.items():
                     try:

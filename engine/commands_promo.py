@@ -73,9 +73,9 @@ def _promotions(file: Path, zone: str | None) -> list[promotion_pb2.Promotion]:
 
 def _call(engine: str, request: Any) -> Any:
     from ringup.clients import Client
-    from ringup.engine.commands_shared import told
+    from ringup.engine.commands_shared import secret, told
 
-    with told(), Client(engine, batching=False, timeout_s=CALL_TIMEOUT_S) as client:
+    with told(), Client(engine, batching=False, secret=secret(), timeout_s=CALL_TIMEOUT_S) as client:
         answer = client.call(request, timeout_s=CALL_TIMEOUT_S)
     if answer.code != OK:
         raise _invalid(_refusal(answer))

@@ -25,6 +25,7 @@ def serve(
     checkpoint_commands: Annotated[int | None, _flag("checkpoint_commands")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
     log_format: Annotated[str | None, _flag("log_format")] = None,
+    callers_file: Annotated[str | None, _flag("callers_file")] = None,
     accept_changed_answers: Annotated[
         bool,
         typer.Option(
@@ -52,6 +53,7 @@ def serve(
         flags = {
             "data_dir": data_dir, "listen": listen, "checkpoint_bytes": checkpoint_bytes,
             "checkpoint_commands": checkpoint_commands, "log_level": log_level, "log_format": log_format,
+            "callers_file": callers_file,
         }  # fmt: skip
         settings = resolve(flags, file=config).settings
         logs.set_up(settings.log_level, settings.log_format)
@@ -62,6 +64,7 @@ def serve(
             settings.listen,
             checkpoint_bytes=settings.checkpoint_bytes,
             checkpoint_commands=settings.checkpoint_commands,
+            callers_file=Path(settings.callers_file) if settings.callers_file else None,
             accept_changed_answers=accept_changed_answers,
         )
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ Answers go to standard output, everything else to standard error.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ EXIT_CODES = (
     "74 disk full or broken; 75 data directory in use; 76 written by a newer version; "
     "77 an older version answered otherwise; 78 wrong setting; 79 webhook parked."
 )
+
+SECRET_VARIABLE = "RINGUP_SECRET_FILE"
 
 DataDir = Annotated[
     Path | None,
@@ -108,6 +111,24 @@ def data_dir(given: Path | None, config: Path | None = None) -> Path:
             f"{path}: expected a data directory with a journal in it, found none; name the one that `ringup serve` uses"
         )
     return path
+
+
+def secret() -> str:
+    """The secret to call an engine with: the first line of the file that RINGUP_SECRET_FILE names; else none."""
+    from ringup.engine.config import SettingError
+
+    file = os.environ.get(SECRET_VARIABLE, "")
+    if not file:
+        return ""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            f"{SECRET_VARIABLE}: {file}: expected a file with a secret, found: {error}; make one with `ringup caller`"
+        ) from error
+    if not lines:
+        raise SettingError(f"{SECRET_VARIABLE}: {file}: expected a secret, found an empty file")
+    return lines[0]
 
 
 def print_json(value: Mapping[str, Any]) -> None:

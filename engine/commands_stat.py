@@ -16,6 +16,7 @@ from ringup.engine.commands_shared import (
     note,
     print_json,
     print_table,
+    secret,
     told,
 )
 
@@ -51,6 +52,7 @@ def _of_directory(path: Path) -> dict[str, Any]:
 def _of_engine(target: str) -> dict[str, Any]:
     import grpc
 
+    from ringup.clients._connection import metadata_of
     from ringup.v1.admin_pb2 import GetStatsRequest, GetStatsResponse
 
     with grpc.insecure_channel(target) as channel:
@@ -60,7 +62,7 @@ def _of_engine(target: str) -> dict[str, Any]:
             response_deserializer=GetStatsResponse.FromString,
         )
         try:
-            answer = call(GetStatsRequest(), timeout=5.0)
+            answer = call(GetStatsRequest(), timeout=5.0, metadata=metadata_of(secret()))
         except grpc.RpcError as error:
             note(
                 f"{target}: expected an engine that answers, found: {error.details()}; "

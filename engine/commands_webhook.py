@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringup.engine.commands_shared import AsJson, Exit, note, print_json, print_table, told
+from ringup.engine.commands_shared import AsJson, Exit, note, print_json, print_table, secret, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,10 @@ def _run(
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with Poster(url, secrets, timeout_s) as poster, AsyncClient(engine, batching=False) as client:
+        async with (
+            Poster(url, secrets, timeout_s) as poster,
+            AsyncClient(engine, batching=False, secret=secret()) as client,
+        ):
             typer.echo(f"ringup: posting events of {engine} to {poster.origin} as {name}")
             sender = Sender(client, poster, name, limits=limits, from_sequence=from_sequence, keep=keep)
             await sender.run_until(stop)
@@ -166,7 +169,7 @@ def list_(engine: Engine = ENGINE_DEFAULT, as_json: AsJson = False) -> None:
     """
     from ringup.clients import Client
 
-    with _called(engine), Client(engine, batching=False) as client:
+    with _called(engine), Client(engine, batching=False, secret=secret()) as client:
         cursors, beyond = _cursors(client)
     last = int(beyond.last_sequence)
     if as_json:
@@ -211,7 +214,7 @@ def retry(
     from ringup.clients.errors import Refused
     from ringup.v1 import event_pb2
 
-    with _called(engine), Client(engine, batching=False) as client:
+    with _called(engine), Client(engine, batching=False, secret=secret()) as client:
         cursors, beyond = _cursors(client)
         cursor = next((one for one in cursors if one.cursor_id == name), None)
         if cursor is None:

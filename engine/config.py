@@ -26,6 +26,7 @@ OTHER_VARIABLES = frozenset(
         "RINGUP_DEBUG",  # setup.py: build with all checks
         "RINGUP_DEVICES",  # the device file of `ringup devices`
         "RINGUP_ENGINE",  # `ringup webhook` and `ringup events`: the engine
+        "RINGUP_SECRET_FILE",  # the secret of the commands that call an engine
         "RINGUP_WEBHOOK_NAME",  # `ringup webhook run`: its cursor
         "RINGUP_WEBHOOK_SECRET_FILE",  # `ringup webhook run`: what it signs with
         "RINGUP_WEBHOOK_URL",  # `ringup webhook run`: where it posts to
@@ -81,6 +82,10 @@ class Settings:
             maximum=1_000_000_000,
         ),
     )
+    callers_file: str = field(
+        default="",
+        metadata=_about("File of who may call and in which roles, see `ringup caller`; none: all may call."),
+    )
     log_level: str = field(
         default="info",
         metadata=_about(
@@ -111,7 +116,7 @@ def help_of(name: str) -> str:
     text = str(entry.metadata["help"])
     if entry.metadata["choices"]:
         text += f" One of {', '.join(entry.metadata['choices'])}."
-    return f"{text} Default {entry.default}."
+    return f"{text} Default {'none' if entry.default == '' else entry.default}."
 
 
 @dataclass(frozen=True, slots=True)

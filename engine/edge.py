@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from ringup.engine.callers import Caller, Callers, NotAuthenticated, answered
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.journal import JournalError
@@ -81,6 +83,7 @@ STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
     MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Stopped: grpc.StatusCode.UNAVAILABLE,
     EngineFailed: grpc.StatusCode.UNAVAILABLE,
     JournalError: grpc.StatusCode.DATA_LOSS,  # an answer given before cannot be read any more
@@ -92,8 +95,10 @@ NO_ANSWER = tuple(STATUS_BY_ERROR)
 class Edge:
     """The gRPC server of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, callers: Callers | None = None) -> None:
+        """`callers` None: nobody is asked who they are."""
         self._engine = engine
+        self._callers = callers
         # Calls are counted here and not by grpcio (maximum_concurrent_rpcs): in some of the versions that are supported
         # its count is wrong once it has refused, and then it lets everything pass.
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -152,7 +157,7 @@ class Edge:
             return grpc.stream_stream_rpc_method_handler(self._limited_session)
         if method.streams:
             readers = {"SubscribeEvents": self._subscribe_events, "WatchAvailability": self._watch_availability}
-            return grpc.unary_stream_rpc_method_handler(self._limited(readers[method.name]))
+            return grpc.unary_stream_rpc_method_handler(self._limited(self._known(readers[method.name], 0)))
         handle: Callable[[bytes, Context], Awaitable[bytes]]
         if method.name == "ReturnLines":
             handle = self._return_lines(method.kind)
@@ -168,7 +173,7 @@ class Edge:
             handle = self._read_events
         else:
             handle = self._query_handler(method.name)
-        return grpc.unary_unary_rpc_method_handler(self._limited(handle))
+        return grpc.unary_unary_rpc_method_handler(self._limited(self._known(handle, method.kind)))
 
     def _limited(
         self, handle: Callable[[bytes, Context], Awaitable[Answer]]
@@ -185,6 +190,23 @@ class Edge:
                 self._rpcs -= 1
 
         return limited
+
+    def _known(
+        self, handle: Callable[[bytes, Context], Awaitable[Answer]], kind: int
+    ) -> Callable[[bytes, Context], Awaitable[Answer]]:
+        """The handler, for callers who may send commands of this kind (0: a query)."""
+        callers = self._callers
+        if callers is None:
+            return handle
+
+        async def known(request: bytes, context: Context) -> Any:
+            try:
+                caller = callers.find(context.invocation_metadata())
+            except NotAuthenticated as error:
+                return await _abort(context, error)
+            return await handle(request, context) if caller.may(kind) else caller.refusal(kind)
+
+        return known
 
     async def _limited_session(self, requests: AsyncIterator[bytes], context: Context) -> None:
         if self._rpcs >= RPCS_MAX:
@@ -372,7 +394,13 @@ class Edge:
         """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
         outgoing: Outgoing = asyncio.Queue()
         room = asyncio.Semaphore(STREAM_BATCHES_MAX)
-        reader = asyncio.ensure_future(self._read_batches(context, outgoing, room))
+        caller = None
+        if self._callers is not None:
+            try:
+                caller = self._callers.find(context.invocation_metadata())
+            except NotAuthenticated as error:
+                await _abort(context, error)
+        reader = asyncio.ensure_future(self._read_batches(context, outgoing, room, caller))
         self._streams.add(outgoing)
         if self._is_draining:
             outgoing.put_nowait(DRAINING)
@@ -399,7 +427,10 @@ class Edge:
                 if isinstance(item, asyncio.Future):
                     item.cancel()
 
-    async def _read_batches(self, context: Context, outgoing: Outgoing, room: asyncio.Semaphore) -> None:
+    async def _read_batches(
+        self, context: Context, outgoing: Outgoing, room: asyncio.Semaphore, caller: Caller | None
+    ) -> None:
+        submit = self._engine.submit if caller is None or not caller.denied else partial(self._submit_as, caller)
         try:
             while True:
                 await room.acquire()
@@ -407,9 +438,21 @@ class Edge:
                 if not isinstance(request, bytes):  # grpc.aio.EOF
                     outgoing.put_nowait(None)
                     return
-                outgoing.put_nowait(self._engine.submit(request))
+                outgoing.put_nowait(submit(request))
         except Exception as error:  # whatever it is, the stream ends with it after the answers before it
             outgoing.put_nowait(error)
+
+    def _submit_as(self, caller: Caller, request: bytes) -> asyncio.Future[bytes]:
+        """Submit what this caller may send; the rest of the batch is refused in its place."""
+        rest, refused = caller.screened(request)
+        if not refused:
+            return self._engine.submit(request)
+        return asyncio.ensure_future(_joined(self._engine.submit(rest) if rest else None, refused))
+
+
+async def _joined(answer: asyncio.Future[bytes] | None, refused: dict[int, bytes]) -> bytes:
+    """The answer to a batch some commands of which were refused."""
+    return answered(b"" if answer is None else await answer, refused)
 
 
 async def _parsed(kind: Any, request: bytes, context: Context) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from ringup.engine.callers import Callers, read_callers
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
 from ringup.engine.recovery import Progress
@@ -26,9 +27,9 @@ FAIL_SECONDS_MAX = 2.0  # for telling the callers that the engine has failed
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
 
-async def _serve(engine: Engine, listen: str) -> int:
+async def _serve(engine: Engine, listen: str, callers: Callers | None) -> int:
     engine.start()
-    edge = Edge(engine)
+    edge = Edge(engine, callers)
     stop = asyncio.Event()
     engine.failed = stop.set
     port = await edge.start(listen)
@@ -60,12 +61,17 @@ def serve(
     *,
     checkpoint_bytes: int,
     checkpoint_commands: int,
+    callers_file: Path | None = None,
     accept_changed_answers: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code."""
+    """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code.
+
+    `callers_file` says who may call; None lets everybody.
+    """
     if sys.flags.optimize:
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
+    callers = None if callers_file is None else read_callers(callers_file)
     engine = Engine(
         directory,
         checkpoint_bytes=checkpoint_bytes,
@@ -84,7 +90,7 @@ def serve(
     except ImportError:  # not made for this system; the engine is the same, only slower
         runner = asyncio.Runner()
     with runner:
-        code = runner.run(_serve(engine, listen))
+        code = runner.run(_serve(engine, listen, callers))
         if code:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -4,7 +4,7 @@ The edge uses these so that a unary call and a stream give the core the same byt
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ringup.native.contract cimport (
     RESULT_CODE_OK,
@@ -58,6 +58,16 @@ cdef Span _nth_reply(Span replies, int64_t index) except *:
     raise IndexError(f"the batch has {index + 1} answers fewer than asked for")
 
 
+cdef uint64_t _kind_of(Span command) noexcept:
+    # The last field, as the core takes it.
+    cdef Reader reader = reader_of(command)
+    cdef uint64_t kind = 0
+    while next_field(&reader):
+        kind = reader.field
+        skip_field(&reader)
+    return kind
+
+
 def wrap_command(int kind, const uint8_t[::1] request) -> bytes:
     """The `SessionRequest` with the one command `request` of kind (field number in `Command`) `kind`."""
     cdef Writer writer
@@ -70,6 +80,63 @@ def wrap_command(int kind, const uint8_t[::1] request) -> bytes:
         inner = begin_message(&writer, kind)
         end_message(&writer, inner)
     end_message(&writer, mark)
+    return _take(&writer)
+
+
+def without_kinds(bytes request, bytes flags) -> tuple[bytes, list[tuple[int, int]]]:
+    """A `SessionRequest` without the commands of the kinds (field numbers in `Command`) whose byte in `flags` is set.
+
+    Also returns (position, kind) of each that was left out.  The others keep their bytes.  What is no SessionRequest
+    is returned as it is, for the core to refuse.
+    """
+    cdef Span whole = span_at(<const char*>request, len(request))
+    cdef Reader reader = reader_of(whole), inner
+    cdef Span command
+    cdef Writer writer
+    cdef const char* flag = flags
+    cdef uint64_t count = <uint64_t>len(flags), kind
+    cdef int64_t position = 0, mark
+    cdef list found = []
+    while next_field(&reader) and reader.field == SessionRequest_commands:
+        kind = _kind_of(read_span(&reader))
+        if kind < count and flag[kind]:
+            found.append((position, kind))
+        position += 1
+    if not found or reader.bad or reader.at != reader.end:
+        return request, []
+    reader = reader_of(whole)
+    writer.data, writer.size, writer.capacity = NULL, 0, 0
+    while next_field(&reader):
+        command = read_span(&reader)
+        kind = _kind_of(command)
+        if kind < count and flag[kind]:
+            continue
+        if command.size:
+            write_span(&writer, SessionRequest_commands, command)
+        else:  # an empty command has a reply, too
+            mark = begin_message(&writer, SessionRequest_commands)
+            end_message(&writer, mark)
+    return _take(&writer), found
+
+
+def insert_replies(const uint8_t[::1] response, dict replies) -> bytes:
+    """The `SessionResponse` with more CommandReplies: each will be at its position (the key)."""
+    cdef Reader reader = reader_of(_span(response))
+    cdef Writer writer
+    cdef int64_t position = 0
+    cdef bint is_more = True
+    cdef bytes other
+    writer.data, writer.size, writer.capacity = NULL, 0, 0
+    while is_more:
+        other = replies.get(position)
+        if other is not None:
+            write_span(&writer, SessionResponse_replies, span_at(<char*>other, len(other)))
+            position += 1
+        elif next_field(&reader):
+            write_span(&writer, SessionResponse_replies, read_span(&reader))
+            position += 1
+        else:
+            is_more = False
     return _take(&writer)
 
 

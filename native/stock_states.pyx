@@ -54,14 +54,24 @@ def transitions() -> list[tuple[int, int, int]]:
     ]
 
 
-# Who may do what, in the order of OrderAction: what a name and role of the caller would be checked against.
+# Who may do what, in the order of OrderAction; the edge holds callers with roles to it (engine/callers.py).
 ROLES = (
     "shop", "store or warehouse", "store or warehouse", "store", "store", "store or warehouse", "store or warehouse",
     "shop", "clock",
 )
 ACTIONS = ("add", "pick", "pack", "ready", "hand over", "ship (all)", "unship", "cancel (all)", "not collected")
+# The same for holds, whose states stand in stock_holds.pyx.
+HOLD_ROLES = {
+    "hold": "shop or till", "resize": "shop or till", "extend": "shop or till", "pay": "shop or till",
+    "release": "shop or till", "commit": "shop or till", "order": "shop", "deadline": "clock",
+}
 
 
 def actions() -> list[tuple[str, str]]:
-    """(action, who may do it) in the order of the table's rows, for tests and documents."""
+    """(action, who may do it) in the order of the table's rows, for callers, tests and documents."""
     return list(zip(ACTIONS, ROLES, strict=True))
+
+
+def hold_actions() -> list[tuple[str, str]]:
+    """(action on a hold, who may do it), for callers, tests and documents."""
+    return list(HOLD_ROLES.items())

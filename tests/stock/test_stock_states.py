@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringup.native.stock_states import actions, transitions
+from ringup.native.stock_states import actions, hold_actions, transitions
 from ringup.v1 import result_pb2
 from ringup.v1 import stock_pb2 as pb
 from support.core import SECOND_NS, CoreHarness, small_shop
@@ -38,6 +38,10 @@ def test_the_table_of_orders_is_the_code_s() -> None:
         if state not in over
     }
     assert tables()[0] == code
+
+
+def test_who_may_change_a_hold_is_the_code_s() -> None:
+    assert {(action, who) for action, who, _, _ in tables()[1]} == set(hold_actions())
 
 
 def code(answer: Any) -> str:

@@ -497,8 +497,11 @@ cdef class Planner(Kits):
         cdef PolicyRow* policy = self.policy(want.item)
         cdef Entry* entry
         cdef PositionRow* position
-        cdef int64_t location = self.places[0].location, row, free_milli
-        if scope.place_count != 1 or policy.flags or policy.limit_milli or not self.enabled(location):
+        cdef int64_t location, row, free_milli
+        if scope.place_count != 1 or policy.flags or policy.limit_milli:  # a channel may have no place at all
+            return False
+        location = self.places[0].location
+        if not self.enabled(location):
             return False
         row = self.find(want.item, location)
         if row < 0 or self.next_in_place(row) >= 0:

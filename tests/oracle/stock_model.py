@@ -18,7 +18,8 @@ Where the vocabulary leaves room, the model takes the reading that most inventor
 Quantities
  1. Items are whole units unless `decimals`; three decimals at most. Zero or less is invalid everywhere.
  2. min_qty, max_qty and step are rules of sale: they bind check, hold, resize, place and sell, on the sum of the item's
-    lines in one request (an `add` is its own request). Other operations only need a quantity the item can have.
+    lines in one request (an `add` is its own request). Other operations only need a quantity the item can have. Zero
+    is no bound.
  3. A partial hold or sale takes the largest multiple of step that is there; if that is nothing it is insufficient.
 Names
  4. An item is known when setup names it as item or as stock. Unknown items, places and channels are not_found.
@@ -27,7 +28,8 @@ Names
  6. After `remove_position` the item has no position there, as if it never had.
 Availability
  7. Explicit places count only when enabled, as in a channel. A scope without any enabled place has nothing, also with
-    backorder. The physical counters of a `query` skip disabled places in a channel but not where named.
+    backorder; so has a channel without any. The physical counters of a `query` skip disabled places in a channel but
+    not where named.
  8. Units owed at a `backorder_at` outside the scope use up the limit of the scope.
  9. Lines of one request that name a place are met first, each from that place alone, then the others.
 10. Stock is taken before units are owed, also the safety units of another place; safety only bounds the sum.

@@ -141,8 +141,10 @@ class Policy:
             if name == "backorder":
                 new["backorder"] = value is True
                 new["limit"] = to_milli(value["limit"]) if isinstance(value, dict) else 0
-            elif name in ("safety", "min_qty", "max_qty", "step"):
-                new[name] = None if value is None else to_milli(value)
+            elif name == "safety":
+                new[name] = to_milli(value or 0)
+            elif name in ("min_qty", "max_qty", "step"):
+                new[name] = to_milli(value or 0) or None  # zero binds nothing
             else:
                 new[name] = value
         for name, value in new.items():

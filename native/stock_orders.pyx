@@ -18,7 +18,7 @@ from ringup.native.contract cimport (
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
-from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Place, ScopeIn, Want
+from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, ENTRY_UNTRACKED, Place, ScopeIn, Want
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
 from ringup.native.stock_states cimport (
     ACTION_ADD,
@@ -533,6 +533,8 @@ cdef class Orders(Holds):
                 gone.location = position.location
                 gone.lot = position.lot
                 gone.barred = position.flags & POSITION_BARRED != 0
+            elif line.kind == ENTRY_STOCK:
+                gone.kind = ENTRY_UNTRACKED  # its item became untracked: there is no position to go back to
         self.sweep_chain(&row.allocated)
         if not row.allocated.first:
             self.enter(order, ACTION_SHIP, now_ns)

@@ -56,6 +56,18 @@ def pick(shop: CoreHarness, *lines: pb.StockLine, location: str = "S1", short: b
     return shop.send(pb.PickOrderRequest(order_id="o1", location_id=location, lines=lines, short=short))
 
 
+def test_units_that_left_untracked_come_back_to_no_place() -> None:
+    """They were promised as stock: unshipped and cancelled they went back to no position once, which was a crash."""
+    shop = shop_of_two()
+    untracked = catalog_pb2.PutItemsRequest(items=[catalog_pb2.Item(item_id="milk", name="Milk", untracked=True)])
+    assert code(shop.send(untracked)) == code(shop.send(pb.ShipOrderRequest(order_id="o1"))) == "OK"
+    assert levels(shop, "S1") == (5, 0, 0)  # nothing is counted any more
+    assert code(shop.send(pb.UnshipOrderRequest(order_id="o1"))) == "OK"
+    assert [(line.item_id, line.location_id) for line in order(shop).allocated] == [("milk", "")]
+    assert code(shop.send(pb.CancelOrderRequest(order_id="o1"))) == "OK"
+    assert (levels(shop, "S1"), states(shop)[-1]) == ((5, 0, 0), "CANCELLED")
+
+
 def test_an_order_is_picked_by_barcode_packed_and_shipped() -> None:
     shop = shop_of_two()
     answer = pick(shop, milk(3, item_id=MILK_BARCODE))

@@ -17,8 +17,9 @@ from libc.string cimport memset
 from ringup.native.deal_lay cimport lay_mix
 from ringup.native.deal_offers cimport OFFERS_MAX, Offer, Search, follows, is_block, money_left
 from ringup.native.pricing_benefit cimport apply_benefit
-from ringup.native.pricing_kernel cimport conditions_hold, given_since
-from ringup.native.pricing_state cimport Basket, Verdict, restore_state, save_state, shrink
+from ringup.native.pricing_discount cimport shrink
+from ringup.native.pricing_kernel cimport conditions_hold
+from ringup.native.pricing_state cimport Basket, Verdict, given_since, restore_state, save_state
 from ringup.native.promotion cimport (
     GROUP_BEST,
     GROUP_FIRST,

@@ -16,9 +16,9 @@ from ringup.native.deal_offers cimport (
     single_gain,
 )
 from ringup.native.deal_search cimport Chosen, load_component, search_component
-from ringup.native.pricing_benefit cimport give_bundle, percent_of
-from ringup.native.pricing_kernel cimport given_since
-from ringup.native.pricing_state cimport Basket, Pick, Segment, cut, discount, shrink
+from ringup.native.pricing_discount cimport percent_of, shrink
+from ringup.native.pricing_sets cimport give_bundle
+from ringup.native.pricing_state cimport Basket, Pick, Segment, cut, discount, given_since
 from ringup.native.promotion cimport (
     BUNDLE_AMOUNT_OFF,
     BUNDLE_FIXED_PRICE,

@@ -9,8 +9,9 @@ from libc.string cimport memset
 
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport CEILING, HALF_UP, multiply_divide
-from ringup.native.pricing_benefit cimport percent_of
-from ringup.native.pricing_state cimport Basket, Segment, choose, room_for
+from ringup.native.pricing_choice cimport choose
+from ringup.native.pricing_discount cimport percent_of
+from ringup.native.pricing_state cimport Basket, Segment, room_for
 from ringup.native.promotion cimport (
     BUNDLE_AMOUNT_OFF,
     BUNDLE_FIXED_PRICE,

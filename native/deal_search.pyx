@@ -25,7 +25,8 @@ from ringup.native.deal_offers cimport (
     single_gain,
 )
 from ringup.native.index cimport hash_bytes
-from ringup.native.pricing_benefit cimport bundle_worth, percent_of
+from ringup.native.pricing_discount cimport percent_of
+from ringup.native.pricing_sets cimport bundle_worth
 from ringup.native.pricing_state cimport room_for
 from ringup.native.promotion cimport (
     BUY_GET,

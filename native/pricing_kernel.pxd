@@ -11,5 +11,4 @@ from ringup.native.promotion cimport Promotion, Snapshot
 cdef int64_t price_basket(Basket* basket, Snapshot snapshot, Taxes* taxes) noexcept nogil
 cdef bint conditions_hold(Basket* basket, Snapshot snapshot, Promotion* promotion, Verdict* verdict) noexcept nogil
 cdef bint apply_promotion(Basket* basket, Snapshot snapshot, int32_t number, Verdict* verdict) noexcept nogil
-cdef int64_t given_since(Basket* basket, int64_t mark) noexcept nogil
 cdef int coupon_outcome(Basket* basket, Snapshot snapshot, int64_t coupon, int32_t* promotion) noexcept nogil

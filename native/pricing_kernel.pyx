@@ -5,7 +5,11 @@ from libc.string cimport memset
 
 from ringup.native.deal cimport best_stage
 from ringup.native.money cimport HALF_UP, divide, int128
-from ringup.native.pricing_benefit cimport apply_benefit, set_shortfall
+from ringup.native.pricing_benefit cimport apply_benefit
+from ringup.native.pricing_choice cimport choose, returned_value
+from ringup.native.pricing_discount cimport shrink, spread
+from ringup.native.pricing_rates cimport Taxes
+from ringup.native.pricing_sets cimport set_shortfall
 from ringup.native.pricing_state cimport (
     Basket,
     InputCoupon,
@@ -15,16 +19,12 @@ from ringup.native.pricing_state cimport (
     TouchedLine,
     Verdict,
     basket_value,
-    choose,
-    line_value,
+    given_since,
     load_lines,
     restore_state,
     room_for,
     save_state,
-    shrink,
-    spread,
 )
-from ringup.native.pricing_rates cimport Taxes
 from ringup.native.pricing_tax cimport taxes_compute
 from ringup.native.promotion cimport (
     CONTAINS,
@@ -329,22 +329,10 @@ cdef int64_t _target_qty_milli(Basket* basket, Snapshot snapshot, int32_t target
 cdef int64_t _target_value(Basket* basket, Snapshot snapshot, int32_t target) noexcept nogil:
     # Running value, reductions and returns included.
     cdef int64_t i, value = 0
-    cdef int32_t link
     choose(basket, snapshot, target, PICK_LISTED, False, False)
     for i in range(basket.pick_count):
         value += basket.segments[basket.picks[i].segment].price * basket.picks[i].count
-    if snapshot.targets[target].all:
-        for i in range(basket.input_line_count):
-            if basket.lines[i].sign < 0 or basket.segments[i].listed < 0:
-                value += line_value(basket, i)
-    elif basket.stamps[target] == basket.epoch:
-        link = basket.touched[target]
-        while link != NO_SYMBOL:
-            i = basket.touched_lines[link].line
-            if basket.lines[i].sign < 0 or basket.segments[i].listed < 0:
-                value += line_value(basket, i)
-            link = basket.touched_lines[link].next
-    return value
+    return value + returned_value(basket, snapshot, target)
 
 
 cdef bint _touches_line(Basket* basket, Snapshot snapshot, int32_t target, int64_t line) noexcept nogil:
@@ -421,13 +409,6 @@ cdef bint conditions_hold(Basket* basket, Snapshot snapshot, Promotion* promotio
                 return _refused(verdict, OUT_WRONG_ORDER, basket.completed_orders + 1, condition.count)
     verdict.condition = 0
     return True
-
-
-cdef int64_t given_since(Basket* basket, int64_t mark) noexcept nogil:
-    cdef int64_t i, total = 0
-    for i in range(mark, basket.log_count):
-        total += basket.log[i].amount * basket.log[i].count
-    return total
 
 
 cdef bint apply_promotion(Basket* basket, Snapshot snapshot, int32_t number, Verdict* verdict) noexcept nogil:

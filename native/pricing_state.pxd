@@ -207,17 +207,9 @@ cdef int32_t cut(Basket* basket, int32_t segment, int64_t count) noexcept nogil
 cdef void discount(Basket* basket, int32_t segment, int64_t amount) noexcept nogil
 cdef void discount_charge(Basket* basket, int64_t charge, int64_t amount) noexcept nogil
 cdef void give_units(Basket* basket, int32_t segment, int64_t count, int64_t each) noexcept nogil
-cdef int64_t spread_line(Basket* basket, Pick* picks, int64_t count, int64_t amount) noexcept nogil
-cdef int64_t spread(Basket* basket, Pick* picks, int64_t count, int64_t amount, bint with_charges,
-                    const int32_t* charges, int64_t charge_count) noexcept nogil
 cdef int64_t line_value(Basket* basket, int64_t line) noexcept nogil
 cdef int64_t basket_value(Basket* basket, bint original) noexcept nogil
-cdef bint touches(Basket* basket, Snapshot snapshot, int32_t target) noexcept nogil
-cdef int64_t choose(Basket* basket, Snapshot snapshot, int32_t target, int pick, bint unused_only,
-                    bint for_benefit) noexcept nogil
-cdef void sort_picks(Basket* basket, Pick* picks, int64_t count, int pick) noexcept nogil
-cdef int64_t room_of(Basket* basket, Pick* pick) noexcept nogil
-cdef void shrink(Basket* basket, int64_t mark, int64_t most) noexcept nogil
+cdef int64_t given_since(Basket* basket, int64_t mark) noexcept nogil
 cdef void save_state(Basket* basket, int level) noexcept nogil
 cdef void restore_state(Basket* basket, int level) noexcept nogil
 cdef void undo(Basket* basket, int64_t mark) noexcept nogil

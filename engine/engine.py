@@ -87,6 +87,7 @@ class Engine:
         self._checkpoint_written.set()
         self.checkpoint_sequence = recovered.checkpoint_sequence
         self.checkpoint_count = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._checkpoint_thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         if recovered.replayed >= 1000:
@@ -103,8 +104,16 @@ class Engine:
             self._commit,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
+            wake_in=self._wake_in,
             **({} if clock_ns is None else {"clock_ns": clock_ns}),
         )
+
+        self.sequencer.wake()
+
+    def _wake_in(self, delay_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay_ns / 1e9, self.sequencer.wake)
 
     # Commands and queries, on the event loop's thread
 
@@ -272,6 +281,8 @@ class Engine:
             self.sequencer.stop(idle.set)
             await idle.wait()
         self.drain()
+        if self._timer is not None:
+            self._timer.cancel()
         self._commit_thread.shutdown()
         self.events.close()
         await self._checkpoint_written.wait()

@@ -4,6 +4,9 @@ A request is executed when it arrives and joins the open batch; the batch is com
 the commit before it is done.  So execution overlaps the commit, an idle engine answers at once,
 and a busy one batches by itself without a timer.  This is the only place that reads a clock.
 
+A batch lets expire what is due.  Where no command comes, one timer for the next deadline makes a
+batch without commands, so that those who watch are told in time.
+
 No thread and no event loop is known here: `commit` starts a commit somewhere and the one who runs
 it calls `committed` or `failed`.  That is what lets a simulation drive the production code.
 """
@@ -24,6 +27,8 @@ from ringup.native.table import Checkpoint
 
 BATCH_BYTES_MAX = 16 << 20  # commands waiting for their commit; beyond it the engine is overloaded
 BATCH_REQUESTS_MAX = 20_000
+WAKE_NS_MIN = 50_000_000  # deadlines that come one after the other share a batch, and its sync
+WAKE_NS_MAX = 60_000_000_000  # how late an expiry is at most after the machine's clock was set forward
 
 Answer = Callable[[bytes | None], None]  # the SessionResponse's bytes, or None when the engine stops
 
@@ -112,10 +117,12 @@ class Sequencer:
         clock_ns: Callable[[], int] = time.time_ns,
         soon: Callable[[Callable[[], None]], Any] = lambda call: call(),
         checkpoint_due: Callable[[], bool] = lambda: False,
+        wake_in: Callable[[int], None] = lambda delay_ns: None,
     ) -> None:
         """`commit` starts making a batch durable; `read_replies(sequence)` reads the answers of a batch in the journal.
 
-        `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).
+        `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).  `wake_in` has
+        `wake` called after so many ns, instead of what it was asked before.
         """
         self._core = core
         self._read_replies = read_replies
@@ -123,6 +130,8 @@ class Sequencer:
         self._clock_ns = clock_ns
         self._soon = soon
         self._checkpoint_due = checkpoint_due
+        self._wake_in = wake_in
+        self._wake_ns = 0  # the deadline that the timer is set for; 0: it is not set
         self._open: Batch | None = None
         self._committing: Batch | None = None
         self._commit_is_soon = False
@@ -199,6 +208,25 @@ class Sequencer:
         self._open = Batch(sequence, self._core.now_ns)
         return self._open
 
+    def wake(self) -> None:
+        """A deadline may have come: let it expire, unless a batch under way does; also called once at the start."""
+        self._wake_ns = 0
+        if self._refusing or self._open is not None or self._committing is not None:
+            return  # the end of that batch looks again
+        due_ns = self._core.next_deadline_ns
+        if due_ns and due_ns <= self._clock_ns():
+            self._begin()
+            self._close()
+        else:
+            self._wake_when_due()
+
+    def _wake_when_due(self) -> None:
+        due_ns = self._core.next_deadline_ns
+        # A timer that is set for an earlier deadline stays: it looks again when it ends.
+        if due_ns and not 0 < self._wake_ns <= due_ns:
+            self._wake_ns = due_ns
+            self._wake_in(min(max(due_ns - self._clock_ns(), WAKE_NS_MIN), WAKE_NS_MAX))
+
     def _close(self) -> None:
         """Hand the open batch to the commit, if there is one and nothing is in its way."""
         self._commit_is_soon = False
@@ -224,6 +252,8 @@ class Sequencer:
         self._close()
         for answer, reply in batch.waiters:
             answer(reply)
+        if self._committing is None and not self._refusing:
+            self._wake_when_due()
         self._tell_idle()
 
     def failed(self) -> None:

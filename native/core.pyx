@@ -246,6 +246,13 @@ cdef class Core:
         """The clock value of the last batch."""
         return (<CoreGlobals*>self.globals.row(0)).now_ns
 
+    @property
+    def next_deadline_ns(self) -> int:
+        """When the next hold ends or pickup is over, in ns since 1970 UTC; zero where nothing has a deadline."""
+        cdef int64_t hold_ns = self.stock.deadlines.heap[0].at_ns if self.stock.deadlines.count else 0
+        cdef int64_t pickup_ns = self.stock.pickups.heap[0].at_ns if self.stock.pickups.count else 0
+        return min(hold_ns, pickup_ns) if hold_ns and pickup_ns else hold_ns or pickup_ns
+
     def apply(
         self, const uint8_t[::1] request, *, bint recorded=False
     ) -> tuple[bytes, int, list[tuple[int, int, int]]]:

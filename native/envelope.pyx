@@ -90,7 +90,7 @@ def without_kinds(bytes request, bytes flags) -> tuple[bytes, list[tuple[int, in
     is returned as it is, for the core to refuse.
     """
     cdef Span whole = span_at(<const char*>request, len(request))
-    cdef Reader reader = reader_of(whole), inner
+    cdef Reader reader = reader_of(whole)
     cdef Span command
     cdef Writer writer
     cdef const char* flag = flags

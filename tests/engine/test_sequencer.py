@@ -24,8 +24,14 @@ class Stage:
         self.now_ns = self.shop.now_ns
         self.waiting: list[Batch] = []
         self.answers: list[bytes | None] = []
+        self.wakes_ns: list[int] = []  # what the timer was set to, each time
         self.sequencer = Sequencer(
-            self.shop.core, self._read_replies, self.waiting.append, clock_ns=lambda: self.now_ns, soon=self._soon
+            self.shop.core,
+            self._read_replies,
+            self.waiting.append,
+            clock_ns=lambda: self.now_ns,
+            soon=self._soon,
+            wake_in=self.wakes_ns.append,
         )
         self.later: list[object] = []
         self.is_readable = False
@@ -55,12 +61,12 @@ class Stage:
         self.sequencer.submit(session_pb2.SessionRequest(commands=commands).SerializeToString(), self.answers.append)
 
 
-def _hold(command_id: bytes, item_id: str = "milk") -> stock_pb2.HoldStockRequest:
+def _hold(command_id: bytes, item_id: str = "milk", ttl_ms: int = 1000) -> stock_pb2.HoldStockRequest:
     return stock_pb2.HoldStockRequest(
         command_id=command_id,
         location_id="S1",
         lines=[stock_pb2.StockLine(item_id=item_id, qty_milli=1000)],
-        ttl_ms=1000,
+        ttl_ms=ttl_ms,
     )
 
 
@@ -146,3 +152,62 @@ def test_a_resend_is_answered_from_the_request_where_it_was_first() -> None:
     ]
     assert seen == [[b"A", b"B"], [b"C", b"B"], [b"D", b"C", b"D", b"B"]]
     assert stage.reads == 0
+
+
+def test_one_timer_for_the_next_deadline() -> None:
+    """It is set anew for an earlier deadline only, and looks again when it ends too early or beside a batch."""
+    second, stage = 10**9, Stage()
+    stage.sequencer.wake()
+    stage.submit(_hold(b"f" * 16, ttl_ms=0))
+    stage.settle()
+    assert stage.wakes_ns == [], "nothing has a deadline"
+    for name, ttl_ms in ((b"a", 20_000), (b"b", 30_000), (b"c", 5_000)):
+        stage.submit(_hold(name * 16, ttl_ms=ttl_ms))
+        stage.settle()
+    assert stage.wakes_ns == [20 * second, 5 * second]
+    stage.submit(stock_pb2.ReleaseHoldRequest(command_id=b"r" * 16, hold_id=b"c" * 16))
+    stage.settle()
+    assert stage.wakes_ns == [20 * second, 5 * second], "the hold ended earlier: the timer may ring in vain"
+    stage.now_ns += 5 * second
+    stage.sequencer.wake()
+    assert stage.wakes_ns[2:] == [15 * second]
+    before = stage.shop.core.sequence
+    stage.now_ns += 15 * second
+    stage.sequencer.wake()
+    assert [(batch.sequence, batch.commands) for batch in stage.waiting] == [(before + 1, [])]
+    stage.sequencer.wake()
+    assert len(stage.waiting) == 1, "a batch is under way"
+    stage.settle()
+    assert stage.wakes_ns[3:] == [10 * second]
+    stage.now_ns -= 3600 * second  # the machine's clock is set back: a look each minute, and no batch
+    stage.sequencer.wake()
+    assert stage.wakes_ns[4:] == [60 * second]
+    stage.now_ns += 7200 * second
+    stage.sequencer.wake()
+    stage.settle()
+    assert stage.shop.core.sequence == before + 2
+    assert stage.wakes_ns[5:] == []
+    assert stage.shop.refold().digest() == stage.shop.core.digest()
+
+
+def test_deadlines_that_come_one_after_the_other_share_batches() -> None:
+    stage = Stage()
+    stage.submit(*(_hold(number.to_bytes(16, "big"), ttl_ms=1000 + number) for number in range(1, 90)))
+    stage.settle()
+    before = stage.shop.core.sequence
+    while stage.wakes_ns:
+        stage.now_ns += stage.wakes_ns.pop()
+        stage.sequencer.wake()
+        stage.settle()
+    assert stage.shop.core.next_deadline_ns == 0
+    assert stage.shop.core.sequence - before <= 3
+
+
+def test_a_stopping_engine_is_not_woken() -> None:
+    stage = Stage()
+    stage.submit(_hold(b"h" * 16))
+    stage.settle()
+    stage.sequencer.stop(lambda: None)
+    stage.now_ns += 3600 * 10**9
+    stage.sequencer.wake()
+    assert (stage.waiting, len(stage.wakes_ns)) == ([], 1)

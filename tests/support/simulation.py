@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from ringup.engine.journal import AppendUnknown
 from ringup.engine.record import decode
 from ringup.engine.recovery import recover
-from ringup.engine.sequencer import Batch, Sequencer, Stopped, write_batch
+from ringup.engine.sequencer import WAKE_NS_MAX, WAKE_NS_MIN, Batch, Sequencer, Stopped, write_batch
 from ringup.native.core import Core
 from ringup.v1 import pricing_pb2, sale_pb2, session_pb2, stock_pb2
 from support.core import command_of, small_shop
@@ -118,6 +118,7 @@ class Simulation:
         self.disk = FakeDisk(self.rng, sync=sync)
         self.checkpoints = FakeCheckpoints()
         self.clock_ns = 1_700_000_000 * 10**9
+        self.elapsed_ns = 0
         self.sent: list[Sent] = []
         self.crashes = 0
         self._next_id = 0
@@ -145,17 +146,31 @@ class Simulation:
         self.fresh = recovered.checkpoint_sequence == 0
         self.running: Batch | None = None
         self.checkpoint_waits = False
+        self.wake_at_ns: int | None = None
         self.sequencer = Sequencer(
             self.core,
             lambda sequence: decode(self.disk.get(sequence) or b"", sequence, None).replies,
             self._start_commit,
             clock_ns=lambda: self.clock_ns,
             checkpoint_due=lambda: self.rng.random() < 0.1 and not self.checkpoint_waits,
+            wake_in=self._wake_in,
         )
+        self.sequencer.wake()
 
     def _start_commit(self, batch: Batch) -> None:
         assert self.running is None
         self.running = batch
+
+    def _wake_in(self, delay_ns: int) -> None:
+        assert WAKE_NS_MIN <= delay_ns <= WAKE_NS_MAX
+        self.wake_at_ns = self.elapsed_ns + delay_ns
+
+    def pass_time(self, ns: int) -> None:
+        """Timers run by what has passed, whatever the machine's clock says."""
+        self.elapsed_ns += ns
+        if self.wake_at_ns is not None and self.wake_at_ns <= self.elapsed_ns:
+            self.wake_at_ns = None
+            self.sequencer.wake()
 
     def end_commit(self) -> None:
         """Let the commit in flight end, well or badly."""
@@ -234,7 +249,9 @@ class Simulation:
 
     def run(self) -> None:
         for _ in range(self.steps):
-            self.clock_ns += self.rng.choice((0, 1, 10**6, 10**8, -(10**9)))
+            step_ns = self.rng.choice((0, 1, 10**6, 10**8, -(10**9)))
+            self.clock_ns += step_ns
+            self.pass_time(abs(step_ns))
             dice = self.rng.random()
             if dice < 0.5:
                 self.sent.append(Sent(self._request()))
@@ -256,6 +273,12 @@ class Simulation:
                 while self.running is not None:
                     self.end_commit()
         while self.running is not None:
+            self.end_commit()
+        self.clock_ns = max(self.clock_ns, self.core.now_ns)
+        # Nobody calls any more: what is due ends by itself, a minute late at most after the clock was set.
+        for _ in range(70):
+            self.clock_ns += 10**9
+            self.pass_time(10**9)
             self.end_commit()
 
     # The proof
@@ -294,6 +317,8 @@ class Simulation:
         for position in positions:
             assert position.on_hand_milli == stock[position.item_id]
             assert position.free_milli >= 0
+        assert self.core.next_deadline_ns == 0, "a hold outlived its deadline in an idle engine"
+        assert (self.running, self.wake_at_ns) == (None, None)
         assert self.core.receipt_gaps() == 0
         fresh: Core = recover(self.disk, None).core
         assert fresh.digest() == self.core.digest(), "the journal folds to another state"

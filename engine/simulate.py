@@ -49,8 +49,15 @@ class Outcome:
 def load_cases(text: str) -> list[dict[str, Any]]:
     """The checked cases of a file; CaseError names the case and the key that are wrong."""
     try:
+        return _checked(text)
+    except RecursionError:
+        raise CaseError("not a document of cases: expected about ten levels of nesting, found too many") from None
+
+
+def _checked(text: str) -> list[dict[str, Any]]:
+    try:
         document = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CaseError(f"not a JSON document: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("cases"), list):
         raise CaseError('expected {"cases": [case, ...]}, found something else')
@@ -108,11 +115,11 @@ def run_cases(cases: list[dict[str, Any]], zone: str | None = None) -> Iterator[
 
 def read_file(path: Path) -> str:
     if str(path) == "-":
-        return sys.stdin.read(FILE_BYTES_MAX)
+        return sys.stdin.read(FILE_BYTES_MAX).removeprefix("\ufeff")
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise CaseError(f"{path}: expected at most {FILE_BYTES_MAX:,} bytes, found {path.stat().st_size:,}")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors of one system put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"{path}: cannot be read: {error}") from None
 

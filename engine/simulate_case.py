@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -49,6 +50,15 @@ def amount(value: Any, path: str) -> None:
         _fail(path, "an amount not below zero", value)
 
 
+def moment(value: Any, path: str) -> None:
+    """A date, or a time of ISO 8601."""
+    text(value, path)
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        _fail(path, "an ISO time like 2025-03-01T09:30", value)
+
+
 def flag(value: Any, path: str) -> None:
     if not isinstance(value, bool):
         _fail(path, "true or false", value)
@@ -64,6 +74,19 @@ def number(value: Any, path: str) -> None:
         found = float("nan")
     if not abs(found) <= 1e15:
         _fail(path, "a number or a decimal text", value)
+
+
+def quantity(value: Any, path: str) -> None:
+    """A number not below zero."""
+    number(value, path)
+    if float(value) < 0:
+        _fail(path, "a number not below zero", value)
+
+
+def over_zero(value: Any, path: str) -> None:
+    number(value, path)
+    if float(value) <= 0:
+        _fail(path, "a number above zero", value)
 
 
 def percent(value: Any, path: str) -> None:
@@ -182,6 +205,12 @@ def _target(value: Any, path: str) -> None:
         raise CaseError(f"{path}: unit_price_min is above unit_price_max, so nothing can match")
 
 
+def _weights(value: Any, path: str) -> None:
+    list_of(quantity)(value, path)
+    if not value:
+        _fail(path, "one weight or more", value)
+
+
 PICK = one_of("cheapest", "dearest", "as_listed")
 PART = {"target": _target, "qty": positive, "pick": PICK, "percent": percent}
 TIER = {"min_minor": amount, "min_qty": amount, "percent": percent, "amount_minor": amount}
@@ -199,9 +228,9 @@ CONDITIONS = {
     "max_subtotal": _kind(
         "amount_minor", amount_minor=amount, base=BASE, tax=one_of("excl", "incl", "net", "gross", "none")
     ),
-    "min_qty": _kind("qty", qty=number),
-    "max_qty": _kind("qty", qty=number),
-    "min_line_qty": _kind("qty", qty=number),
+    "min_qty": _kind("qty", qty=quantity),
+    "max_qty": _kind("qty", qty=quantity),
+    "min_line_qty": _kind("qty", qty=quantity),
     "min_value": _kind("amount_minor", amount_minor=amount, base=BASE),
     "contains": _kind("target"),
     "distinct": _kind("count", count=positive),
@@ -278,7 +307,7 @@ PROMOTION = record(
         "manual": flag,
         "channels": list_of(text),
         "customer_groups": list_of(text),
-        "window": record({"from": optional(text), "to": optional(text)}),
+        "window": record({"from": optional(moment), "to": optional(moment)}),
         "schedule": record({"days": list_of(text), "times": list_of(list_of(text, 2))}),
         "limits": record(
             {
@@ -309,7 +338,7 @@ ITEM = record(
         "discountable": flag,
         "deposit_minor": amount,
         "uom": text,
-        "uom_factor": number,
+        "uom_factor": over_zero,
         "line": text,
         "name": text,
     },
@@ -328,8 +357,8 @@ TAX = record(
                         "amount_minor_per_unit": amount,
                         "mode": one_of("inclusive", "exclusive"),
                         "on": list_of(text),
-                        "from": optional(text),
-                        "to": optional(text),
+                        "from": optional(moment),
+                        "to": optional(moment),
                     }
                 ),
                 8,
@@ -352,20 +381,21 @@ TENDER = record(
         "gift_cards": list_of(record({"balance_minor": amount, "code": text}, "balance_minor")),
     }
 )
-FREE = record({"sku": text, "qty": whole}, "sku", "qty")
+FREE = record({"sku": text, "qty": positive}, "sku", "qty")
+BACK = record({"sku": text, "qty": quantity}, "sku", "qty")
 LOYALTY = record(
     {
         "earn": record(
             {
                 "per": one_of("unit", "currency_unit"),
-                "points": number,
+                "points": quantity,
                 "target": _target,
                 "base": one_of("before_redemption", "after_redemption"),
             },
             "per",
             "points",
         ),
-        "burn": record({"points": whole, "free_item": FREE, "value_minor_per_point": amount}, "points"),
+        "burn": record({"points": positive, "free_item": FREE, "value_minor_per_point": amount}, "points"),
         "opening_points": optional(whole),
         "redeem": flag,
     },
@@ -378,8 +408,8 @@ BOOK_ROW = record(
         "price_minor": whole,
         "min_qty": optional(number),
         "max_qty": optional(number),
-        "from": optional(text),
-        "to": optional(text),
+        "from": optional(moment),
+        "to": optional(moment),
         "rules": map_of(either(text, list_of(text))),
         "overrides_base": flag,
         "uom": text,
@@ -409,7 +439,7 @@ EXPECT = record(
         "not_applied": list_of(REASON),
         "rejected_coupons": list_of(record({"code": text, "reason": text}, "code", "reason")),
         "accepted_coupons": list_of(text),
-        "free_items": list_of(FREE),
+        "free_items": list_of(record({"sku": text, "qty": whole}, "sku", "qty")),
         "gift_card_used_minor": list_of(optional(whole)),
         "gift_card_left_minor": list_of(optional(whole)),
         "parts": list_of(optional(whole)),
@@ -430,7 +460,7 @@ CASE = record(
         "kind": text,
         "note": text,
         "currency": text,
-        "at": optional(text),
+        "at": optional(moment),
         "items": list_of(ITEM, 2_000),
         "promotions": list_of(PROMOTION),
         "coupons": list_of(text),
@@ -460,13 +490,11 @@ CASE = record(
         "tender": TENDER,
         "loyalty": LOYALTY,
         "refund": record(
-            {"lines": list_of(FREE), "policy": one_of("paid_price", "reprice_kept")},
+            {"lines": list_of(BACK), "policy": one_of("paid_price", "reprice_kept")},
             "lines",
         ),
         "price_book": list_of(BOOK_ROW),
-        "allocate": record(
-            {"amount_minor": whole, "weights": list_of(number), "method": text}, "amount_minor", "weights"
-        ),
+        "allocate": record({"amount_minor": whole, "weights": _weights, "method": text}, "amount_minor", "weights"),
         "barcode": record({"code": text, "pattern": text, "symbology": text}, "code", "pattern"),
         "expect": EXPECT,
     },
@@ -489,8 +517,6 @@ def check_case(case: Any, place: str) -> None:
         if promotion["id"] in ids:
             raise CaseError(f"{label}.promotions: two promotions have the id {promotion['id']!r}")
         ids.add(promotion["id"])
-        if not promotion["benefits"]:
-            raise CaseError(f"{label}.promotions: {promotion['id']!r} has no benefits")
     _check_free_items(case.get("promotions", ()), label)
 
 

@@ -27,6 +27,14 @@ REASONS = {
     pb.PROMOTION_OUTCOME_CUSTOMER_LIMIT: "customer_limit",
     pb.PROMOTION_OUTCOME_BUDGET: "budget",
 }
+# Nothing refused these: nobody presented the code, another was better, or there was nothing to make cheaper.
+NOT_REFUSED = (
+    pb.PROMOTION_OUTCOME_COUPON_MISSING,
+    pb.PROMOTION_OUTCOME_NOTHING_TO_GIVE,
+    pb.PROMOTION_OUTCOME_SET_INCOMPLETE,
+    pb.PROMOTION_OUTCOME_EXCLUDED,
+    pb.PROMOTION_OUTCOME_BEATEN,
+)
 
 
 def reason_of(outcome: int) -> str:
@@ -43,7 +51,8 @@ class Answer:
         self.pricer = pricer or Pricer()
         self.prices = [self.price_of(item) for item in case["items"]]
         self.response = pb.SimulateResponse()
-        if all(price is not None for price, _ in self.prices):
+        self.unpriced = any(price is None for price, _ in self.prices)
+        if not self.unpriced:
             self.response = self.ask()
 
     def price_of(self, item: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -73,15 +82,25 @@ class Answer:
     # ---- the keys of expect
 
     def get(self, key: str) -> Any:
+        if key in self.ASKS and self.ASKS[key] not in self.case:
+            return None
         method = getattr(self, f"key_{key}", None)
         if method is not None:
             return method()
         if key in self.PLAIN:
-            return None if any(p is None for p, _ in self.prices) else getattr(self.response, self.PLAIN[key])
+            return None if self.unpriced else getattr(self.response, self.PLAIN[key])
         if key in ("due_minor", "cash_rounding_minor", "change_minor", "gift_card_used_minor", "gift_card_left_minor"):
             return extras.settle(self.response.total_minor, self.case.get("tender", {}))[key]
         return None
 
+    # What a case must have for the key to have an answer.
+    ASKS: ClassVar = {
+        "parts": "allocate",
+        "refund_minor": "refund",
+        "points_earned": "loyalty",
+        "points_burned": "loyalty",
+        "points_balance": "loyalty",
+    }
     PLAIN: ClassVar = {
         "total_minor": "total_minor",
         "subtotal_minor": "subtotal_minor",
@@ -128,15 +147,16 @@ class Answer:
         return asked_only(found, self.expected("discount_by_promotion_minor"))
 
     def key_not_applied(self) -> list[dict[str, str]]:
-        """Reasons of those that `expect` names, or of all when it names none."""
-        reasons = {
-            p.promotion_id: reason_of(p.outcome)
+        """Reasons of those that `expect` names, or of all that were refused when it names none."""
+        outcomes = {
+            p.promotion_id: p.outcome
             for p in self.response.promotions
             if p.outcome not in (pb.PROMOTION_OUTCOME_APPLIED, pb.PROMOTION_OUTCOME_UNSPECIFIED)
         }
         asked = [entry["id"] for entry in self.expected("not_applied") or ()]
-        names = [name for name in asked if name in reasons] if asked else list(reasons)
-        return [{"id": name, "reason": reasons[name]} for name in names]
+        refused = [name for name, outcome in outcomes.items() if outcome not in NOT_REFUSED]
+        names = [name for name in asked if name in outcomes] if asked else refused
+        return [{"id": name, "reason": reason_of(outcomes[name])} for name in names]
 
     def coupons(self) -> list[pb.CouponOutcome]:
         """Each code once, however often it was presented."""
@@ -187,7 +207,9 @@ class Answer:
             return None
         return extras.points_text(self.response.points.balance_micro)
 
-    def key_refund_minor(self) -> int:
+    def key_refund_minor(self) -> int | None:
+        if self.unpriced:
+            return None
         if self.case["refund"].get("policy", "paid_price") == "reprice_kept":
             return max(0, self.response.total_minor - kept_total(self.case, self.zone, self.pricer))
         return refund_paid(self.case, self.response)
@@ -256,7 +278,7 @@ def kept_total(case: Case, zone: str | None, pricer: Pricer) -> int:
     """What the basket costs without the units that come back; charges and coupons stay."""
     back: dict[str, Fraction] = {}
     for line in case["refund"]["lines"]:
-        back[line["sku"]] = back.get(line["sku"], Fraction(0)) + line["qty"]
+        back[line["sku"]] = back.get(line["sku"], Fraction(0)) + extras.exact(line["qty"])
     kept = []
     for item in case["items"]:
         qty = extras.exact(item["qty"])

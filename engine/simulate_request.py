@@ -12,6 +12,8 @@ from ringup.v1 import promotion_pb2 as pb
 
 Case = dict[str, Any]
 PPB_OF_PERCENT = 10_000_000
+# Stands for the benefits of a promotion that has none: its gates and its code are still looked at.
+NOTHING: list[dict[str, Any]] = [{"type": "item_percent_off", "percent": 0, "target": {"all": True}}]
 DAYS = {day: number for number, day in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), 1)}
 PICKS = {"cheapest": 1, "dearest": 2, "as_listed": 3}
 ROUNDINGS = {"half_up": 1, "half_down": 2, "half_even": 3, "up": 4, "down": 5, "ceiling": 6, "floor": 7}
@@ -44,7 +46,8 @@ def near(value: Any, scale: int) -> int:
 
 
 def ppb(percent: Any) -> int:
-    return scaled(percent, PPB_OF_PERCENT, "percent")
+    """A percent in billionths; digits beyond the seventh of a percent (a third, as a float) are rounded off."""
+    return near(percent, PPB_OF_PERCENT)
 
 
 class Clock:
@@ -303,7 +306,7 @@ def request_of(case: Case, prices: list[int], clock: Clock) -> pb.SimulateReques
     classes = tax.get("rates", {})
     promotions = case.get("promotions", ())
     found = pb.SimulateRequest(
-        promotions=[promotion(p, clock, charge_ids) for p in promotions],
+        promotions=[promotion({**p, "benefits": p["benefits"] or NOTHING}, clock, charge_ids) for p in promotions],
         usage=[usage(p) for p in promotions],
         rules=rules(case),
         taxes=tax_rates(tax, clock) if tax else (),

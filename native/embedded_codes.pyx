@@ -103,8 +103,6 @@ cdef int64_t pattern_read(Pattern* pattern, Span text, int64_t checked_size) noe
     # A code may be longer by its check digit alone.
     if braces == 1 or text.size == 0 or (checked_size and not checked_size - 1 <= pattern.size <= checked_size):
         return text.size
-    if checked_size and pattern.value_at + pattern.whole_digits + pattern.decimal_digits > checked_size - 1:
-        return text.size  # the check digit cannot be part of the value
     return -1
 
 
@@ -135,12 +133,14 @@ cdef ReadOutcome code_read(const Pattern* pattern, Span code, Reading* reading) 
 def read_code(code: bytes, pattern: bytes, checked_size: int = 0) -> tuple[str, str] | None:
     """(value, base code) of a code under a pattern; None for a code that does not scan.
 
-    `checked_size` is the number of digits of a symbology with a check digit (8, 12, 13 or 14), else 0.
-    Raises ValueError for a pattern that is none.
+    `checked_size` is the number of digits of a symbology with a check digit (8, 12, 13 or 14), else 0. A pattern
+    that is shorter than such a code says how it begins, one without braces has the value 0, and one whose value
+    reaches over the check digit gets a fresh one all the same. Raises ValueError for a pattern that is none.
     """
     cdef Pattern parts
     cdef Reading reading
-    cdef int64_t wrong = pattern_read(&parts, span_at(<const char*>pattern, len(pattern)), checked_size)
+    cdef bytes whole = pattern + b"." * (checked_size - len(pattern.translate(None, b"{}")))
+    cdef int64_t wrong = pattern_read(&parts, span_at(<const char*>whole, len(whole)), checked_size)
     if wrong >= 0:
         raise ValueError(
             f"pattern: expected digits, points and one {{N..D..}} of a code's size, found {pattern.decode()!r},"
@@ -244,7 +244,7 @@ cdef class EmbeddedCodes:
         cdef PatternIn given
         cdef Pattern trial
         cdef PatternRow* row
-        cdef int64_t count = 0, wrong
+        cdef int64_t count = 0, wrong, digits
         cdef Span none = span_at(NULL, 0)
 
         # Check.
@@ -280,8 +280,11 @@ cdef class EmbeddedCodes:
                     out, RESULT_CODE_FIELD_INVALID, "patterns.pattern", count, none, given.text.size, CODE_DIGITS_MAX + 2
                 )
             wrong = pattern_read(&trial, given.text, _checked_size(given.symbology))
-            if wrong < 0 and trial.whole_digits + trial.decimal_digits == 0:
+            digits = trial.whole_digits + trial.decimal_digits
+            if wrong < 0 and digits == 0:
                 wrong = given.text.size  # a code without a value is a plain barcode
+            if wrong < 0 and trial.checked_size and trial.value_at + digits > trial.checked_size - 1:
+                wrong = given.text.size  # the check digit guards the value, it is not part of it
             if wrong >= 0:
                 return refuse(
                     out, RESULT_CODE_FIELD_INVALID, "patterns.pattern", count, given.text, wrong, given.text.size

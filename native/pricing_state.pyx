@@ -145,7 +145,7 @@ cdef int64_t load_lines(Basket* basket) noexcept nogil:
         line = &basket.lines[i]
         segment = &basket.segments[i]
         qty = -given.qty_milli if given.qty_milli < 0 else given.qty_milli
-        line.sign = -1 if given.qty_milli < 0 else 1
+        line.sign = (given.qty_milli > 0) - (given.qty_milli < 0)  # a line of nothing is no sale line
         line.qty_milli = qty
         line.base_qty_milli = <int64_t>divide(<int128>qty * given.base_units_ppm, 1000000, HALF_UP)
         gross = divide(<int128>given.price * qty, given.base_qty_milli, HALF_UP)

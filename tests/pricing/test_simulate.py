@@ -92,6 +92,12 @@ OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
             _case(items=[{"sku": "A", "qty": 1, "unit_price_minor": 1}] * 100_000),
             "at most 2,000 entries, found 100,000",
         ),
+        (_case(at="yesterday"), ".at: expected an ISO time"),
+        (_case(promotions=[_promotion(OFF, window={"to": "2026-13-01"})]), "window.to: expected an ISO time"),
+        (_case(items=[{"sku": "A", "qty": 1, "uom_factor": 0}]), "uom_factor: expected a number above zero"),
+        (_case(allocate={"amount_minor": 1, "weights": [2, -1]}), "weights[1]: expected a number not below zero"),
+        (_case(allocate={"amount_minor": 1, "weights": []}), "weights: expected one weight or more"),
+        (_case(refund={"lines": [{"sku": "A", "qty": -1}]}), "qty: expected a number not below zero"),
         (_case(expect={"total": 1}), "the nearest known key is 'total_minor'"),
         (_case(selection="bestdeal"), "perhaps best_deal"),
         (_case(currency="EURO"), "'EURO' has no known exponent (ISO 4217); the nearest known one is"),
@@ -122,9 +128,70 @@ def test_exit_2_names_the_case_and_the_key(tmp_path: Path, case: dict[str, Any],
     assert "agree" not in result.output, "nothing is priced when the file is not valid"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"cases": 1}', '{"cases": [1]}', '{"cases": [NaN]}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"cases": 1}', '{"cases": [1]}', '{"cases": [NaN]}', "[" * 100_000]
+    + [f'{{"cases": [{{"id": "c", "items": {"[" * depth}{"]" * depth}}}]}}' for depth in (400, 900)],
+    ids=lambda text: text[:30] + str(len(text)),
+)
 def test_bytes_that_are_no_cases_are_refused(tmp_path: Path, text: str) -> None:
     assert _run(tmp_path, text).exit_code == 2
+
+
+def test_a_byte_order_mark_and_dos_line_ends_are_no_fault(tmp_path: Path) -> None:
+    text = "\ufeff" + json.dumps({"cases": [_case()]}, indent=1).replace("\n", "\r\n")
+    path = tmp_path / "cases.json"
+    path.write_bytes(text.encode())
+    assert RUNNER.invoke(app, ["simulate", str(path)]).exit_code == 0
+    assert RUNNER.invoke(app, ["simulate", "-"], input=text).exit_code == 0
+
+
+def test_what_a_case_does_not_ask_for_has_no_answer(tmp_path: Path) -> None:
+    """An `expect` about points, shares or a refund that the case says nothing of once ended in a traceback."""
+    keys = ("parts", "points_earned", "points_burned", "points_balance", "refund_minor")
+    wanted = [_case(id=key, expect={key: [1] if key == "parts" else 1}) for key in keys]
+    no_price = {"items": [{"sku": "A", "qty": 1}], "refund": {"lines": [{"sku": "A", "qty": 1}]}}
+    wanted.append(_case(id="unpriced", **no_price, expect={"refund_minor": 1}))
+    result = _run(tmp_path, {"cases": wanted}, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()][:-1]
+    assert result.exit_code == 1
+    assert [list(line["got"].values()) for line in lines] == [[None]] * 6
+
+
+def test_only_refused_promotions_are_listed_as_not_applied(tmp_path: Path) -> None:
+    """Beaten, excluded, without its code, without anything to give: nothing refused these."""
+    promotions = [
+        _promotion(OFF, id="spent", limits={"max_uses": 1, "used": 1}),
+        _promotion(OFF, id="code", coupon="K"),
+        _promotion({**OFF, "target": {"skus": ["Z"]}}, id="elsewhere"),
+        _promotion({**OFF, "percent": 20}, id="best", group="g"),
+        _promotion(OFF, id="beaten", group="g"),
+    ]
+    rules = {"group_modes": {"g": "best"}}
+    cases = [
+        _case(id="all", promotions=promotions, rules=rules, expect={"applied": ["best"], "not_applied": []}),
+        _case(id="none", promotions=promotions[1:], rules=rules, expect={"applied": ["best"], "not_applied": []}),
+    ]
+    result = _run(tmp_path, {"cases": cases}, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines[0]["got"]["not_applied"] == [{"id": "spent", "reason": "usage_limit"}]
+    assert lines[1]["ok"]
+
+
+def test_a_promotion_without_benefits_gives_nothing(tmp_path: Path) -> None:
+    empty = {"id": "p", "conditions": [], "benefits": [], "coupon": "K", "limits": {"max_uses": 1, "used": 1}}
+    expect = {"applied": [], "rejected_coupons": [{"code": "K", "reason": "usage_limit"}], "total_minor": 2000}
+    assert _run(tmp_path, {"cases": [_case(promotions=[empty], coupons=["K"], expect=expect)]}).exit_code == 0
+
+
+def test_a_percent_with_more_digits_than_the_engine_keeps(tmp_path: Path) -> None:
+    """A third as a float: 300 * 33.333333333333336 % = 100.0000...: 100."""
+    third = _case(
+        items=[{"sku": "A", "qty": 1, "unit_price_minor": 300}],
+        promotions=[_promotion({**OFF, "percent": 100 / 3})],
+        expect={"total_minor": 200},
+    )
+    assert _run(tmp_path, {"cases": [third]}).exit_code == 0
 
 
 def test_values_that_fit_no_engine_fail_their_case_alone(tmp_path: Path) -> None:

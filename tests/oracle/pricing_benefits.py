@@ -278,7 +278,15 @@ def tiered(benefit: Benefit, basket: Basket, context: Context) -> Effect:
 
 def order_percent_off(benefit: Benefit, basket: Basket, context: Context) -> Effect:
     chosen, fixed = order_members(basket, benefit.get("target"))
-    units = percent_off(basket, chosen, benefit["percent"], "set", cap=benefit.get("cap_minor"), fixed_value=fixed)
+    units = percent_off(
+        basket,
+        chosen,
+        benefit["percent"],
+        "set",
+        base=benefit.get("base", "running"),
+        cap=benefit.get("cap_minor"),
+        fixed_value=fixed,
+    )
     return Effect(units=units, applications=1)
 
 

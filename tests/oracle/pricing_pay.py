@@ -19,6 +19,7 @@ def cash_rounded(amount: int, rounding: dict[str, Any]) -> int:
 def settle(total: int, tender: dict[str, Any]) -> dict[str, Any]:
     """Gift cards in order, then payments; a payment without an amount takes what the others leave.
 
+    A cash rounding without payments says that all is paid in cash.
     due_minor is what the payments must bring in all: the total less gift cards plus the cash rounding.
     """
     left, used, rest = total, [], []
@@ -27,7 +28,7 @@ def settle(total: int, tender: dict[str, Any]) -> dict[str, Any]:
         used.append(take)
         rest.append(card["balance_minor"] - take)
         left -= take
-    payments = tender.get("payments", ())
+    payments = tender.get("payments") or ([{"method": "cash"}] if "cash_rounding" in tender else [])
     known = sum(p["amount_minor"] for p in payments if "amount_minor" in p)
     rounding, change, remainder, remainder_taken = 0, 0, left - known, False
     for payment in payments:

@@ -24,7 +24,7 @@ from . import _retry, _wire
 from ._connection import Connection, stream_failure
 from ._session import Pending, SessionPump
 from .errors import NoAnswer, Refused, RejectedCommand
-from .rows import rows
+from .rows import attributes, rows
 
 DEFAULT_TARGET = "127.0.0.1:7420"
 _WATCH_PATH = "/ringup.v1.EventService/WatchAvailability"
@@ -240,9 +240,13 @@ class AsyncClient:
         customer_group_id: str = "",
         at_ns: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
+        price_attributes: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> pricing_pb2.PricedBasket:
-        """Return what a basket costs, exactly as a sale at this instant would; nothing is changed."""
+        """Return what a basket costs, exactly as a sale at this instant would; nothing is changed.
+
+        price_attributes are what the rules of price rows ask for: {"region": "DE"}.
+        """
         request = pricing_pb2.PriceBasketRequest(
             location_id=location_id,
             channel_id=channel_id,
@@ -250,6 +254,7 @@ class AsyncClient:
             lines=rows(pricing_pb2.BasketLine, lines),
             at_ns=at_ns,
             charges=rows(promotion_pb2.Charge, charges),
+            price_attributes=attributes(price_attributes),
         )
         answer: pricing_pb2.PriceBasketResponse = await self._do(request, timeout_s)
         return answer.basket
@@ -428,11 +433,13 @@ class AsyncClient:
         hold_ids: Iterable[bytes] = (),
         expected_total_minor: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
+        price_attributes: Mapping[str, str] | None = None,
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> sale_pb2.Receipt:
         """Book a sale and return its receipt; `submit` with a SellRequest also gives its shortfalls.
 
+        price_attributes are what the rules of price rows ask for, as in price_basket.
         command_id becomes the sale's id; empty means a new one.
         """
         request = sale_pb2.SellRequest(
@@ -446,6 +453,7 @@ class AsyncClient:
             hold_ids=hold_ids,
             expected_total_minor=expected_total_minor,
             charges=rows(promotion_pb2.Charge, charges),
+            price_attributes=attributes(price_attributes),
         )
         answer: sale_pb2.SellResponse = await self._do(request, timeout_s)
         return answer.receipt

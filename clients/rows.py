@@ -48,8 +48,20 @@ def return_line(number: int, units: Written = 1, *, scrapped: bool = False) -> s
 
 
 def price(item_id: str, price_minor: int, **rules: Any) -> catalog_pb2.PriceRow:
-    """Return a price-book row; price_minor buys base_qty_milli (default one unit), rules are its other fields."""
+    """Return a price-book row; price_minor buys base_qty_milli (default one unit), rules are its other fields.
+
+    `rules` among them may be a mapping: price("MILK", 99, rules={"region": ["DE", "AT"], "company": "acme"}).
+    """
+    if isinstance(rules.get("rules"), Mapping):
+        given: Mapping[str, str | Iterable[str]] = rules["rules"]
+        listed = {key: [values] if isinstance(values, str) else values for key, values in given.items()}
+        rules = rules | {"rules": [catalog_pb2.PriceRule(key=key, values=values) for key, values in listed.items()]}
     return _row(catalog_pb2.PriceRow, {"item_id": item_id, "price_minor": price_minor, **rules})
+
+
+def attributes(given: Mapping[str, str] | None) -> list[catalog_pb2.PriceAttribute]:
+    """Return a basket's price attributes from a mapping."""
+    return [catalog_pb2.PriceAttribute(key=key, value=value) for key, value in (given or {}).items()]
 
 
 def percent(rate: Written) -> int:

@@ -182,7 +182,7 @@ def check_case(case: Case, zone: str | None = None) -> pb.CheckPromotionsRespons
     if answer.code != OK:
         return answer
     shelf_lines = [
-        line({**item, "qty": 1}, item["unit_price_minor"], ())
+        line({**item, "qty": 1}, ())
         for item in case["items"]
         if item.get("unit_price_minor") is not None and item["unit_price_minor"] > 0
     ]

@@ -510,7 +510,10 @@ def check_case(case: Any, place: str) -> None:
     name = case.get("id") if isinstance(case, dict) else None
     label = f"case {name!r}" if isinstance(name, str) and len(name) < 200 else place
     CASE(case, label)
-    _check_currency(case["currency"], label)
+    _check_currency(case["currency"], f"{label}.currency")
+    for number, row in enumerate(case.get("price_book", ())):
+        if row.get("currency"):
+            _check_currency(row["currency"], f"{label}.price_book[{number}].currency")
     ids: set[str] = set()
     for promotion in case.get("promotions", ()):
         _check_schedule(promotion, label)
@@ -520,7 +523,7 @@ def check_case(case: Any, place: str) -> None:
     _check_free_items(case.get("promotions", ()), label)
 
 
-def _check_currency(code: str, label: str) -> None:
+def _check_currency(code: str, place: str) -> None:
     """A currency whose minor unit is not known makes every amount of the case unclear."""
     from ringup.native.currency import known_currencies
 
@@ -528,7 +531,7 @@ def _check_currency(code: str, label: str) -> None:
     if code.upper() not in known:
         near = difflib.get_close_matches(code.upper(), known, 1, 0.5)
         hint = f"; the nearest known one is {near[0]}" if near else ""
-        raise CaseError(f"{label}.currency: {code[:20]!r} has no known exponent (ISO 4217){hint}")
+        raise CaseError(f"{place}: {code[:20]!r} has no known exponent (ISO 4217){hint}")
 
 
 def _check_schedule(promotion: dict[str, Any], label: str) -> None:

@@ -1,4 +1,4 @@
-"""What a case can ask beside the price of its basket: price books, barcodes, tenders, points, other currencies.
+"""What a case can ask beside the price of its basket: barcodes, tenders, points, other currencies.
 
 All arithmetic is on integers and fractions; a number that came as a JSON float is read as its author
 wrote it.
@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ringup.engine.simulate_request import ROUNDINGS, Case, Clock, Unfit, scaled
+from ringup.engine.simulate_request import ROUNDINGS, Unfit, scaled
 from ringup.native import tender as tender_core
 from ringup.native.currency import convert_minor
 from ringup.native.embedded_codes import read_code
@@ -22,88 +22,9 @@ def exact(number: Any) -> Fraction:
     return Fraction(number) if isinstance(number, int) else Fraction(str(number))
 
 
-def rounded(value: Fraction, mode: str = "half_up") -> int:
-    """To a whole number; symmetric around zero but for ceiling and floor."""
-    whole, rest = divmod(abs(value), 1)
-    sign = -1 if value < 0 else 1
-    half = Fraction(1, 2)
-    up = {
-        "half_up": rest >= half,
-        "half_down": rest > half,
-        "half_even": rest > half or (rest == half and whole % 2 == 1),
-        "up": rest > 0,
-        "down": False,
-        "ceiling": rest > 0 and sign > 0,
-        "floor": rest > 0 and sign < 0,
-    }[mode]
-    return sign * (int(whole) + up)
-
-
 def decimal_text(number: Fraction) -> str:
     text = f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-# ---- price books
-
-
-def _row_price(row: dict[str, Any], item: dict[str, Any], case: Case, clock: Clock) -> int | None:
-    """The price of one of the item's units by a row, or None when the row does not match.
-
-    A row in the item's own unit counts and prices that unit, a row without a unit the base unit; a row in
-    another unit is about base units when the item is not sold in those itself, else it does not match.
-    """
-    if row.get("sku", item["sku"]) != item["sku"] or (row.get("currency") or case["currency"]).upper() != (
-        case["currency"].upper()
-    ):
-        return None
-    factor, qty = exact(item.get("uom_factor", 1)), abs(exact(item["qty"]))
-    if "uom" in row and row["uom"] == item.get("uom"):
-        price = int(row["price_minor"])
-    elif "uom" in row and factor == 1:  # the item is sold in base units, the row prices another unit
-        return None
-    else:
-        qty *= factor
-        price = rounded(row["price_minor"] * factor)
-    low, high = row.get("min_qty"), row.get("max_qty")
-    if (low is not None and qty < exact(low)) or (high is not None and qty > exact(high)):
-        return None
-    if clock.at is not None:
-        now = clock.at_ns()
-        if row.get("from") is not None and now < clock.ns_of(row["from"]):
-            return None
-        if row.get("to") is not None and now >= clock.ns_of(row["to"]):
-            return None
-    asked = case.get("context", {}).get("pricing", {})
-    for key, wanted in row.get("rules", {}).items():
-        if asked.get(key) not in (wanted if isinstance(wanted, list) else [wanted]):
-            return None
-    return price
-
-
-def book_prices(item: dict[str, Any], case: Case, clock: Clock) -> tuple[int | None, int | None]:
-    """(unit price, list price) by the price book; (None, None) when no row matches.
-
-    Most rules win, then a row in the item's own unit, then the lowest price.  A row that overrides
-    the base stands before all others and is the list price too.
-    """
-    rows = [(row, _row_price(row, item, case, clock)) for row in case.get("price_book", ())]
-    found = [(row, price) for row, price in rows if price is not None]
-    if not found:
-        return None, None
-
-    def best(rows: list[tuple[dict[str, Any], int]]) -> int:
-        return min(rows, key=lambda p: (-len(p[0].get("rules", {})), p[0].get("uom") != item.get("uom"), p[1]))[1]
-
-    over = [pair for pair in found if pair[0].get("overrides_base")]
-    if over:
-        return best(over), best(over)
-    base = [pair for pair in found if pair[0].get("list", "base") == "base"]
-    if case.get("rules", {}).get("price_selection", "").startswith(("lowest", "cheapest", "best", "min")):
-        price = min(price for _, price in found)
-    else:
-        price = best(found)
-    return price, best(base) if base else price
 
 
 # ---- barcodes

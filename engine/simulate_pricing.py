@@ -42,6 +42,13 @@ def reason_of(outcome: int) -> str:
     return REASONS.get(outcome, "not_eligible")  # type: ignore[call-overload, no-any-return]  # enums are numbers
 
 
+Prices = tuple[int | None, int | None]
+
+
+def book_price(found: pb.BookPrice) -> Prices:
+    return (found.price_minor, found.list_price_minor) if found.found else (None, None)
+
+
 class Answer:
     """A priced case: the kernel's response and what follows from it."""
 
@@ -49,29 +56,32 @@ class Answer:
         self.case, self.zone = case, zone
         self.clock = Clock(case.get("at"), zone)
         self.pricer = pricer or Pricer()
-        self.prices = [self.price_of(item) for item in case["items"]]
-        self.response = pb.SimulateResponse()
-        self.unpriced = any(price is None for price, _ in self.prices)
-        if not self.unpriced:
-            self.response = self.ask()
+        self.response = self.ask(case)
+        # (unit price, list price) by item: its own, or the price book's; None where the book has none.
+        self.prices: list[Prices] = [(item.get("unit_price_minor"),) * 2 for item in case["items"]]
+        for found in self.response.book_prices:
+            self.prices[found.line] = book_price(found)
+        self.unpriced = self.response.code == result_pb2.RESULT_CODE_PRICE_MISSING
+        if self.unpriced:
+            self.response = pb.SimulateResponse()
 
-    def price_of(self, item: dict[str, Any]) -> tuple[int | None, int | None]:
-        """(unit price, list price): the item's own, or the price book's."""
-        if item.get("unit_price_minor") is not None:
-            return item["unit_price_minor"], item["unit_price_minor"]
-        return extras.book_prices(item, self.case, self.clock)
+    def of_book(self) -> Prices:
+        """(unit price, list price) of the price book: the first item's, or what one of anything costs."""
+        if self.prices:
+            return self.prices[0]
+        one = {key: self.case[key] for key in ("currency", "price_book", "at", "context", "rules") if key in self.case}
+        found = self.ask(one | {"items": [{"sku": "-", "qty": 1}]}).book_prices
+        return book_price(found[0])
 
-    def ask(self) -> pb.SimulateResponse:
-        prices = [price for price, _ in self.prices if price is not None]
-        request = request_of(self.case, prices, self.clock)
-        loyalty = self.case.get("loyalty")
+    def ask(self, case: Case) -> pb.SimulateResponse:
+        request = request_of(case, self.clock)
+        loyalty = case.get("loyalty")
         if loyalty:
             request.loyalty.CopyFrom(extras.program(loyalty))
             request.opening_points_micro = scaled(loyalty.get("opening_points") or 0, 10**6, "loyalty.opening_points")
             request.redeem = bool(loyalty.get("redeem")) and loyalty.get("opening_points") is not None
-            request.currency = self.case["currency"].upper()
         response = pb.SimulateResponse.FromString(self.pricer.simulate(request.SerializeToString()))
-        if response.code != result_pb2.RESULT_CODE_OK:
+        if response.code not in (result_pb2.RESULT_CODE_OK, result_pb2.RESULT_CODE_PRICE_MISSING):
             problem = response.problem
             raise Unfit(
                 f"{problem.field}: {result_pb2.ResultCode.Name(response.code)} at {problem.index}"
@@ -184,7 +194,7 @@ class Answer:
 
     def key_unit_price_minor(self) -> int | None:
         if not self.prices:
-            return extras.book_prices({"sku": "", "qty": 1}, self.case, self.clock)[0]
+            return self.of_book()[0]
         if self.prices[0][0] is None or not self.response.lines:
             return self.prices[0][0]
         if "price_book" in self.case and not self.response.lines[0].units:
@@ -192,9 +202,7 @@ class Answer:
         return self.response.lines[0].units[0].price_minor
 
     def key_list_price_minor(self) -> int | None:
-        if not self.prices:
-            return extras.book_prices({"sku": "", "qty": 1}, self.case, self.clock)[1]
-        return self.prices[0][1]
+        return self.of_book()[1]
 
     def key_points_earned(self) -> int | str:
         return extras.points_text(self.response.points.earned_micro)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ringup.v1 import catalog_pb2
 from ringup.v1 import promotion_pb2 as pb
 
 Case = dict[str, Any]
@@ -257,7 +258,15 @@ def rules(case: Case) -> pb.PricingRules:
         tax_round_at=PLACES[tax.get("round_at", "line")],  # type: ignore[arg-type]  # as above
         tax_round_net=tax.get("round_target") == "net",
         tax_before_discount=tax.get("base") == "before_discount",
+        price_selection=price_selection(given.get("price_selection", "")),
     )
+
+
+def price_selection(text: str) -> pb.PriceSelection:
+    """Of rows with equally many rules a case's book takes the lowest price, unless it asks for another."""
+    if text.startswith(("lowest", "cheapest", "best", "min")):
+        return pb.PRICE_SELECTION_LOWEST
+    return pb.PRICE_SELECTION_LATEST if text.startswith("latest") else pb.PRICE_SELECTION_LOWEST_OF_MOST_RULES
 
 
 def tax_rates(tax: dict[str, Any], clock: Clock) -> list[pb.TaxRates]:
@@ -281,14 +290,45 @@ def tax_rates(tax: dict[str, Any], clock: Clock) -> list[pb.TaxRates]:
     ]
 
 
-def line(item: dict[str, Any], price_minor: int, classes: Iterable[str]) -> pb.SimulatedLine:
+def price_row(row: dict[str, Any], currency: str, clock: Clock) -> catalog_pb2.PriceRow | None:
+    """A row of a price book; None for one whose quantities or times are empty, which matches nothing.
+
+    A case without an instant has rows of all times.
+    """
+    low = max(0, int((Decimal(str(row.get("min_qty", 0))) * 1000).to_integral_value(ROUND_CEILING)))
+    high = max(1, int(Decimal(str(row["max_qty"])) * 1000)) if "max_qty" in row else 0
+    start = max(0, clock.ns_of(row["from"])) if "from" in row and clock.at else 0
+    end = max(1, clock.ns_of(row["to"])) if "to" in row and clock.at else 0
+    if 0 < high < low or 0 < end <= start:
+        return None
+    return catalog_pb2.PriceRow(
+        item_id=row.get("sku", ""),
+        list_id="" if row.get("list", "base") == "base" else row["list"],
+        currency=(row.get("currency") or currency).upper(),
+        price_minor=row["price_minor"],
+        min_qty_milli=low,
+        max_qty_milli=high,
+        from_ns=start,
+        to_ns=end,
+        overrides_base=row.get("overrides_base", False),
+        uom=row.get("uom", ""),
+        rules=[
+            catalog_pb2.PriceRule(key=key, values=values if isinstance(values, list) else [values])
+            for key, values in row.get("rules", {}).items()
+        ],
+    )
+
+
+def line(item: dict[str, Any], classes: Iterable[str]) -> pb.SimulatedLine:
     category = item.get("category", [])
     tax_class = item.get("tax_class") or ""
     return pb.SimulatedLine(
         item_id=item["sku"],
         categories=[category] if isinstance(category, str) else category,
         qty_milli=scaled(item["qty"], 1000, f"qty of {item['sku']}"),
-        price_minor=price_minor,
+        price_minor=item.get("unit_price_minor") or 0,
+        from_book=item.get("unit_price_minor") is None,
+        uom=item.get("uom", ""),
         tax_class_id=tax_class if tax_class in classes else "",
         floor_minor=item.get("min_price_minor", 0),
         not_discountable=not item.get("discountable", True),
@@ -297,8 +337,8 @@ def line(item: dict[str, Any], price_minor: int, classes: Iterable[str]) -> pb.S
     )
 
 
-def request_of(case: Case, prices: list[int], clock: Clock) -> pb.SimulateRequest:
-    """The request that prices the case's items at `prices`."""
+def request_of(case: Case, clock: Clock) -> pb.SimulateRequest:
+    """The request that prices the case's items."""
     tax, context = case.get("tax") or {}, case.get("context", {})
     customer = context.get("customer")
     charges = case.get("charges", ())
@@ -310,7 +350,7 @@ def request_of(case: Case, prices: list[int], clock: Clock) -> pb.SimulateReques
         usage=[usage(p) for p in promotions],
         rules=rules(case),
         taxes=tax_rates(tax, clock) if tax else (),
-        lines=[line(item, price, classes) for item, price in zip(case["items"], prices, strict=True)],
+        lines=[line(item, classes) for item in case["items"]],
         charges=[
             pb.Charge(
                 charge_id=charge["id"],
@@ -324,6 +364,13 @@ def request_of(case: Case, prices: list[int], clock: Clock) -> pb.SimulateReques
         at_ns=clock.at_ns(),
         utc_offset_s=clock.offset_s(),
         explain_all=True,
+        currency=case["currency"].upper(),
+        price_rows=filter(None, (price_row(row, case["currency"], clock) for row in case.get("price_book", ()))),
+        price_attributes=[
+            catalog_pb2.PriceAttribute(key=key, value=value)
+            for key, value in context.get("pricing", {}).items()
+            if value
+        ],
     )
     if customer is not None:
         found.customer_id = customer.get("id", "") or "-"

@@ -25,6 +25,12 @@ cdef enum SymbolKind:
     SYMBOL_CATEGORY = 3
     SYMBOL_TAX = 4
     SYMBOL_CHARGE = 5
+    SYMBOL_UOM = 6
+    SYMBOL_PRICE_LIST = 7
+    SYMBOL_CURRENCY = 8
+    SYMBOL_PRICE_KEY = 9
+    SYMBOL_PRICE_VALUE = 10
+    SYMBOL_FURTHER_TERMS = 11  # its code is no text: FurtherTerms of price_book.pxd
 
 # A string in the heap: offset in units of 8 bytes, so that 32 bits reach 32 GiB.
 cdef struct Text:
@@ -75,7 +81,8 @@ cdef struct TermsRow:
     int64_t from_ns
     int64_t to_ns
     int64_t max_qty_milli  # zero: any
-    int64_t overrides_base
+    uint32_t rank  # what counts first among the rows that match: price_book.pyx
+    uint32_t further  # symbol row + 1 of what few rows say; 0: nothing
     uint32_t channel  # symbol row + 1
     uint32_t customer_group  # symbol row + 1
     uint32_t uses  # price rows that say it; 0: a free row
@@ -200,9 +207,6 @@ cdef class Catalog:
     cdef int64_t find_chain(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t first_price(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t find_terms(self, const TermsRow* wanted) noexcept nogil
-    cdef int64_t find_price(
-        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
-    ) noexcept nogil
 
     # Writers: the caller has checked; they cannot fail.
     cdef int64_t add_item(self, Span code) noexcept nogil
@@ -217,7 +221,8 @@ cdef class Catalog:
     cdef void leave_terms(self, int64_t row) noexcept nogil
     cdef void link_price(self, int64_t item, int64_t location, int64_t before, uint32_t price) noexcept nogil
     cdef void put_price(
-        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
-        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, int64_t max_qty_milli,
-        bint overrides_base, bint removed
+        self, int64_t item, int64_t location, const TermsRow* wanted, int64_t price_minor, bint removed
+    ) noexcept nogil
+    cdef int64_t add_price(
+        self, int64_t item, int64_t location, const TermsRow* wanted, int64_t price_minor
     ) noexcept nogil

@@ -17,7 +17,6 @@ from ringup.native.index cimport (
     index_reserve,
     index_start,
 )
-from ringup.native.money cimport int128
 from ringup.native.table cimport Heap, Table
 from ringup.native.wire cimport Span, span_equal
 
@@ -35,11 +34,7 @@ cdef inline uint64_t _hash_chain(int64_t item, int64_t location) noexcept nogil:
 
 
 cdef inline uint64_t _hash_terms(const TermsRow* terms) noexcept nogil:
-    return hash_bytes(terms, 6 * sizeof(int64_t) + 2 * sizeof(uint32_t))  # what stands before `uses`
-
-
-cdef enum:
-    RULES_MAX = 3  # location, channel, customer group
+    return hash_bytes(terms, 5 * sizeof(int64_t) + 4 * sizeof(uint32_t))  # what stands before `uses`
 
 
 cdef class Catalog:
@@ -262,63 +257,14 @@ cdef class Catalog:
                 and terms.from_ns == wanted.from_ns
                 and terms.to_ns == wanted.to_ns
                 and terms.max_qty_milli == wanted.max_qty_milli
-                and terms.overrides_base == wanted.overrides_base
+                and terms.rank == wanted.rank
+                and terms.further == wanted.further
                 and terms.channel == wanted.channel
                 and terms.customer_group == wanted.customer_group
             ):
                 break
             row = index_next(&self.terms_index, hash, &cursor)
         return row
-
-    cdef int64_t find_price(
-        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t qty_milli, int64_t at_ns
-    ) noexcept nogil:
-        """The price row for a line, or -1: one that overrides the base, then most rules, then highest quantity break,
-        latest start, lowest price.
-
-        `location`, `channel` and `group` are rows, -1 where unknown: then only rows without that rule match.
-        """
-        cdef int64_t best = -1, row
-        cdef int rules, best_rules = -1, scope
-        cdef PriceRow* price
-        cdef PriceRow* winner = NULL
-        cdef const TermsRow* terms
-        cdef const TermsRow* best_terms = NULL
-        for scope in range(2):
-            if scope == 1 and location < 0:
-                break
-            row = self.first_price(item, location if scope == 1 else -1)
-            while row >= 0:
-                price = self.price(row)
-                terms = self.terms_of(price)
-                rules = scope + (terms.channel != 0) + (terms.customer_group != 0)
-                if terms.overrides_base:
-                    rules += RULES_MAX + 1  # before all that do not
-                if (
-                    terms.min_qty_milli <= qty_milli
-                    and (terms.max_qty_milli == 0 or qty_milli <= terms.max_qty_milli)
-                    and terms.from_ns <= at_ns
-                    and (terms.to_ns == 0 or at_ns < terms.to_ns)
-                    and (terms.channel == 0 or <int64_t>terms.channel == channel + 1)
-                    and (terms.customer_group == 0 or <int64_t>terms.customer_group == group + 1)
-                    and rules >= best_rules
-                ):
-                    if rules > best_rules or (
-                        terms.min_qty_milli > best_terms.min_qty_milli
-                        or (
-                            terms.min_qty_milli == best_terms.min_qty_milli
-                            and (
-                                terms.from_ns > best_terms.from_ns
-                                or (
-                                    terms.from_ns == best_terms.from_ns
-                                    and _cheaper(price, terms, winner, best_terms)
-                                )
-                            )
-                        )
-                    ):
-                        best, best_rules, winner, best_terms = row, rules, price, terms
-                row = <int64_t>price.next - 1
-        return best
 
     # Writers
 
@@ -465,36 +411,33 @@ cdef class Catalog:
             (<ChainRow*>self.chains.edit(chain)).first_price = price
 
     cdef void put_price(
-        self, int64_t item, int64_t location, int64_t channel, int64_t group, int64_t min_qty_milli,
-        int64_t price_minor, int64_t base_qty_milli, int64_t from_ns, int64_t to_ns, int64_t max_qty_milli,
-        bint overrides_base, bint removed
+        self, int64_t item, int64_t location, const TermsRow* wanted, int64_t price_minor, bint removed
     ) noexcept nogil:
-        """Create, replace or remove the row with this item, rules (-1 = none), break, start and rank."""
-        cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
-        cdef int64_t row = self.first_price(item, location), before = -1, old_terms = -1
+        """Create, replace or remove the row of this item and location (-1 = all) with this break, start and terms.
+
+        The end of its time, the end of its quantities and the base quantity are what a row may change.
+        """
+        cdef CatalogGlobals* state
+        cdef int64_t row = self.first_price(item, location), before = -1, old_terms
         cdef PriceRow* price = NULL
         cdef const TermsRow* terms
-        cdef TermsRow wanted
-        memset(&wanted, 0, sizeof(TermsRow))
-        wanted.min_qty_milli, wanted.base_qty_milli = min_qty_milli, base_qty_milli
-        wanted.from_ns, wanted.to_ns = from_ns, to_ns
-        wanted.max_qty_milli, wanted.overrides_base = max_qty_milli, overrides_base
-        wanted.channel, wanted.customer_group = <uint32_t>(channel + 1), <uint32_t>(group + 1)
         while row >= 0:
             price = self.price(row)
             terms = self.terms_of(price)
             if (
                 terms.channel == wanted.channel
                 and terms.customer_group == wanted.customer_group
-                and terms.min_qty_milli == min_qty_milli
-                and terms.from_ns == from_ns
-                and terms.overrides_base == wanted.overrides_base
+                and terms.min_qty_milli == wanted.min_qty_milli
+                and terms.from_ns == wanted.from_ns
+                and terms.rank == wanted.rank
+                and terms.further == wanted.further
             ):
                 break
             before = row
             row = <int64_t>price.next - 1
         if removed:
             if row >= 0:
+                state = <CatalogGlobals*>self.globals.edit(0)
                 self.link_price(item, location, before, price.next)
                 self.leave_terms(price.terms)
                 price = <PriceRow*>self.prices.edit(row)
@@ -504,26 +447,30 @@ cdef class Catalog:
                 state.price_count -= 1
             return
         if row < 0:
-            row = <int64_t>state.free_price - 1
-            if row >= 0:
-                state.free_price = self.price(row).next
-            else:
-                row = self.prices.append()
-            price = <PriceRow*>self.prices.edit(row)
-            price.next = <uint32_t>(self.first_price(item, location) + 1)
-            self.link_price(item, location, -1, <uint32_t>(row + 1))
-            state.price_count += 1
-        else:
-            old_terms = price.terms
+            self.add_price(item, location, wanted, price_minor)
+            return
+        old_terms = price.terms
         price = <PriceRow*>self.prices.edit(row)
         price.price_minor = price_minor
-        price.terms = <uint32_t>self.take_terms(&wanted)
-        if old_terms >= 0:
-            self.leave_terms(old_terms)
+        price.terms = <uint32_t>self.take_terms(wanted)
+        self.leave_terms(old_terms)
 
-
-cdef inline bint _cheaper(
-    const PriceRow* a, const TermsRow* terms_a, const PriceRow* b, const TermsRow* terms_b
-) noexcept nogil:
-    """Whether row a's unit price is below row b's, by cross multiplication."""
-    return <int128>a.price_minor * terms_b.base_qty_milli < <int128>b.price_minor * terms_a.base_qty_milli
+    cdef int64_t add_price(
+        self, int64_t item, int64_t location, const TermsRow* wanted, int64_t price_minor
+    ) noexcept nogil:
+        """Add a row that the book of this item and location (-1 = all) does not have."""
+        cdef CatalogGlobals* state = <CatalogGlobals*>self.globals.edit(0)
+        cdef int64_t row = <int64_t>state.free_price - 1
+        cdef PriceRow* price
+        if row >= 0:
+            state.free_price = self.price(row).next
+        else:
+            row = self.prices.append()
+        price = <PriceRow*>self.prices.edit(row)
+        price.next = <uint32_t>(self.first_price(item, location) + 1)
+        self.link_price(item, location, -1, <uint32_t>(row + 1))
+        state.price_count += 1
+        price = <PriceRow*>self.prices.edit(row)
+        price.price_minor = price_minor
+        price.terms = <uint32_t>self.take_terms(wanted)
+        return row

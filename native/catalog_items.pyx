@@ -22,8 +22,8 @@ from ringup.native.catalog cimport (
     PriceRow,
     SymbolRow,
     ItemRulesRow,
-    TermsRow,
 )
+from ringup.native.catalog_prices cimport write_terms
 from ringup.native.catalog_pages cimport check_count, first_row, write_token
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
@@ -53,17 +53,9 @@ from ringup.native.contract cimport (
     Item_tax_class_id,
     Item_uom,
     Item_untracked,
-    PriceRow_base_qty_milli,
-    PriceRow_channel_id,
-    PriceRow_customer_group_id,
-    PriceRow_from_ns,
     PriceRow_item_id,
     PriceRow_location_id,
-    PriceRow_max_qty_milli,
-    PriceRow_min_qty_milli,
-    PriceRow_overrides_base,
     PriceRow_price_minor,
-    PriceRow_to_ns,
     PutItemsRequest_items,
     PutItemsResponse_created,
     SearchItemsRequest_page_size,
@@ -409,31 +401,14 @@ cdef class ItemCommands:
     cdef void write_prices(self, int64_t item, int64_t location, Writer* out) noexcept nogil:
         cdef int64_t at = self.catalog.first_price(item, location), mark
         cdef PriceRow* price
-        cdef const TermsRow* terms
         while at >= 0:
             price = self.catalog.price(at)
-            terms = self.catalog.terms_of(price)
             mark = begin_message(out, GetItemResponse_price_rows)
             write_span(out, PriceRow_item_id, self.catalog.item_code(item))
             if location >= 0:
                 write_span(out, PriceRow_location_id, self.catalog.location_code(location))
-            if terms.channel:
-                write_span(
-                    out, PriceRow_channel_id,
-                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(terms.channel - 1)).code),
-                )
-            if terms.customer_group:
-                write_span(
-                    out, PriceRow_customer_group_id,
-                    self.catalog.text((<SymbolRow*>self.catalog.symbols.row(terms.customer_group - 1)).code),
-                )
-            write_int(out, PriceRow_min_qty_milli, terms.min_qty_milli)
             write_int(out, PriceRow_price_minor, price.price_minor)
-            write_int(out, PriceRow_base_qty_milli, terms.base_qty_milli)
-            write_int(out, PriceRow_from_ns, terms.from_ns)
-            write_int(out, PriceRow_to_ns, terms.to_ns)
-            write_int(out, PriceRow_max_qty_milli, terms.max_qty_milli)
-            write_int(out, PriceRow_overrides_base, terms.overrides_base)
+            write_terms(self.catalog, self.catalog.terms_of(price), out)
             end_message(out, mark)
             at = <int64_t>price.next - 1
 

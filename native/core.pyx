@@ -93,7 +93,7 @@ from ringup.native.wire cimport (
 
 # The layout of the tables.  Raise it with every change of a row, a table or of what a command
 # does: a checkpoint of another layout is not loaded, the journal is folded again instead.
-LAYOUT_VERSION = 23
+LAYOUT_VERSION = 24
 
 # Queries, by the name of their RPC; the numbers are only used between `query` and `answer`.
 cdef enum Query:
@@ -161,7 +161,7 @@ cdef class Core:
         self.replies = Replies()
         self.codes = EmbeddedCodes(self.catalog, self.settings)
         self.item_commands = ItemCommands(self.catalog, self.codes)
-        self.price_commands = PriceCommands(self.catalog)
+        self.price_commands = PriceCommands(self.catalog, self.settings)
         self.tax_commands = TaxCommands(self.catalog)
         self.place_commands = PlaceCommands(self.catalog)
         self.stock = Stock()

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ringup.native.money cimport HALF_UP, divide, int128
+from ringup.native.wire cimport Span
 
 cdef const char* _NONE = (
     b"BIFCLPDJFGNFISKJPYKMFKRWPYGRWF"
@@ -10,14 +11,13 @@ cdef const char* _NONE = (
 )
 cdef const char* _THREE = b"BHDIQDJODKWDLYDOMRTND"
 cdef const char* _FOUR = b"CLFUYW"
-_HUNDREDTHS = """
-AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF
-CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK
-HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR
-MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP
-SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD YER ZAR
-ZMW ZWL ZWG
-""".split()
+cdef const char* _HUNDREDTHS = (
+    b"AEDAFNALLAMDANGAOAARSAUDAWGAZNBAMBBDBDTBGNBMDBNDBOBBOVBRLBSDBTNBWPBYNBZDCADCDFCHECHFCHWCNYCOPCOU"
+    b"CRCCUCCUPCVECZKDKKDOPDZDEGPERNETBEURFJDFKPGBPGELGHSGIPGMDGTQGYDHKDHNLHRKHTGHUFIDRILSINRIRRJMDKES"
+    b"KGSKHRKPWKYDKZTLAKLBPLKRLRDLSLMADMDLMGAMKDMMKMNTMOPMRUMURMVRMWKMXNMXVMYRMZNNADNGNNIONOKNPRNZDPAB"
+    b"PENPGKPHPPKRPLNQARRONRSDRUBSARSBDSCRSDGSEKSGDSHPSLESLLSOSSRDSSPSTNSVCSYPSZLTHBTJSTMTTOPTRYTTDTWD"
+    b"TZSUAHUSDUSNUYUUZSVEDVESWSTXCDYERZARZMWZWLZWG"
+)
 
 
 cdef bint _stands_in(const char* codes, const char* code) noexcept nogil:
@@ -36,10 +36,17 @@ cdef int currency_exponent(const char* code) noexcept nogil:
     return 4 if _stands_in(_FOUR, code) else 2
 
 
+cdef bint is_currency(Span code) noexcept nogil:
+    return code.size == 3 and (
+        _stands_in(_HUNDREDTHS, code.data) or _stands_in(_NONE, code.data) or _stands_in(_THREE, code.data)
+        or _stands_in(_FOUR, code.data)
+    )
+
+
 def known_currencies() -> list[str]:
     """Every code of ISO 4217 whose exponent is known."""
-    others = (_NONE + _THREE + _FOUR).decode()
-    return sorted([*_HUNDREDTHS, *(others[at:at + 3] for at in range(0, len(others), 3))])
+    codes = (_HUNDREDTHS + _NONE + _THREE + _FOUR).decode()
+    return sorted(codes[at:at + 3] for at in range(0, len(codes), 3))
 
 
 def exponent(currency: str) -> int:

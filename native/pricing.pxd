@@ -5,6 +5,7 @@ from ringup.native.catalog cimport Catalog
 from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.limits cimport DISCOUNTS_PER_LINE_MAX, LINES_MAX
+from ringup.native.price_book cimport PRICE_ATTRIBUTES_MAX, PriceAsk, PriceFound
 from ringup.native.pricing_state cimport Basket
 from ringup.native.pricing_rates cimport Taxes
 from ringup.native.promotion_book cimport PromotionBook
@@ -14,12 +15,9 @@ cdef enum:
     TAX_TOTALS_MAX = 64  # rows of one basket's tax table
     CHARGES_MAX = 64  # of one basket
 
-# Where, how and to whom it is sold; rows, -1 where not given or unknown.
+# Where, when, how and to whom it is sold.
 cdef struct PriceScope:
-    int64_t location
-    int64_t channel
-    int64_t customer_group
-    int64_t at_ns
+    PriceAsk ask  # of the line at hand
     Span customer
     bint redeem  # the customer's points
     int64_t redeem_minor  # an amount off at the end, where points are not asked
@@ -37,6 +35,7 @@ cdef struct Line:
     int64_t discount_minor
     int64_t total_minor  # gross less discounts
     int64_t deposit_minor  # beside the total
+    int64_t list_price_minor  # 0: price_minor
     Span override_reason
     int32_t first_discount
     int32_t discount_count
@@ -44,6 +43,7 @@ cdef struct Line:
     int32_t tax_set  # row, -1: untaxed
     int32_t place  # of its taxes in `rates`, -1: none
     int32_t promotion  # that gives the line at no price; -1: it was asked for
+    uint32_t price_list  # symbol row + 1; 0: the base list, or no row
 
 cdef struct TaxTotal:
     uint32_t tax_set  # row
@@ -85,6 +85,7 @@ cdef class Pricing:
     cdef Line* lines
     cdef Discount* discounts
     cdef int64_t* shares  # for callers: a number for each line
+    cdef uint32_t[2 * PRICE_ATTRIBUTES_MAX] attributes  # of the basket at hand, as symbols
     cdef TaxTotal[TAX_TOTALS_MAX] taxes
     cdef ChargeLine[CHARGES_MAX] charges
     cdef int64_t line_count, discount_count, tax_count, charge_count
@@ -111,7 +112,10 @@ cdef class Pricing:
     cdef void write_basket(self, Writer* out, uint32_t field, bint reasons) noexcept nogil
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil
 
+    cdef int read_attributes(self, Span request, uint32_t field, PriceScope* scope, Writer* out) noexcept nogil
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil
+    cdef bint price_by_book(self, Line* line, PriceScope* scope) noexcept nogil
+    cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil
     cdef int read_code(
         self, LineIn* asked, int64_t index, PriceScope* scope, int64_t* item, Writer* out
     ) noexcept nogil

@@ -10,6 +10,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memset
 
 from ringup.native.catalog cimport (
+    BASE_UNITS_PPM_DEFAULT,
     ITEM_MEASURED,
     ITEM_NOT_DISCOUNTABLE,
     ITEM_RULES,
@@ -17,7 +18,6 @@ from ringup.native.catalog cimport (
     SYMBOL_CUSTOMER_GROUP,
     TAX_INCLUSIVE,
     Catalog,
-    PriceRow,
     TaxRow,
     TaxSetRow,
     ItemRulesRow,
@@ -64,6 +64,7 @@ from ringup.native.contract cimport (
     PriceBasketRequest_explain_all,
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
+    PriceBasketRequest_price_attributes,
     PriceBasketRequest_promotion_groups,
     PriceBasketRequest_redeem,
     PriceBasketResponse_basket,
@@ -90,8 +91,10 @@ from ringup.native.contract cimport (
     PricedLine_discounts,
     PricedLine_gross_minor,
     PricedLine_item_id,
+    PricedLine_list_price_minor,
     PricedLine_name,
     PricedLine_override_reason,
+    PricedLine_price_list_id,
     PricedLine_price_minor,
     PricedLine_promotion_id,
     PricedLine_qty_milli,
@@ -116,6 +119,7 @@ from ringup.native.contract cimport (
     TaxTotal_rate_ppb,
     TaxTotal_tax_minor,
 )
+from ringup.native.catalog_prices cimport read_attributes as read_price_attributes
 from ringup.native.embedded_codes cimport EmbeddedCodes, ScannedCode
 from ringup.native.limits cimport (
     CODE_BYTES_MAX,
@@ -130,6 +134,17 @@ from ringup.native.limits cimport (
 )
 from ringup.native.loyalty cimport EarningLine, Loyalty
 from ringup.native.money cimport HALF_UP, divide, int128, multiply_divide
+from ringup.native.price_book cimport (
+    PriceAsk,
+    PriceFound,
+    ask_plain,
+    asks_list_price,
+    find_list_price,
+    find_price,
+    found_price,
+    found_price_of,
+    price_list_of,
+)
 from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
 from ringup.native.pricing_kernel cimport price_basket as price_promotions
 from ringup.native.pricing_rates cimport (
@@ -284,6 +299,9 @@ cdef class Pricing:
         if lines_field != SellRequest_lines:
             charges_field, coupons_field = PriceBasketRequest_charges, PriceBasketRequest_coupons
         self.clear()
+        self.book.see(scope.ask.at_ns)
+        scope.ask.selection = self.book.snapshot.rules.price_selection
+        ask_plain(&scope.ask)
         while next_field(&reader):
             if reader.field == lines_field:
                 body = read_span(&reader)
@@ -306,7 +324,6 @@ cdef class Pricing:
         self.redeem_minor = (
             self.loyalty.offer_minor if self.loyalty.open(scope.customer, scope.redeem) else scope.redeem_minor
         )
-        self.book.see(scope.at_ns)
         # Most baskets without promotions need no units: their taxes follow from the lines.
         self.promoted = (
             self.book.snapshot.promotion_count > 0 or charges > 0 or coupons > 0 or self.redeem_minor > 0
@@ -448,7 +465,7 @@ cdef class Pricing:
         charge.id = id
         charge.amount = amount
         if row >= 0:
-            charge.tax_class = self.load_set(self.catalog.find_tax_set(row, scope.at_ns))
+            charge.tax_class = self.load_set(self.catalog.find_tax_set(row, scope.ask.at_ns))
         line = &self.charges[index]
         self.charge_count += 1
         memset(line, 0, sizeof(ChargeLine))
@@ -507,8 +524,8 @@ cdef class Pricing:
             code = self.read_charge(read_span(&reader), scope, out)
             if code != RESULT_CODE_OK:
                 return code
-        basket.at_ns = scope.at_ns
-        basket.utc_offset_s = self.book.offset_s(scope.location, scope.at_ns)
+        basket.at_ns = scope.ask.at_ns
+        basket.utc_offset_s = self.book.offset_s(scope.ask.location, scope.ask.at_ns)
         basket.usage = self.book.usage
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
@@ -558,7 +575,6 @@ cdef class Pricing:
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil:
         cdef LineIn asked = _read_line(body)
         cdef Line* line = &self.lines[self.line_count]
-        cdef PriceRow* row
         cdef const ItemRulesRow* rules
         cdef int64_t at
         cdef int128 gross
@@ -592,20 +608,20 @@ cdef class Pricing:
         line.tax_class = self.catalog.item(at).tax_class
         line.tax_set = line.place = line.promotion = NO_SYMBOL
         if line.tax_class:
-            line.tax_set = self.load_set(self.catalog.find_tax_set(<int64_t>line.tax_class - 1, scope.at_ns))
+            line.tax_set = self.load_set(self.catalog.find_tax_set(<int64_t>line.tax_class - 1, scope.ask.at_ns))
         if asked.qty_milli % 1000 and not self.catalog.item(at).flags & ITEM_MEASURED:
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, asked.qty_milli, 1000)
         if asked.overridden or asked.priced:
             line.price_minor, line.base_qty_milli = asked.price_minor, asked.base_qty_milli
             line.override_reason = asked.override_reason
         else:
-            at = self.catalog.find_price(
-                line.item, scope.location, scope.channel, scope.customer_group, line.qty_milli, scope.at_ns
-            )
-            if at < 0:
+            if not self.price_by_book(line, scope):
                 return refuse(out, RESULT_CODE_PRICE_MISSING, "lines.item_id", index, asked.code, 0, 0)
-            row = self.catalog.price(at)
-            line.price_minor, line.base_qty_milli = row.price_minor, self.catalog.terms_of(row).base_qty_milli
+            if line.price_minor < 0:  # a unit has very many base units
+                return refuse(
+                    out, RESULT_CODE_AMOUNT_TOO_LARGE, "lines.item_id", index, asked.code, PRICE_MINOR_MAX + 1,
+                    PRICE_MINOR_MAX,
+                )
         if self.catalog.item(line.item).flags & ITEM_RULES:
             rules = self.catalog.find_item_rules(line.item)
             gross = <int128>rules.deposit_minor * line.qty_milli / 1000  # a part of a unit has no more than its part
@@ -627,13 +643,51 @@ cdef class Pricing:
         self.line_count += 1
         return RESULT_CODE_OK
 
+    cdef bint price_by_book(self, Line* line, PriceScope* scope) noexcept nogil:
+        """Give the line the price that the book has for it, -1 where that is beyond the limit; False without a row."""
+        cdef PriceAsk* ask = &scope.ask
+        cdef PriceFound found
+        cdef const ItemRulesRow* rules
+        ask.qty_milli = line.qty_milli
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            rules = self.catalog.find_item_rules(line.item)
+            ask.uom, ask.base_units_ppm = self.catalog.text(rules.uom), rules.base_units_ppm
+            ask.plain = ask.plain and rules.base_units_ppm == BASE_UNITS_PPM_DEFAULT
+        found = find_price(self.catalog, line.item, ask)
+        if found.row >= 0:
+            line.price_minor, line.base_qty_milli = found_price(&found, ask), found.terms.base_qty_milli
+            if asks_list_price(self.catalog, &found, ask):
+                self.price_by_list(line, &found, ask)
+            else:
+                line.price_list = price_list_of(self.catalog, &found)
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            ask_plain(ask)
+        return found.row >= 0
+
+    cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil:
+        """Note the list that gave the price, and what the base list asks."""
+        cdef PriceFound listed = find_list_price(self.catalog, line.item, ask)
+        cdef int64_t price = -1
+        line.price_list = price_list_of(self.catalog, found)
+        if listed.row >= 0:
+            price = found_price_of(&listed, ask, line.base_qty_milli)
+        if price != line.price_minor:
+            line.list_price_minor = max(<int64_t>0, price)
+
+    cdef int read_attributes(self, Span request, uint32_t field, PriceScope* scope, Writer* out) noexcept nogil:
+        """Take the basket's price attributes from a request that has some."""
+        scope.ask.attributes = self.attributes
+        return read_price_attributes(
+            self.catalog, request, field, self.attributes, &scope.ask.attribute_count, out
+        )
+
     cdef int read_code(
         self, LineIn* asked, int64_t index, PriceScope* scope, int64_t* item, Writer* out
     ) noexcept nogil:
         """Take item, and price or quantity, from a scanned code; an unknown one is left to the caller."""
         cdef ScannedCode found
-        cdef PriceRow* row
-        cdef int64_t at, packs = asked.qty_milli if asked.qty_milli else 1000
+        cdef Line line
+        cdef int64_t packs = asked.qty_milli if asked.qty_milli else 1000
         cdef int128 qty
         cdef int code = self.codes.resolve(asked.code, &found)
         if code == RESULT_CODE_ITEM_UNKNOWN:
@@ -646,12 +700,11 @@ cdef class Pricing:
         if found.price_minor >= 0:
             found.qty_milli = 1000
             if self.catalog.item(found.item).flags & ITEM_MEASURED:  # what the price says that it weighs
-                at = self.catalog.find_price(
-                    found.item, scope.location, scope.channel, scope.customer_group, 1000, scope.at_ns
-                )
-                row = <PriceRow*>self.catalog.prices.row(at) if at >= 0 else NULL
-                if row != NULL and row.price_minor > 0:
-                    qty = divide(<int128>found.price_minor * self.catalog.terms_of(row).base_qty_milli, row.price_minor, HALF_UP)
+                memset(&line, 0, sizeof(Line))
+                line.item = found.item
+                line.qty_milli = 1000
+                if self.price_by_book(&line, scope) and line.price_minor > 0:
+                    qty = divide(<int128>found.price_minor * line.base_qty_milli, line.price_minor, HALF_UP)
                     found.qty_milli = <int64_t>max(<int128>1, min(qty, <int128>QTY_MILLI_MAX))
             if not asked.overridden:
                 asked.priced = True
@@ -951,6 +1004,10 @@ cdef class Pricing:
         if line.tax_class:
             write_span(out, PricedLine_tax_class_id, self.catalog.text(self.catalog.tax_class(line.tax_class - 1).code))
         write_span(out, PricedLine_override_reason, line.override_reason)
+        if line.price_list:
+            write_span(out, PricedLine_price_list_id, self.catalog.symbol(<int64_t>line.price_list - 1))
+        if line.list_price_minor:
+            write_int(out, PricedLine_list_price_minor, line.list_price_minor)
         if line.deposit_minor:
             write_int(out, PricedLine_deposit_minor, line.deposit_minor)
         if line.promotion >= 0:
@@ -962,14 +1019,12 @@ cdef class Pricing:
 
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil:
         """The query PriceBasket."""
+        cdef bint attributes = False
         cdef Reader reader = reader_of(request)
         cdef PriceScope scope
         cdef Span location = span_at(NULL, 0), channel = span_at(NULL, 0), group = span_at(NULL, 0)
         cdef int code
-        scope.at_ns = 0
-        scope.customer = span_at(NULL, 0)
-        scope.redeem = False
-        scope.redeem_minor = 0
+        memset(&scope, 0, sizeof(PriceScope))
         while next_field(&reader):
             if reader.field == PriceBasketRequest_location_id:
                 location = read_span(&reader)
@@ -978,11 +1033,14 @@ cdef class Pricing:
             elif reader.field == PriceBasketRequest_customer_group_id:
                 group = read_span(&reader)
             elif reader.field == PriceBasketRequest_at_ns:
-                scope.at_ns = read_int(&reader)
+                scope.ask.at_ns = read_int(&reader)
             elif reader.field == PriceBasketRequest_customer_id:
                 scope.customer = read_span(&reader)
             elif reader.field == PriceBasketRequest_redeem:
                 scope.redeem = read_int(&reader) != 0
+            elif reader.field == PriceBasketRequest_price_attributes:
+                read_span(&reader)
+                attributes = True
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -997,15 +1055,19 @@ cdef class Pricing:
             )
         if scope.redeem and scope.customer.size == 0:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "redeem", 0, scope.customer, 0, 1)
-        if not 0 <= scope.at_ns <= TIME_NS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "at_ns", 0, location, scope.at_ns, TIME_NS_MAX)
-        scope.location = self.catalog.find_location(location)
-        if scope.location < 0:
+        if not 0 <= scope.ask.at_ns <= TIME_NS_MAX:
+            return refuse(out, RESULT_CODE_TIME_INVALID, "at_ns", 0, location, scope.ask.at_ns, TIME_NS_MAX)
+        scope.ask.location = self.catalog.find_location(location)
+        if scope.ask.location < 0:
             return refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "location_id", 0, location, 0, 0)
-        scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, channel) if channel.size else -1
-        scope.customer_group = self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, group) if group.size else -1
-        if scope.at_ns == 0:
-            scope.at_ns = now_ns
+        scope.ask.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, channel) if channel.size else -1
+        scope.ask.customer_group = self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, group) if group.size else -1
+        if scope.ask.at_ns == 0:
+            scope.ask.at_ns = now_ns
+        if attributes:
+            code = self.read_attributes(request, PriceBasketRequest_price_attributes, &scope, out)
+            if code != RESULT_CODE_OK:
+                return code
         code = self.price(request, PriceBasketRequest_lines, &scope, out)
         if code != RESULT_CODE_OK:
             return code

@@ -4,12 +4,27 @@ The request is a SimulateRequest and the answer a SimulateResponse, both as byte
 rules and taxes of a published request stay compiled for the requests that follow it.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ringup.native.command cimport MALFORMED, refuse
+from ringup.native.catalog cimport SYMBOL_CHANNEL, Catalog, TermsRow
+from ringup.native.catalog_prices cimport (
+    IN_PRICE_ROWS,
+    PriceIn,
+    check_terms,
+    find_currency,
+    read_attributes,
+    read_price,
+    terms_of_price,
+)
+from ringup.native.command cimport MALFORMED, is_code_or_empty, refuse
 from ringup.native.contract cimport (
+    BookPrice_found,
+    BookPrice_line,
+    BookPrice_list_price_minor,
+    BookPrice_price_minor,
+    BookPrice_row,
     Charge_amount_minor,
     Charge_charge_id,
     Charge_tax_class_id,
@@ -27,6 +42,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_TOO_LARGE,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_OK,
+    RESULT_CODE_PRICE_MISSING,
     RESULT_CODE_QTY_TOO_LARGE,
     RESULT_CODE_TAX_CLASS_UNKNOWN,
     RESULT_CODE_TOO_MANY,
@@ -34,11 +50,13 @@ from ringup.native.contract cimport (
     SimulatedLine_categories,
     SimulatedLine_deposit_minor,
     SimulatedLine_floor_minor,
+    SimulatedLine_from_book,
     SimulatedLine_item_id,
     SimulatedLine_not_discountable,
     SimulatedLine_price_minor,
     SimulatedLine_qty_milli,
     SimulatedLine_tax_class_id,
+    SimulatedLine_uom,
     SimulatedLinePrice_deposit_minor,
     SimulatedLinePrice_gross_minor,
     SimulatedLinePrice_tax_added_minor,
@@ -57,6 +75,8 @@ from ringup.native.contract cimport (
     SimulateRequest_lines,
     SimulateRequest_loyalty,
     SimulateRequest_opening_points_micro,
+    SimulateRequest_price_attributes,
+    SimulateRequest_price_rows,
     SimulateRequest_promotions,
     SimulateRequest_redeem,
     SimulateRequest_redeem_minor,
@@ -64,6 +84,7 @@ from ringup.native.contract cimport (
     SimulateRequest_taxes,
     SimulateRequest_usage,
     SimulateRequest_utc_offset_s,
+    SimulateResponse_book_prices,
     SimulateResponse_charges,
     SimulateResponse_charges_minor,
     SimulateResponse_code,
@@ -86,7 +107,15 @@ from ringup.native.contract cimport (
     UnitPrice_price_minor,
 )
 from ringup.native.currency cimport currency_exponent
-from ringup.native.limits cimport LINES_MAX, PRICE_MINOR_MAX, QTY_MILLI_MAX, TIME_NS_MAX, TOTAL_MINOR_MAX
+from ringup.native.limits cimport (
+    CODE_BYTES_MAX,
+    LINES_MAX,
+    PRICE_MINOR_MAX,
+    PUT_ROWS_MAX,
+    QTY_MILLI_MAX,
+    TIME_NS_MAX,
+    TOTAL_MINOR_MAX,
+)
 from ringup.native.loyalty_program cimport (
     POINT_MICRO,
     POINTS_MICRO_MAX,
@@ -102,6 +131,18 @@ from ringup.native.loyalty_program cimport (
     rewards,
 )
 from ringup.native.money cimport int128
+from ringup.native.price_book cimport (
+    PRICE_ATTRIBUTES_MAX,
+    PriceAsk,
+    PriceFound,
+    ask_plain,
+    asks_list_price,
+    find_price,
+    found_price,
+    found_price_of,
+    list_price_ask,
+    scan_prices,
+)
 from ringup.native.pricing_explain cimport (
     write_charges,
     write_coupons,
@@ -148,6 +189,14 @@ from ringup.native.wire cimport (
 )
 
 
+cdef enum:
+    ANY_ITEM = 0  # the item in a price book's catalog whose rows are for all items
+
+cdef struct BookLine:  # a line that asks for its price
+    int64_t line
+    Span uom
+
+
 cdef class Pricer:
     """Prices baskets under promotions that it was given; holds no other state.  Not for two threads at once."""
 
@@ -163,6 +212,9 @@ cdef class Pricer:
     cdef int64_t opening_micro
     cdef bint redeems
     cdef Span currency
+    cdef Catalog catalog  # of the price rows of the request at hand
+    cdef BookLine* book_lines
+    cdef int64_t book_line_count, book_line_capacity
 
     def __cinit__(self):
         memset(&self.basket, 0, sizeof(Basket))
@@ -176,6 +228,7 @@ cdef class Pricer:
         writer_free(&self.out)
         program_free(&self.program)
         free(self.usage)
+        free(self.book_lines)
 
     def publish(self, request: bytes) -> bytes:
         """Compile the promotions, rules and taxes of a SimulateRequest for the requests to `price`.
@@ -280,7 +333,8 @@ cdef class Pricer:
     cdef int read_line(self, Span body, int64_t index) noexcept nogil:
         cdef Reader reader = reader_of(body)
         cdef InputLine* line = add_line(&self.basket)
-        cdef Span tax_class
+        cdef Span tax_class, uom = span_at(NULL, 0)
+        cdef bint from_book = False
         tax_class.data = NULL
         tax_class.size = 0
         while next_field(&reader):
@@ -303,6 +357,10 @@ cdef class Pricer:
                 line.deposit = read_int(&reader)
             elif reader.field == SimulatedLine_base_units_ppm:
                 line.base_units_ppm = read_int(&reader)
+            elif reader.field == SimulatedLine_uom:
+                uom = read_span(&reader)
+            elif reader.field == SimulatedLine_from_book:
+                from_book = read_int(&reader) != 0
             else:
                 skip_field(&reader)
         if line.base_units_ppm == 0:
@@ -330,6 +388,13 @@ cdef class Pricer:
             line.tax_class = tax_class_row(&self.taxes, tax_class)
             if line.tax_class == NO_SYMBOL:
                 return self.refused(RESULT_CODE_TAX_CLASS_UNKNOWN, "lines.tax_class_id", index, tax_class, 0, 0)
+        if from_book:
+            self.book_lines = <BookLine*>room_for(
+                self.book_lines, &self.book_line_capacity, self.book_line_count + 1, sizeof(BookLine)
+            )
+            self.book_lines[self.book_line_count].line = index
+            self.book_lines[self.book_line_count].uom = uom
+            self.book_line_count += 1
         return 0
 
     cdef int read_charge(self, Span body, int64_t index) noexcept nogil:
@@ -368,6 +433,7 @@ cdef class Pricer:
         cdef Span program = span_at(NULL, 0)
         basket_clear(basket)
         self.has_program = self.redeems = False
+        self.book_line_count = 0
         self.opening_micro = 0
         self.currency = span_at(NULL, 0)
         while next_field(&reader):
@@ -430,7 +496,110 @@ cdef class Pricer:
                 skip_field(&reader)
         if reader.bad or not -TIME_NS_MAX <= basket.at_ns <= TIME_NS_MAX:
             return self.refused(RESULT_CODE_FIELD_INVALID, "lines", 0, span_at(NULL, 0), 0, 0)
+        if self.book_line_count:
+            code = self.price_lines(body)
+            if code != 0:
+                return code
         return self.read_program(program) if self.has_program else 0
+
+    cdef int read_book(self, Span body) noexcept nogil:
+        """Put the price rows of a request into a catalog of their own, in their order."""
+        cdef Reader reader = reader_of(body)
+        cdef PriceIn price
+        cdef TermsRow terms
+        cdef int64_t item, index = 0
+        cdef int code
+        with gil:
+            self.catalog = Catalog()
+        self.catalog.add_item(span_at(NULL, 0))  # ANY_ITEM
+        while next_field(&reader):
+            if reader.field != SimulateRequest_price_rows:
+                skip_field(&reader)
+                continue
+            price = read_price(read_span(&reader))
+            if index == PUT_ROWS_MAX:
+                return self.refused(RESULT_CODE_TOO_MANY, "price_rows", 0, price.item, PUT_ROWS_MAX + 1, PUT_ROWS_MAX)
+            if not is_code_or_empty(price.item):
+                return self.refused(
+                    RESULT_CODE_FIELD_INVALID, "price_rows.item_id", index, price.item, price.item.size, CODE_BYTES_MAX
+                )
+            code = check_terms(&price, index, IN_PRICE_ROWS, &self.out)
+            if code != RESULT_CODE_OK:
+                return code
+            terms = terms_of_price(self.catalog, &price, self.currency)
+            item = self.catalog.find_item_code(price.item)
+            if item < 0:
+                item = self.catalog.add_item(price.item)
+            # A row is never replaced here, and nobody asks for the one location that rows by location go to.
+            self.catalog.add_price(item, 0 if price.location.size else -1, &terms, price.price_minor)
+            index += 1
+        return 0
+
+    cdef PriceFound find_row(self, Span item_id, const PriceAsk* ask) noexcept nogil:
+        """The best of the rows of an item and those of all items."""
+        cdef PriceFound found = find_price(self.catalog, ANY_ITEM, ask)
+        cdef int64_t item = self.catalog.find_item_code(item_id)
+        if item > ANY_ITEM:
+            scan_prices(self.catalog, self.catalog.first_price(item, -1), 0, ask, &found)
+        return found
+
+    cdef int price_lines(self, Span body) noexcept nogil:
+        """Give the lines that ask for it their price from the price rows of the request."""
+        cdef uint32_t[2 * PRICE_ATTRIBUTES_MAX] attributes
+        cdef PriceAsk ask, listing
+        cdef PriceFound found, listed
+        cdef InputLine* line
+        cdef int64_t at, mark, missing = NO_SYMBOL
+        cdef int code = self.read_book(body)
+        if code != 0:
+            return code
+        memset(&ask, 0, sizeof(PriceAsk))
+        ask.location = ask.customer_group = -1
+        ask.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, self.basket.channel)
+        ask.at_ns, ask.any_time = self.basket.at_ns, self.basket.at_ns == 0
+        ask.currency = find_currency(self.catalog, self.currency, self.currency)
+        ask.selection = self.snapshot.rules.price_selection
+        ask.attributes = attributes
+        code = read_attributes(
+            self.catalog, body, SimulateRequest_price_attributes, attributes, &ask.attribute_count, &self.out
+        )
+        if code != RESULT_CODE_OK:
+            return code
+        for at in range(self.book_line_count):
+            line = &self.basket.input_lines[self.book_lines[at].line]
+            ask_plain(&ask)
+            ask.uom, ask.base_units_ppm = self.book_lines[at].uom, line.base_units_ppm
+            ask.plain = ask.plain and ask.base_units_ppm == 1000000
+            ask.qty_milli = -line.qty_milli if line.qty_milli < 0 else line.qty_milli
+            found = self.find_row(line.item_id, &ask)
+            mark = begin_message(&self.out, SimulateResponse_book_prices)
+            write_int(&self.out, BookPrice_line, self.book_lines[at].line)
+            if found.row >= 0:
+                line.price, line.base_qty_milli = found_price(&found, &ask), found.terms.base_qty_milli
+                if line.price < 0 or found_price_of(&found, &ask, 1000) < 0:
+                    end_message(&self.out, mark)
+                    return self.refused(
+                        RESULT_CODE_AMOUNT_TOO_LARGE, "price_rows.price_minor", found.row, line.item_id,
+                        PRICE_MINOR_MAX + 1, PRICE_MINOR_MAX,
+                    )
+                listed = found
+                if asks_list_price(self.catalog, &found, &ask):
+                    listing = list_price_ask(&ask)
+                    listed = self.find_row(line.item_id, &listing)
+                    if listed.row < 0:
+                        listed = found
+                write_int(&self.out, BookPrice_found, True)
+                write_int(&self.out, BookPrice_price_minor, found_price_of(&found, &ask, 1000))
+                write_int(&self.out, BookPrice_list_price_minor, found_price_of(&listed, &ask, 1000))
+                write_int(&self.out, BookPrice_row, found.row)
+            elif missing == NO_SYMBOL:
+                missing = self.book_lines[at].line
+            end_message(&self.out, mark)
+        if missing != NO_SYMBOL:
+            return self.refused(
+                RESULT_CODE_PRICE_MISSING, "lines.item_id", missing, self.basket.input_lines[missing].item_id, 0, 0
+            )
+        return 0
 
     cdef int read_program(self, Span program) noexcept nogil:
         cdef Defect defect = program_read(&self.program, program)

@@ -213,6 +213,7 @@ cdef struct Rules:
     int32_t tax_round_at
     bint tax_round_net
     bint tax_before_discount
+    int32_t price_selection  # among the price rows that match: price_book.pyx
 
 cdef struct Defect:
     int32_t code  # of ResultCode; 0 while all is well

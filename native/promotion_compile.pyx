@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
 from libc.string cimport memset
 
 from ringup.native.contract cimport (
+    PRICE_SELECTION_LOWEST,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_TIME_INVALID,
@@ -19,6 +20,7 @@ from ringup.native.contract cimport (
     Period_to_minute,
     PricingRules_groups,
     PricingRules_percent_round_at,
+    PricingRules_price_selection,
     PricingRules_round_new_price,
     PricingRules_rounding,
     PricingRules_search_nodes_max,
@@ -359,6 +361,8 @@ cdef void read_rules(Snapshot snapshot, Span body) noexcept nogil:
             snapshot.rules.tax_round_net = read_int(&reader) != 0
         elif reader.field == PricingRules_tax_before_discount:
             snapshot.rules.tax_before_discount = read_int(&reader) != 0
+        elif reader.field == PricingRules_price_selection:
+            snapshot.rules.price_selection = <int32_t>read_int(&reader)
         else:
             skip_field(&reader)
     if reader.bad or not 0 <= snapshot.rules.rounding <= 6 or not 0 <= snapshot.rules.tax_rounding <= 6:
@@ -367,6 +371,10 @@ cdef void read_rules(Snapshot snapshot, Span body) noexcept nogil:
         snapshot.fail(RESULT_CODE_FIELD_INVALID, "rules.percent_round_at", snapshot.rules.percent_round_at, 3)
     if not 0 <= snapshot.rules.selection <= 3 or snapshot.rules.nodes_max < 0:
         snapshot.fail(RESULT_CODE_FIELD_INVALID, "rules.selection", snapshot.rules.selection, 3)
+    if not 0 <= snapshot.rules.price_selection <= PRICE_SELECTION_LOWEST:
+        snapshot.fail(
+            RESULT_CODE_FIELD_INVALID, "rules.price_selection", snapshot.rules.price_selection, PRICE_SELECTION_LOWEST
+        )
 
 
 cdef bint compile_promotions(Snapshot snapshot, Span request, uint32_t promotion_field, uint32_t rules_field) noexcept nogil:

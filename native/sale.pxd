@@ -84,7 +84,7 @@ cdef struct TenderIn:
 cdef struct SellIn:
     Span till, channel, customer, customer_group
     int64_t expected_total_minor, sold_at_ns, hold_count, tender_count
-    bint bad, hold_bad, redeem
+    bint bad, hold_bad, redeem, has_attributes
 
 # What a ReturnLinesRequest says.
 cdef struct ReturnIn:

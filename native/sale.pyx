@@ -88,6 +88,7 @@ from ringup.native.contract cimport (
     SellRequest_expected_total_minor,
     SellRequest_hold_ids,
     SellRequest_lines,
+    SellRequest_price_attributes,
     SellRequest_redeem,
     SellRequest_sold_at_ns,
     SellRequest_tenders,
@@ -259,6 +260,10 @@ cdef class Sales:
             return code
         scope = self.scope_of(&asked, location, command.now_ns)
         scope.customer, scope.redeem = asked.customer, asked.redeem
+        if asked.has_attributes:
+            code = self.pricing.read_attributes(command.body, SellRequest_price_attributes, &scope, out)
+            if code != RESULT_CODE_OK:
+                return code
         code = self.pricing.price(command.body, SellRequest_lines, &scope, out)
         if code != RESULT_CODE_OK:
             return code
@@ -310,10 +315,10 @@ cdef class Sales:
         """Where, how and when a sale is priced; whose points it redeems is another matter."""
         cdef PriceScope scope
         memset(&scope, 0, sizeof(PriceScope))
-        scope.location = location
-        scope.at_ns = asked.sold_at_ns if asked.sold_at_ns else now_ns
-        scope.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
-        scope.customer_group = (
+        scope.ask.location = location
+        scope.ask.at_ns = asked.sold_at_ns if asked.sold_at_ns else now_ns
+        scope.ask.channel = self.catalog.find_symbol(SYMBOL_CHANNEL, asked.channel) if asked.channel.size else -1
+        scope.ask.customer_group = (
             self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
         )
         return scope
@@ -340,6 +345,9 @@ cdef class Sales:
                 asked.sold_at_ns = read_int(&reader)
             elif reader.field == SellRequest_redeem:
                 asked.redeem = read_int(&reader) != 0
+            elif reader.field == SellRequest_price_attributes:
+                read_span(&reader)
+                asked.has_attributes = True
             elif reader.field == SellRequest_tenders:
                 asked.bad = not self.read_tender(read_span(&reader)) or asked.bad
                 asked.tender_count += 1
@@ -1123,10 +1131,14 @@ cdef class Sales:
             return RESULT_CODE_OK
         sold = self.read_sell(asked.original_sale)
         scope = self.scope_of(&sold, sale.location, sale.booked_at_ns)
+        if sold.has_attributes:
+            code = self.pricing.read_attributes(asked.original_sale, SellRequest_price_attributes, &scope, out)
+            if code != RESULT_CODE_OK:
+                return code
         scope.redeem_minor = self.pricing.loyalty.redeemed_on_kept(
             sale.points, sale.line_count, self.kept_milli, self.sold_milli
         )
-        self.pricing.book.see(scope.at_ns)
+        self.pricing.book.see(scope.ask.at_ns)
         self.pricing.book.set_aside(original, sale.first_promotion, sale.promotion_count)
         code = self.pricing.price(span_at(self.kept.data, self.kept.size), SellRequest_lines, &scope, out)
         self.pricing.book.put_back()

@@ -194,8 +194,7 @@ def test_a_changed_byte_gives_an_answer_or_a_refusal(
     basket: list[dict[str, Any]], offers: list[dict[str, Any]], data: Any
 ) -> None:
     case = {"currency": "EUR", "items": basket, "promotions": offers, "coupons": []}
-    prices = [item["unit_price_minor"] for item in basket]
-    body = bytearray(request_of(case, prices, Clock(None, None)).SerializeToString())
+    body = bytearray(request_of(case, Clock(None, None)).SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     answer = pb.SimulateResponse.FromString(Pricer().simulate(bytes(body)))
@@ -230,7 +229,7 @@ def test_beyond_the_budget_the_best_deal_lies_between_what_is_found_and_the_boun
 ) -> None:
     case = {"currency": "EUR", "items": basket, "promotions": offers, "coupons": [], "selection": "best_deal"}
     exact = Answer(case).response
-    request = request_of(case, [item["unit_price_minor"] for item in basket], Clock(None, None))
+    request = request_of(case, Clock(None, None))
     request.rules.search_nodes_max = nodes
     found = pb.SimulateResponse.FromString(Pricer().simulate(request.SerializeToString()))
     if exact.search.proven:

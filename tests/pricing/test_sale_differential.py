@@ -101,10 +101,14 @@ class Shop:
         self.send(catalog_pb2.PutLocationsRequest(locations=[catalog_pb2.Location(location_id="S1")]))
         self.send(catalog_pb2.PutTillsRequest(tills=[catalog_pb2.Till(till_id="T1", location_id="S1")]))
         self.send(catalog_pb2.PutItemsRequest(items=self.items()))
-        prices = {item["sku"]: item["unit_price_minor"] for item in case["items"]}
-        rows = [catalog_pb2.PriceRow(item_id=sku, price_minor=price) for sku, price in prices.items()]
-        self.send(catalog_pb2.PutPricesRequest(rows=rows))
-        stock = [stock_pb2.StockLine(item_id=sku, qty_milli=10**6) for sku in (*prices, "GIFT")]
+        rows = {
+            item["sku"]: catalog_pb2.PriceRow(
+                item_id=item["sku"], price_minor=item["unit_price_minor"], uom=item.get("uom", "")
+            )
+            for item in case["items"]
+        }
+        self.send(catalog_pb2.PutPricesRequest(rows=rows.values()))
+        stock = [stock_pb2.StockLine(item_id=sku, qty_milli=10**6) for sku in (*rows, "GIFT")]
         self.send(stock_pb2.ReceiveStockRequest(location_id="S1", lines=stock))
         self.send(promotion_pb2.PutPricingRulesRequest(rules=rules(case)))
         if case["promotions"]:

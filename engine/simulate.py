@@ -41,9 +41,16 @@ class Outcome:
 
     def as_json(self) -> str:
         report = {"id": self.id, "ok": self.ok, "got": self.got, "differs": self.differs}
-        # Decimals of stock cases are printed as the numbers they are, exact and never through a float.
-        text = json.dumps(report, ensure_ascii=False, default=lambda number: f"\0{number:f}\0")
-        return text.replace('"\\u0000', "").replace('\\u0000"', "")
+        return exact_json(report)
+
+
+def exact_json(value: Any) -> str:
+    """JSON with the decimals of stock cases as the numbers they are, exact and never through a float."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)}: {exact_json(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(exact_json, value)) + "]"
+    return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
 def load_cases(text: str) -> list[dict[str, Any]]:
@@ -124,21 +131,36 @@ def read_file(path: Path) -> str:
         raise CaseError(f"{path}: cannot be read: {error}") from None
 
 
+def load_files(files: list[Path]) -> list[dict[str, Any]]:
+    """The checked cases of all files; CaseError names the file where there are several."""
+    cases = []
+    for file in files:
+        try:
+            cases += load_cases(read_file(file))
+        except CaseError as error:
+            if len(files) == 1 or str(error).startswith(f"{file}: "):
+                raise
+            raise CaseError(f"{file}: {error}") from None
+    return cases
+
+
 def simulate(
-    file: Annotated[Path, typer.Argument(help='A file {"cases": [...]}, or - for standard input.')],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help='Files {"cases": [...]}, or - for standard input.')
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a case, then a summary.")] = False,
     zone: Annotated[
         str | None, typer.Option(help="The store's time zone (Europe/Berlin) for times without one.")
     ] = None,
 ) -> None:
-    """Price every case of a file and show what differs from what it expects.
+    """Price every case of a file, or replay its steps on stock, and show what differs from what it expects.
 
-    Exit code 0: all agree; 1: some differ; 2: the file is not valid (the message names case and key).
+    Exit code 0: all agree; 1: some differ; 2: a file is not valid (the message names case and key).
 
-    Examples: [bold]ringup simulate offers.json[/bold], [bold]ringup simulate offers.json --json[/bold]
+    Examples: [bold]ringup simulate offers.json[/bold], [bold]ringup simulate offers.json stock.json --json[/bold]
     """
     try:
-        cases = load_cases(read_file(file))
+        cases = load_files(files)
     except CaseError as error:
         if as_json:
             typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))

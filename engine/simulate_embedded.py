@@ -39,9 +39,9 @@ class EmbeddedEngine:
             for method in service.methods
         }
 
-    def advance(self, seconds: int) -> None:
-        """Let time pass; what is due expires."""
-        self.now_ns += seconds * 1_000_000_000
+    def advance(self, millis: int) -> None:
+        """Let time pass, in ms; what is due expires."""
+        self.now_ns += millis * 1_000_000
         self.batch([])
 
     def call(self, method: str, request: Message) -> Any:

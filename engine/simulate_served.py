@@ -88,9 +88,9 @@ class ServedEngine:
         await edge.stop()
         await self._engine.stop()
 
-    def advance(self, seconds: int) -> None:
-        """Let time pass; what is due expires."""
-        self.now_ns += seconds * 1_000_000_000
+    def advance(self, millis: int) -> None:
+        """Let time pass, in ms; what is due expires."""
+        self.now_ns += millis * 1_000_000
 
         async def open_batch() -> None:
             await self._engine.submit(b"")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from ringup.engine.simulate_case import CaseError
+from ringup.engine.simulate_stock_requests import InvalidQuantityError, to_milli
 
 SCOPE = {"channel", "location", "locations"}
 # op: (keys that must be there, keys that may be there)
 OPERATIONS: dict[str, tuple[set[str], set[str]]] = {
     "check": ({"sku", "qty"}, SCOPE | {"hold"}),
-    "query": ({"sku"}, SCOPE),
+    "query": ({"sku"}, SCOPE | {"hold"}),
     "hold": ({"ref", "lines"}, SCOPE | {"ttl", "mode", "collection_point"}),
     "resize": ({"ref", "lines"}, set()),
     "extend": ({"ref", "ttl"}, set()),
@@ -39,55 +41,102 @@ COUNTERS = {"on_hand", "allocated", "held", "incoming"}
 STEP_EXPECT = COUNTERS | {
     "result", "take", "taken", "backordered", "locations_used", "short", "qty", "forecast", "counts", "available",
 }  # fmt: skip
+STEP_QUANTITIES = STEP_EXPECT - {"result", "take", "short", "counts"}
+ROW_TEXTS = {"sku", "location", "lot", "channel", "hold"}
 END_ROWS: dict[str, set[str]] = {
     "levels": COUNTERS | {"sku", "location", "lot", "free", "available"},
     "totals": COUNTERS | {"sku", "free", "available"},
-    "available": SCOPE | {"sku", "available"},
-    "preorders": {"sku", "channel", "taken", "total", "left"},
+    "available": SCOPE | {"sku", "available", "hold"},
+    "preorders": {"sku", "channel", "taken", "total", "left", "available"},
 }
+TAKE_ROW = {"sku", "location", "lot"}
 RESULTS = {
     "ok", "partial", "insufficient", "invalid", "not_found", "refused", "exceeds", "already_done", "expired",
     "replayed", "conflict",
 }  # fmt: skip
 STOCK_ROW = {"saleable", "incoming", "lot", "received", "expiry"}
 SOURCINGS = {"priority", "most_available", "fewest_shipments"}
-POLICIES = {
-    "track", "backorder", "backorder_at", "safety", "decimals", "min_qty", "max_qty", "step", "removal", "count_floor",
-    "preorder", "kit", "kit_apart",
-}  # fmt: skip
+YES_OR_NO = {"track", "decimals", "kit_apart"}
+POLICY_QUANTITIES = {"safety", "min_qty", "max_qty", "step"}
+POLICY_CHOICES = {"removal": {"fifo", "lifo", "fefo"}, "count_floor": {"allocated"}}
+POLICIES = {"backorder", "backorder_at", "preorder", "kit"} | YES_OR_NO | POLICY_QUANTITIES | set(POLICY_CHOICES)
+STEP_TEXTS = ("sku", "ref", "location", "channel", "hold", "from", "to", "collection_point", "reason", "key")
+STEP_NUMBERS = ("qty", "delta", "on_hand", "book", "restock", "min", "max", "multiple", "ttl", "seconds")
 
 
 def check_case(case: dict[str, Any], place: str) -> None:
     """Raise CaseError for a case that is not of the format: it names the case and the key."""
     name = f"{place} ({case['id']})" if isinstance(case.get("id"), str) else place
     check_keys(name, case, {"id", "setup", "steps", "expect"}, {"source", "kind", "about", "note"})
-    setup = check_object(f"{name}: setup", case["setup"])
-    check_keys(f"{name}: setup", setup, {"locations"}, {"channels", "skus", "stock"})
-    places = set()
-    for entry in check_list(f"{name}: locations", setup["locations"]):
-        if isinstance(entry, dict):
-            check_keys(f"{name}: locations", entry, {"id"}, {"enabled"})
-        places.add(entry["id"] if isinstance(entry, dict) else check_text(f"{name}: locations", entry))
-    for channel, rule in check_object(f"{name}: channels", setup.get("channels", {})).items():
-        where = f"{name}: channel {channel}"
-        check_keys(where, check_object(where, rule), {"locations"}, {"sourcing"})
-        for location in check_list(where, rule["locations"]):
-            check_choice(f"{where}: locations", location, places)
-        check_choice(f"{where}: sourcing", rule.get("sourcing", "priority"), SOURCINGS)
-    for sku, policy in check_object(f"{name}: skus", setup.get("skus", {})).items():
-        check_keys(f"{name}: sku {sku}", check_object(f"{name}: sku {sku}", policy), set(), POLICIES)
-        for part, qty in check_object(f"{name}: kit {sku}", policy.get("kit") or {}).items():
-            check_number(f"{name}: kit {sku}: {part}", qty)
-    for row in check_list(f"{name}: stock", setup.get("stock", [])):
-        check_keys(f"{name}: stock", check_object(f"{name}: stock", row), {"sku", "location", "on_hand"}, STOCK_ROW)
-        check_choice(f"{name}: stock: location", row["location"], places)
-        check_number(f"{name}: stock: on_hand", row["on_hand"])
+    check_text(f"{name}: id", case["id"])
+    check_setup(name, check_object(f"{name}: setup", case["setup"]))
     for number, step in enumerate(check_list(f"{name}: steps", case["steps"])):
         check_step(f"{name}: step {number}", step)
     check_keys(f"{name}: expect", check_object(f"{name}: expect", case["expect"]), set(), set(END_ROWS))
     for kind, rows in case["expect"].items():
         for row in check_list(f"{name}: {kind}", rows):
             check_keys(f"{name}: {kind}", check_object(f"{name}: {kind}", row), {"sku"}, END_ROWS[kind])
+            check_text(f"{name}: {kind}: sku", row["sku"])
+            check_row(f"{name}: {kind}", row)
+
+
+def check_setup(name: str, setup: dict[str, Any]) -> None:
+    """Raise CaseError for a setup that is none."""
+    check_keys(f"{name}: setup", setup, {"locations"}, {"channels", "skus", "stock"})
+    places = set()
+    for entry in check_list(f"{name}: locations", setup["locations"]):
+        if isinstance(entry, dict):
+            check_keys(f"{name}: locations", entry, {"id"}, {"enabled"})
+            check_yes_or_no(f"{name}: locations: enabled", entry.get("enabled", True))
+        places.add(check_text(f"{name}: locations", entry["id"] if isinstance(entry, dict) else entry))
+    for channel, rule in check_object(f"{name}: channels", setup.get("channels", {})).items():
+        where = f"{name}: channel {check_text(f'{name}: channels', channel)}"
+        check_keys(where, check_object(where, rule), {"locations"}, {"sourcing"})
+        for location in check_list(where, rule["locations"]):
+            check_choice(f"{where}: locations", location, places)
+        check_choice(f"{where}: sourcing", rule.get("sourcing", "priority"), SOURCINGS)
+    for sku, policy in check_object(f"{name}: skus", setup.get("skus", {})).items():
+        check_policy(f"{name}: sku {check_text(f'{name}: skus', sku)}", policy)
+    for row in check_list(f"{name}: stock", setup.get("stock", [])):
+        check_keys(f"{name}: stock", check_object(f"{name}: stock", row), {"sku", "location", "on_hand"}, STOCK_ROW)
+        check_choice(f"{name}: stock: location", row["location"], places)
+        check_text(f"{name}: stock: sku", row["sku"])
+        check_text(f"{name}: stock: lot", row.get("lot", ""))
+        check_yes_or_no(f"{name}: stock: saleable", row.get("saleable", True))
+        for key in ("on_hand", "incoming"):
+            check_quantity(f"{name}: stock: {key}", row.get(key, 0))
+        for key in ("received", "expiry"):
+            if key in row:
+                check_date(f"{name}: stock: {key}", row[key])
+
+
+def check_policy(where: str, policy: Any) -> None:
+    """Raise CaseError for policies that are none."""
+    check_keys(where, check_object(where, policy), set(), POLICIES)
+    for key, value in policy.items():
+        if value is None:
+            continue
+        if key in YES_OR_NO:
+            check_yes_or_no(f"{where}: {key}", value)
+        elif key in POLICY_QUANTITIES:
+            check_quantity(f"{where}: {key}", value)
+        elif key in POLICY_CHOICES:
+            check_choice(f"{where}: {key}", value, POLICY_CHOICES[key])
+        elif key == "backorder_at":
+            check_text(f"{where}: {key}", value)
+        elif key == "backorder" and not isinstance(value, bool):
+            check_keys(f"{where}: {key}", check_object(f"{where}: {key}", value), {"limit"}, set())
+            check_quantity(f"{where}: {key}: limit", value["limit"])
+    for part, qty in check_object(f"{where}: kit", policy.get("kit") or {}).items():
+        check_quantity(f"{where}: kit: {check_text(f'{where}: kit', part)}", qty)
+    preorder = check_object(f"{where}: preorder", policy.get("preorder") or {})
+    check_keys(f"{where}: preorder", preorder, set(), {"total", "channels"})
+    if preorder.get("total") is not None:
+        check_quantity(f"{where}: preorder: total", preorder["total"])
+    for channel, limit in check_object(f"{where}: preorder: channels", preorder.get("channels") or {}).items():
+        if limit is not None:
+            where_limit = f"{where}: preorder: {check_text(f'{where}: preorder: channels', channel)}"
+            check_quantity(where_limit, limit)
 
 
 def check_step(where: str, step: Any) -> None:
@@ -98,20 +147,64 @@ def check_step(where: str, step: Any) -> None:
     check_keys(f"{where} {op}", step, required | {"op"}, optional | {"key", "expect"})
     for line in check_list(f"{where}: lines", step.get("lines", [])):
         check_keys(f"{where}: lines", check_object(f"{where}: lines", line), {"sku", "qty"}, {"location"})
+        check_text(f"{where}: lines: sku", line["sku"])
+        check_text(f"{where}: lines: location", line.get("location", ""))
         check_number(f"{where}: lines: qty", line["qty"])
-    for name in ("sku", "ref", "order", "location", "channel", "hold", "from", "to", "collection_point", "reason"):
-        if name in step and not (op == "reorder" and name == "order"):
+    for name in STEP_TEXTS:
+        if name in step:
             check_text(f"{where}: {name}", step[name])
-    for name in ("qty", "delta", "on_hand", "book", "restock", "min", "max", "multiple", "ttl", "seconds"):
+    if "order" in step and op != "reorder":
+        check_text(f"{where}: order", step["order"])
+    for name in ("add", "force", *(("order",) if op == "reorder" else ())):
+        check_yes_or_no(f"{where}: {name}", step.get(name, False))
+    for place in check_list(f"{where}: locations", step.get("locations", [])):
+        check_text(f"{where}: locations", place)
+    for name in STEP_NUMBERS:
         if name in step:
             check_number(f"{where}: {name}", step[name])
+    if "mode" in step:
+        check_choice(f"{where}: mode", step["mode"], {"partial"})
+    if "policy" in step:
+        check_policy(f"{where}: policy", step["policy"])
     expect = check_object(f"{where}: expect", step.get("expect", {}))
     check_keys(f"{where}: expect", expect, set(), STEP_EXPECT)
     check_choice(f"{where}: expect: result", expect.get("result", "ok"), RESULTS)
+    check_expected(f"{where}: expect", expect)
     for number, inner in enumerate(check_list(f"{where}: steps", step.get("steps", []))):
         check_step(f"{where}: race {number}", inner)
-        if inner["op"] in ("race", "tick", "query", "check"):
-            raise CaseError(f"{where}: race {number}: expected a step that changes stock, found {inner['op']!r}")
+        if inner["op"] in ("race", "tick"):
+            raise CaseError(f"{where}: race {number}: expected a step on stock, found {inner['op']!r}")
+
+
+def check_expected(where: str, expect: dict[str, Any]) -> None:
+    """Raise CaseError for values that no answer could have; null asserts nothing."""
+    expect = {name: value for name, value in expect.items() if value is not None}
+    for unit in check_list(f"{where}: take", expect.get("take", [])):
+        check_keys(f"{where}: take", check_object(f"{where}: take", unit), {"qty"}, TAKE_ROW)
+        check_quantity(f"{where}: take: qty", unit["qty"])
+        for name in TAKE_ROW & set(unit):
+            if unit[name] is not None:
+                check_text(f"{where}: take: {name}", unit[name])
+    for sku in check_list(f"{where}: short", expect.get("short", [])):
+        check_text(f"{where}: short", sku)
+    for word, count in check_object(f"{where}: counts", expect.get("counts", {})).items():
+        check_choice(f"{where}: counts", word, RESULTS)
+        check_quantity(f"{where}: counts: {word}", count)
+    check_row(where, {name: value for name, value in expect.items() if name in STEP_QUANTITIES})
+
+
+def check_row(where: str, row: dict[str, Any]) -> None:
+    """Raise CaseError for a row of names and quantities whose values are neither; null asserts nothing."""
+    for key, value in row.items():
+        if value is None or (key == "available" and value == "unlimited"):
+            continue
+        if key == "locations":
+            for place in check_list(f"{where}: {key}", value):
+                check_text(f"{where}: {key}", place)
+        elif key in ROW_TEXTS:
+            check_text(f"{where}: {key}", value)
+        else:
+            check_quantity(f"{where}: {key}", value)
 
 
 def check_keys(where: str, found: dict[str, Any], required: set[str], optional: set[str]) -> None:
@@ -137,12 +230,38 @@ def check_list(where: str, value: Any) -> list[Any]:
 def check_text(where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise CaseError(f"{where}: expected a text, found {value!r}")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise CaseError(f"{where}: expected a text of whole characters, found half of one in {value!r}")
     return value
 
 
 def check_number(where: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    """A number, or one in a text for those whose numbers are floats; whether it is a quantity is told by the answer."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise CaseError(f"{where}: expected a number, found {value!r}")
+    if isinstance(value, str) and not value.lstrip("-").replace(".", "", 1).isdecimal():
+        raise CaseError(f"{where}: expected a number, found {value!r}")
+
+
+def check_quantity(where: str, value: Any) -> None:
+    """A quantity that the engine can have."""
+    check_number(where, value)
+    try:
+        to_milli(value)
+    except InvalidQuantityError as error:
+        raise CaseError(f"{where}: {error}") from None
+
+
+def check_yes_or_no(where: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise CaseError(f"{where}: expected true or false, found {value!r}")
+
+
+def check_date(where: str, value: Any) -> None:
+    try:
+        datetime.fromisoformat(check_text(where, value))
+    except ValueError:
+        raise CaseError(f'{where}: expected a date as "2026-12-31" or with a time, found {value!r}') from None
 
 
 def check_choice(where: str, value: Any, known: set[str]) -> None:

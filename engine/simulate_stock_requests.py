@@ -75,6 +75,9 @@ class CaseRequests:
         for policy in list(self.policies.values()):
             for part in policy.get("kit") or {}:
                 self.policies.setdefault(part, {})
+        for row in self.setup.get("stock", []):  # an item that is there in part of a unit is no whole-unit item
+            if to_milli(row["on_hand"]) % MILLI_PER_UNIT or to_milli(row.get("incoming") or 0) % MILLI_PER_UNIT:
+                self.policies[row["sku"]].setdefault("decimals", True)
 
     def kit(self, sku: str) -> stock_pb2.Kit:
         """A kit as the policies have it; without parts it is none."""
@@ -159,10 +162,13 @@ class CaseRequests:
         ]
 
     def ttl_ms(self, step: Json) -> int:
-        """No ttl is no deadline; a ttl that is not ahead has no form but one below zero."""
+        """No ttl is no deadline; a ttl that is not ahead has no form but one below zero.
+
+        Raises InvalidQuantityError for one that is finer than a thousandth of a second.
+        """
         if step.get("ttl") is None:
             return 0
-        return step["ttl"] * 1000 if step["ttl"] > 0 else -1
+        return max(to_milli(step["ttl"]), 0) or -1
 
     # One method an operation: its request
 

@@ -45,7 +45,7 @@ def test_the_clock_of_a_served_case_is_the_case_s_own() -> None:
         replay.prepare()
         assert replay.do({"op": "hold", "ref": "a", "ttl": 60, "lines": [{"sku": "tea", "qty": 5}]}).word == "ok"
         assert replay.do(place("o1")).word == "insufficient"
-        engine.advance(60)
+        engine.advance(60_000)
         request = pb.GetPromiseRequest(item_ids=["tea"])
         assert engine.call("GetPromise", request).promises[0].available_milli == 5000
         assert replay.do(place("o1")).word == "ok"

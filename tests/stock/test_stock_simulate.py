@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from ringup.engine.cli import app
 from ringup.engine.simulate import load_cases, run_cases
 from ringup.engine.simulate_case import CaseError
 
@@ -61,7 +64,26 @@ def test_what_differs_is_said_in_the_units_of_the_case() -> None:
         ({"steps": [{"op": "hold", "ref": "a"}]}, "step 0 hold: expected the key 'lines'"),
         ({"steps": [{"op": "tick", "seconds": "many"}]}, "expected a number, found 'many'"),
         ({"steps": [{"op": "tick", "seconds": 1, "expect": {"result": "okay"}}]}, "result: .*nearest is 'ok'"),
-        ({"steps": [{"op": "race", "steps": [{"op": "tick", "seconds": 1}]}]}, "a step that changes stock"),
+        ({"steps": [{"op": "race", "steps": [{"op": "tick", "seconds": 1}]}]}, "a step on stock"),
+        ({"steps": [{"op": "hold", "ref": "a", "lines": [], "mode": "part"}]}, "mode: .*nearest is 'partial'"),
+        ({"steps": [{"op": "place", "order": "a", "add": "yes"}]}, "add: expected true or false, found 'yes'"),
+        ({"steps": [{"op": "tick", "seconds": 1, "expect": {"take": [{"place": "a", "qty": 1}]}}]}, "key 'place'"),
+        ({"steps": [{"op": "set_policy", "sku": "ham", "policy": {"safty": 1}}]}, "nearest is 'safety'"),
+        ({"setup": {"locations": ["shop"], "skus": {"ham": {"backorder": {"limt": 1}}}}}, "the key 'limit'"),
+        (
+            {"setup": {"locations": ["shop"], "stock": [{"sku": "ham", "location": "shop", "on_hand": 0.0001}]}},
+            "on_hand: expected at most three decimals",
+        ),
+        (
+            {
+                "setup": {
+                    "locations": ["shop"],
+                    "stock": [{"sku": "ham", "location": "shop", "on_hand": 1, "expiry": "soon"}],
+                }
+            },
+            "expiry: expected a date",
+        ),
+        ({"expect": {"levels": [{"sku": "ham", "on_hand": "many"}]}}, "on_hand: expected a number, found 'many'"),
         ({"expect": {"level": []}}, "unknown key 'level', nearest is 'levels'"),
         ({"expect": []}, "expected an object, found list"),
     ],
@@ -69,6 +91,52 @@ def test_what_differs_is_said_in_the_units_of_the_case() -> None:
 def test_a_file_that_is_not_of_the_format_names_case_and_key(change: dict[str, Any], message: str) -> None:
     with pytest.raises(CaseError, match=message):
         load_cases(json.dumps({"cases": [{**CASE, **change}]}))
+
+
+def written(folder: Path, name: str, *cases: dict[str, Any], begin: str = "", line_end: str = "\n") -> str:
+    path = folder / name
+    path.write_bytes((begin + json.dumps({"cases": cases}, indent=1).replace("\n", line_end)).encode())
+    return str(path)
+
+
+def test_several_files_are_one_report_and_cases_of_both_kinds_may_be_mixed(tmp_path: Path) -> None:
+    price = {
+        "id": "priced",
+        "currency": "EUR",
+        "items": [{"sku": "A", "qty": 2, "unit_price_minor": 1000}],
+        "promotions": [],
+        "coupons": [],
+        "expect": {"total_minor": 2000},
+    }
+    first = written(tmp_path, "first.json", CASE, price)
+    second = written(tmp_path, "second.json", price, CASE, price)
+    result = CliRunner().invoke(app, ["simulate", first, second, "--json"])
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert [line.get("id") for line in lines] == ["ham", "priced", "priced", "ham", "priced", None]
+    assert lines[-1] == {"cases": 5, "ok": 5, "differ": 0}
+
+
+def test_one_wrong_file_of_several_is_named_and_nothing_is_run(tmp_path: Path) -> None:
+    files = [written(tmp_path, "good.json", CASE), written(tmp_path, "bad.json", {**CASE, "stesp": []})]
+    result = CliRunner().invoke(app, ["simulate", *files])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "bad.json: case number 1 (ham): unknown key 'stesp', nearest is 'steps'" in result.stderr
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_end_lines_with_cr(tmp_path: Path) -> None:
+    file = written(tmp_path, "windows.json", CASE, begin="\ufeff", line_end="\r\n")
+    for arguments, given in (([file], None), (["-"], Path(file).read_bytes())):
+        result = CliRunner().invoke(app, ["simulate", *arguments], input=given)
+        assert (result.exit_code, result.stdout) == (0, "1 cases: 1 agree, 0 differ\n")
+
+
+def test_null_is_not_asserted() -> None:
+    steps = [{"op": "query", "sku": "ham", "expect": {"on_hand": None, "held": 0}}]
+    rows = [{"sku": "ham", "location": "shop", "on_hand": None, "held": 0}]
+    (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "steps": steps, "expect": {"levels": rows}}]})))
+    assert outcome.ok, outcome.differs
 
 
 def test_a_setup_that_the_engine_refuses_is_reported() -> None:

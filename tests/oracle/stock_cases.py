@@ -45,7 +45,7 @@ REQUIRED: dict[str, set[str]] = {
 }
 OPTIONAL: dict[str, set[str]] = {
     "check": SCOPE | {"hold"},
-    "query": SCOPE,
+    "query": SCOPE | {"hold"},
     "hold": SCOPE | {"ttl", "mode", "collection_point"},
     "release": {"qty"},
     "commit": {"qty"},
@@ -63,8 +63,8 @@ STEP_EXPECT |= {"available", *COUNTERS}
 ROW_KEYS = {
     "levels": {"sku", "location", "lot", "free", *COUNTERS},
     "totals": {"sku", "free", *COUNTERS},
-    "available": {"sku", "available"} | SCOPE,
-    "preorders": {"sku", "channel", "taken"},
+    "available": {"sku", "available", "hold"} | SCOPE,
+    "preorders": {"sku", "channel", "taken", "available"},
 }
 SETUP = {"locations", "channels", "skus", "stock"}
 STOCK_ROW = {"sku", "location", "on_hand", "saleable", "incoming", "lot", "received", "expiry"}
@@ -180,7 +180,7 @@ def summed(units: list[dict[str, Any]], marks: list[str]) -> dict[tuple[Any, ...
 
 
 def same(want: Any, found: Any) -> bool:
-    if isinstance(want, int | Decimal) and isinstance(found, int | Decimal):
+    if want != "unlimited" and isinstance(want, int | Decimal | str) and isinstance(found, int | Decimal):
         return to_milli(want) == to_milli(found)
     return bool(want == found)
 
@@ -192,10 +192,12 @@ def end_state(model: StockModel, expect: dict[str, Any]) -> dict[str, Any]:
         got[kind] = []
         for row in rows:
             if kind == "available":
-                scope = {name: row[name] for name in SCOPE if name in row}
+                scope = {name: row[name] for name in SCOPE | {"hold"} if name in row}
                 found = model.op_query({"sku": row["sku"], **scope}).values
             elif kind == "preorders":
                 found = {"taken": from_milli(model.preorder_taken(row["sku"], row.get("channel")))}
+                if "channel" in row:
+                    found |= model.op_query({"sku": row["sku"], "channel": row["channel"]}).values
             else:
                 found = model.levels(row["sku"], row.get("location"), row.get("lot"))
             got[kind].append({name: found.get(name, value) for name, value in row.items()})

@@ -16,7 +16,8 @@ Readings
 Where the vocabulary leaves room, the model takes the reading that most inventory systems take.
 
 Quantities
- 1. Items are whole units unless `decimals`; three decimals at most. Zero or less is invalid everywhere.
+ 1. Items are whole units unless `decimals` says otherwise or setup has part of a unit of them; three decimals at most.
+    Zero or less is invalid everywhere. A quantity may be written as a text ("9.5").
  2. min_qty, max_qty and step are rules of sale: they bind check, hold, resize, place and sell, on the sum of the item's
     lines in one request (an `add` is its own request). Other operations only need a quantity the item can have. Zero
     is no bound.
@@ -67,7 +68,8 @@ Preorder
     channel without its own limit is bound by the total. Commit and ship keep quota used, release and cancel free it.
 33. Preordered units ship from free units: of the place named, else of the places of the channel in order.
 Keys
-34. A key belongs to one body over all operations, whatever its first result; a replay repeats the first details.
+34. A key belongs to one body over all operations, whatever its first result; a replay repeats the first details. It
+    is never forgotten within a case, and 2 and 2.0 are the same body.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
@@ -99,6 +102,7 @@ CLOSED_WORDS = {
     "ordered": "already_done",
 }
 INTERLEAVINGS_MAX = 24
+QUANTITIES = {"qty", "delta", "on_hand", "book", "restock", "min", "max", "multiple", "ttl", "seconds"}
 
 
 @dataclass
@@ -139,7 +143,21 @@ def described(entries: list[Entry], short: list[str] | None = None) -> Result:
 def body_of(step: Step) -> str:
     """The body that an idempotency key stands for: everything but the key and the expectation."""
     body = {name: value for name, value in step.items() if name not in ("key", "expect")}
-    return json.dumps(body, sort_keys=True, default=str)
+    return json.dumps(plain_numbers(body), sort_keys=True)
+
+
+def plain_numbers(value: Any) -> Any:
+    """The same with each quantity written in one way: 2, 2.0 and "2" are one body."""
+    if isinstance(value, dict):
+        return {
+            name: plain_numbers(Decimal(inner) if name in QUANTITIES and isinstance(inner, str) else inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [plain_numbers(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value.normalize())
+    return value
 
 
 class StockModel(Stockroom):
@@ -174,11 +192,7 @@ class StockModel(Stockroom):
     def op_check(self, step: Step) -> Result:
         scope = self.scope(step)
         wanted = self.demand([{"sku": step["sku"], "qty": step["qty"]}])
-        scratch = Scratch()
-        hold = self.holds.get(step.get("hold", ""))
-        if hold is not None and hold.state == "open":
-            scratch.give_back(hold.entries)
-        available = self.available(step["sku"], scope, scratch)
+        available = self.available(step["sku"], scope, self._as_if_free(step))
         if available is not None and wanted[step["sku"], None] > available:
             raise Refused("insufficient", [step["sku"]])
         return Result()
@@ -186,12 +200,19 @@ class StockModel(Stockroom):
     def op_query(self, step: Step) -> Result:
         self.policy(step["sku"])
         scope = self.scope(step)
-        available = self.available(step["sku"], scope)
+        available = self.available(step["sku"], scope, self._as_if_free(step))
         values: dict[str, Any] = {"available": "unlimited" if available is None else from_milli(available)}
         places = [place for place in scope.places if self.enabled[place] or not scope.by_channel]
         for counter in COUNTERS:
             values[counter] = from_milli(sum(self.total(step["sku"], place, counter) for place in places))
         return Result(values=values)
+
+    def _as_if_free(self, step: Step) -> Scratch:
+        scratch = Scratch()
+        hold = self.holds.get(step.get("hold", ""))
+        if hold is not None and hold.state == "open":
+            scratch.give_back(hold.entries)
+        return scratch
 
     # Holds
 
@@ -256,9 +277,9 @@ class StockModel(Stockroom):
     def _deadline(self, ttl: Any) -> int | None:
         if ttl is None:
             return None
-        if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl <= 0:
+        if to_milli(ttl) <= 0:
             raise Refused("invalid")
-        return self.now + ttl
+        return self.now + to_milli(ttl)
 
     def _stocked_where_named(self, wanted: dict[tuple[str, str | None], int], location: str | None) -> None:
         for sku, named in wanted:
@@ -703,9 +724,9 @@ class StockModel(Stockroom):
         return Result()
 
     def op_tick(self, step: Step) -> Result:
-        if isinstance(step["seconds"], bool) or not isinstance(step["seconds"], int) or step["seconds"] < 0:
+        if to_milli(step["seconds"]) < 0:
             raise Refused("invalid")
-        self.now += step["seconds"]
+        self.now += to_milli(step["seconds"])
         for hold in self.holds.values():
             if hold.state == "open" and hold.deadline is not None and self.now >= hold.deadline:
                 self._give_back(hold.entries, "held")

@@ -58,6 +58,8 @@ class Stockroom:
         self.now = 0
         for row in setup.get("stock", []):
             self._add_row(row)
+            if any(to_milli(row.get(name, 0)) % MILLI_PER_UNIT for name in ("on_hand", "incoming")):
+                self.policies[row["sku"]].decimals = setup.get("skus", {}).get(row["sku"], {}).get("decimals", True)
         for policy in list(self.policies.values()):
             for part in policy.kit or {}:
                 self.policies.setdefault(part, Policy())

@@ -24,8 +24,8 @@ from ringup.native.catalog cimport (
     ItemRulesRow,
 )
 from ringup.native.catalog_prices cimport write_terms
-from ringup.native.catalog_pages cimport check_count, first_row, write_token
-from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
+from ringup.native.catalog_pages cimport first_row, write_token
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,

@@ -1,10 +1,12 @@
-"""What the catalog's handlers and queries share: counting what a command carries, and pages of an answer."""
+"""What queries share: the items that they ask about, and pages of an answer."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
 
+from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport MALFORMED, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_OK,
     RESULT_CODE_TOO_MANY,
@@ -12,12 +14,13 @@ from ringup.native.contract cimport (
     ListLocationsRequest_page_token,
     SearchItemsResponse_next_page_token,
 )
-from ringup.native.limits cimport PAGE_SIZE_MAX, PUT_ROWS_MAX
+from ringup.native.limits cimport PAGE_SIZE_MAX
 from ringup.native.wire cimport (
     Reader,
     Span,
     Writer,
     next_field,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -30,29 +33,23 @@ cdef enum:
     PAGE_SIZE_DEFAULT = 50
 
 
-cdef int64_t count_field(Span body, uint32_t field) noexcept nogil:
-    """How often a message field stands in `body`, or -1 where the bytes are malformed."""
-    cdef Reader reader = reader_of(body)
-    cdef int64_t count = 0
-    while next_field(&reader):
-        if reader.field == field:
-            read_span(&reader)
-            count += 1
-        else:
-            skip_field(&reader)
-    return -1 if reader.bad else count
+cdef void ask_item(ItemsAsked* asked, Catalog catalog, Span code) noexcept nogil:
+    if not asked.any_unknown and catalog.find_item(code) < 0:
+        asked.any_unknown, asked.unknown, asked.unknown_code = True, asked.count, code
+    asked.count += 1
 
 
-cdef int check_count(Span body, uint32_t field, const char* name, Writer* out) noexcept nogil:
-    """Check that a put command carries between one and PUT_ROWS_MAX rows."""
-    cdef int64_t count = count_field(body, field)
-    cdef Span none = span_at(NULL, 0)
-    if count < 0:
-        return MALFORMED
-    if count == 0:
-        return refuse(out, RESULT_CODE_LINES_EMPTY, name, 0, none, 0, 1)
-    if count > PUT_ROWS_MAX:
-        return refuse(out, RESULT_CODE_TOO_MANY, name, 0, none, count, PUT_ROWS_MAX)
+cdef int check_item_count(ItemsAsked* asked, Writer* out) noexcept nogil:
+    if asked.count > PAGE_SIZE_MAX:
+        return refuse(out, RESULT_CODE_TOO_MANY, "item_ids", 0, no_span(), asked.count, PAGE_SIZE_MAX)
+    if asked.count == 0:
+        return refuse(out, RESULT_CODE_LINES_EMPTY, "item_ids", 0, no_span(), 0, 1)
+    return RESULT_CODE_OK
+
+
+cdef int check_items_known(ItemsAsked* asked, Writer* out) noexcept nogil:
+    if asked.any_unknown:
+        return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_ids", asked.unknown, asked.unknown_code, 0, 0)
     return RESULT_CODE_OK
 
 
@@ -60,7 +57,7 @@ cdef int check_count(Span body, uint32_t field, const char* name, Writer* out) n
 cdef int first_row(Span token, int64_t* page_size, int64_t* row, Writer* out) noexcept nogil:
     cdef int64_t at
     if not 0 <= page_size[0] <= PAGE_SIZE_MAX:
-        return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, span_at(NULL, 0), page_size[0], PAGE_SIZE_MAX)
+        return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, no_span(), page_size[0], PAGE_SIZE_MAX)
     if token.size > 12:
         return refuse(out, RESULT_CODE_FIELD_INVALID, "page_token", 0, token, token.size, 12)
     row[0] = 0
@@ -75,7 +72,7 @@ cdef int first_row(Span token, int64_t* page_size, int64_t* row, Writer* out) no
 cdef int read_page(Span request, int64_t* page_size, int64_t* row, Writer* out) noexcept nogil:
     """Read a ListLocationsRequest; the numbers are those of ListTaxClassesRequest, a test proves it."""
     cdef Reader reader = reader_of(request)
-    cdef Span token = span_at(NULL, 0)
+    cdef Span token = no_span()
     while next_field(&reader):
         if reader.field == ListLocationsRequest_page_size:
             page_size[0] = read_int(&reader)

@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport LOCATION_DISABLED, LOCATION_SHORTFALL_ALLOWED, Catalog, LocationRow, TillRow
-from ringup.native.catalog_pages cimport check_count, read_page, write_token
-from ringup.native.command cimport MALFORMED, Command, is_code, is_text, ok, refuse
+from ringup.native.catalog_pages cimport read_page, write_token
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_LOCATION_UNKNOWN,
@@ -28,6 +28,7 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
     read_int,
     read_span,
     reader_of,
@@ -86,10 +87,7 @@ cdef class PlaceCommands:
         # Check.
         if code != RESULT_CODE_OK:
             return code
-        while next_field(&reader):
-            if reader.field != PutLocationsRequest_locations:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutLocationsRequest_locations):
             location = _read_location(read_span(&reader))
             if location.bad:
                 return MALFORMED
@@ -107,10 +105,7 @@ cdef class PlaceCommands:
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutLocationsRequest_locations:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutLocationsRequest_locations):
             location = _read_location(read_span(&reader))
             row = self.catalog.find_location(location.code)
             if row < 0:
@@ -131,10 +126,7 @@ cdef class PlaceCommands:
         # Check.
         if code != RESULT_CODE_OK:
             return code
-        while next_field(&reader):
-            if reader.field != PutTillsRequest_tills:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutTillsRequest_tills):
             till = _read_till(read_span(&reader))
             if till.bad:
                 return MALFORMED
@@ -152,10 +144,7 @@ cdef class PlaceCommands:
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutTillsRequest_tills:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutTillsRequest_tills):
             till = _read_till(read_span(&reader))
             row = self.catalog.find_till(till.code)
             if row < 0:

@@ -15,8 +15,7 @@ from ringup.native.catalog cimport (
     Catalog,
     TermsRow,
 )
-from ringup.native.catalog_pages cimport check_count
-from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, ok, refuse
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, is_code_or_empty, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,

@@ -9,8 +9,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from ringup.native.catalog cimport SYMBOL_TAX, TAX_INCLUSIVE, Catalog, TaxClassRow, TaxRow, TaxSetRow
-from ringup.native.catalog_pages cimport check_count, read_page, write_token
-from ringup.native.command cimport MALFORMED, Command, is_code, ok, refuse
+from ringup.native.catalog_pages cimport read_page, write_token
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
@@ -41,6 +41,7 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
     read_int,
     read_span,
     reader_of,
@@ -93,10 +94,7 @@ cdef class TaxCommands:
         # Check.
         if code != RESULT_CODE_OK:
             return code
-        while next_field(&reader):
-            if reader.field != PutTaxClassesRequest_tax_classes:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutTaxClassesRequest_tax_classes):
             self.read_class(read_span(&reader))
             code = self.check_class(index, out)
             if code != RESULT_CODE_OK:
@@ -105,10 +103,7 @@ cdef class TaxCommands:
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutTaxClassesRequest_tax_classes:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutTaxClassesRequest_tax_classes):
             self.read_class(read_span(&reader))
             self.check_bases(0, NULL)  # finds the order again
             self.check_periods(0, NULL)
@@ -197,10 +192,7 @@ cdef class TaxCommands:
         cdef uint32_t done = 0, found
         for at in range(asked.count):
             reader = reader_of(asked.taxes[at].body)
-            while next_field(&reader):
-                if reader.field != Tax_on:
-                    skip_field(&reader)
-                    continue
+            while next_of(&reader, Tax_on):
                 named = read_span(&reader)
                 found = 0
                 for other in range(asked.count):

@@ -3,7 +3,7 @@
 # A handler is a ladder of checks (reads only; the first failure wins, in the order of ResultCode)
 # that ends in `refuse`, then an apply part that cannot fail.  It writes the fields of its response
 # message to `out`; every response has code = 1 and problem = 2.
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from ringup.native.wire cimport Span, Writer
 
@@ -26,3 +26,6 @@ cdef bint is_code(Span span) noexcept nogil  # 1 to 64 bytes of text
 cdef bint is_code_or_empty(Span span) noexcept nogil
 cdef bint is_text(Span span, int64_t size_max) noexcept nogil  # at most size_max bytes of UTF-8
 cdef int ok(Writer* out) noexcept nogil  # writes code OK and returns it
+
+cdef int64_t count_field(Span body, uint32_t field) noexcept nogil
+cdef int check_count(Span body, uint32_t field, const char* name, Writer* out) noexcept nogil

@@ -1,10 +1,12 @@
 """What every command handler shares."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.string cimport strlen
 
 from ringup.native.contract cimport (
+    RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_OK,
+    RESULT_CODE_TOO_MANY,
     Problem_field,
     Problem_found,
     Problem_index,
@@ -13,8 +15,22 @@ from ringup.native.contract cimport (
     PutItemsResponse_code,
     PutItemsResponse_problem,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX
-from ringup.native.wire cimport Span, Writer, begin_message, end_message, is_utf8, span_at, write_int, write_span
+from ringup.native.limits cimport CODE_BYTES_MAX, PUT_ROWS_MAX
+from ringup.native.wire cimport (
+    Reader,
+    Span,
+    Writer,
+    begin_message,
+    end_message,
+    is_utf8,
+    next_of,
+    no_span,
+    read_span,
+    reader_of,
+    span_at,
+    write_int,
+    write_span,
+)
 
 
 cdef int refuse(
@@ -58,4 +74,26 @@ cdef bint is_code(Span span) noexcept nogil:
 
 cdef int ok(Writer* out) noexcept nogil:
     write_int(out, PutItemsResponse_code, RESULT_CODE_OK)
+    return RESULT_CODE_OK
+
+
+cdef int64_t count_field(Span body, uint32_t field) noexcept nogil:
+    """How often a message field stands in `body`, or -1 where the bytes are malformed."""
+    cdef Reader reader = reader_of(body)
+    cdef int64_t count = 0
+    while next_of(&reader, field):
+        read_span(&reader)
+        count += 1
+    return -1 if reader.bad else count
+
+
+cdef int check_count(Span body, uint32_t field, const char* name, Writer* out) noexcept nogil:
+    """Check that a put command carries between one and PUT_ROWS_MAX rows."""
+    cdef int64_t count = count_field(body, field)
+    if count < 0:
+        return MALFORMED
+    if count == 0:
+        return refuse(out, RESULT_CODE_LINES_EMPTY, name, 0, no_span(), 0, 1)
+    if count > PUT_ROWS_MAX:
+        return refuse(out, RESULT_CODE_TOO_MANY, name, 0, no_span(), count, PUT_ROWS_MAX)
     return RESULT_CODE_OK

@@ -7,11 +7,12 @@ of applications (uses of a promotion, units of a target) or of money (a cap, a b
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport CEILING, HALF_UP, multiply_divide
 from ringup.native.pricing_choice cimport choose
 from ringup.native.pricing_discount cimport percent_of
-from ringup.native.pricing_state cimport Basket, Segment, room_for
+from ringup.native.pricing_state cimport Basket, Segment
 from ringup.native.promotion cimport (
     BUNDLE_AMOUNT_OFF,
     BUNDLE_FIXED_PRICE,

@@ -12,6 +12,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.deal_offers cimport (
     CLASSES_MAX,
     ENDLESS,
@@ -27,7 +28,6 @@ from ringup.native.deal_offers cimport (
 from ringup.native.index cimport hash_bytes
 from ringup.native.pricing_discount cimport percent_of
 from ringup.native.pricing_sets cimport bundle_worth
-from ringup.native.pricing_state cimport room_for
 from ringup.native.promotion cimport (
     BUY_GET,
     MULTIBUY_CHEAPEST_FREE,

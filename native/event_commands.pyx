@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport ITEM_UNTRACKED, SYMBOL_CHANNEL, Text
+from ringup.native.catalog_pages cimport ItemsAsked, ask_item, check_item_count, check_items_known, nothing_asked
 from ringup.native.command cimport MALFORMED, Command, is_code, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_CHANNEL_UNKNOWN,
@@ -11,8 +12,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_CURSOR_UNKNOWN,
     RESULT_CODE_EVENTS_NOT_YET,
     RESULT_CODE_FIELD_INVALID,
-    RESULT_CODE_ITEM_UNKNOWN,
-    RESULT_CODE_LINES_EMPTY,
+    RESULT_CODE_OK,
     RESULT_CODE_TOO_MANY,
     DeleteEventCursorRequest_cursor_id,
     EventCursor_cursor_id,
@@ -36,7 +36,7 @@ from ringup.native.contract cimport (
     ReadAvailabilityRequest_item_ids,
     ReadAvailabilityResponse_items,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, REASON_BYTES_MAX
+from ringup.native.limits cimport CODE_BYTES_MAX, REASON_BYTES_MAX
 from ringup.native.stock_policy cimport UNLIMITED, ChannelSum
 from ringup.native.table cimport Table
 from ringup.native.wire cimport (
@@ -46,19 +46,16 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     span_equal,
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef class EventCommands:
@@ -81,7 +78,7 @@ cdef class EventCommands:
     cdef int put_cursor(self, Command* command, Span engine_id, int64_t last_event, Writer* out) noexcept nogil:
         """`engine_id` is this engine's, empty where it is not known; `last_event` is of the batches before."""
         cdef Reader reader = reader_of(command.body)
-        cdef Span code = _none(), other = _none(), note = _none()
+        cdef Span code = no_span(), other = no_span(), note = no_span()
         cdef int64_t sequence = 0, row, free_row = -1, at
         cdef bint rewind = False, parked = False
         cdef CursorRow* cursor
@@ -105,7 +102,7 @@ cdef class EventCommands:
         if reader.bad:
             return MALFORMED
         if not is_code(code):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "cursor_id", 0, _none(), code.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "cursor_id", 0, no_span(), code.size, CODE_BYTES_MAX)
         if not is_code(other):
             return refuse(out, RESULT_CODE_FIELD_INVALID, "engine_id", 0, code, other.size, CODE_BYTES_MAX)
         if not is_text(note, REASON_BYTES_MAX):
@@ -140,19 +137,16 @@ cdef class EventCommands:
 
     cdef int delete_cursor(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span code = _none()
+        cdef Span code = no_span()
         cdef CursorRow* cursor
         cdef Text name, note
         cdef int64_t row
-        while next_field(&reader):
-            if reader.field == DeleteEventCursorRequest_cursor_id:
-                code = read_span(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, DeleteEventCursorRequest_cursor_id):
+            code = read_span(&reader)
         if reader.bad:
             return MALFORMED
         if not is_code(code):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "cursor_id", 0, _none(), code.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "cursor_id", 0, no_span(), code.size, CODE_BYTES_MAX)
         row = self.find(code)
         if row < 0:
             return refuse(out, RESULT_CODE_CURSOR_UNKNOWN, "cursor_id", 0, code, 0, 0)
@@ -186,36 +180,31 @@ cdef class EventCommands:
     cdef int read_availability(self, Span request, Writer* out) noexcept nogil:
         """Also reads a WatchAvailabilityRequest, whose first fields are the same."""
         cdef Reader reader = reader_of(request)
-        cdef Span code, channel_code = _none(), unknown_code = _none()
-        cdef int64_t count = 0, unknown = -1, channel, symbol, item, available_milli, mark
+        cdef ItemsAsked items = nothing_asked()
+        cdef Span channel_code = no_span()
+        cdef int64_t channel, symbol, item, available_milli, mark
+        cdef int code
         cdef ChannelSum* ready
         while next_field(&reader):
             if reader.field == ReadAvailabilityRequest_channel_id:
                 channel_code = read_span(&reader)
             elif reader.field == ReadAvailabilityRequest_item_ids:
-                code = read_span(&reader)
-                if unknown < 0 and self.catalog.find_item(code) < 0:
-                    unknown, unknown_code = count, code
-                count += 1
+                ask_item(&items, self.catalog, read_span(&reader))
             else:
                 skip_field(&reader)
         if reader.bad:
             return MALFORMED
-        if count > PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "item_ids", 0, _none(), count, PAGE_SIZE_MAX)
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "item_ids", 0, _none(), 0, 1)
-        if unknown >= 0:
-            return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_ids", unknown, unknown_code, 0, 0)
+        code = check_item_count(&items, out)
+        if code == RESULT_CODE_OK:
+            code = check_items_known(&items, out)
+        if code != RESULT_CODE_OK:
+            return code
         symbol = self.catalog.find_symbol(SYMBOL_CHANNEL, channel_code) if channel_code.size else -1
         channel = self.stock.find_channel(symbol) if symbol >= 0 else -1
         if channel < 0:
             return refuse(out, RESULT_CODE_CHANNEL_UNKNOWN, "channel_id", 0, channel_code, 0, 0)
         reader = reader_of(request)
-        while next_field(&reader):
-            if reader.field != ReadAvailabilityRequest_item_ids:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, ReadAvailabilityRequest_item_ids):
             item = self.catalog.find_item(read_span(&reader))
             available_milli = self.stock.ready_available(
                 item, not self.catalog.item(item).flags & ITEM_UNTRACKED, channel

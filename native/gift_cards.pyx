@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport Catalog
-from ringup.native.command cimport MALFORMED, Command, is_code, is_text, ok, refuse
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, is_text, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
@@ -16,9 +16,7 @@ from ringup.native.contract cimport (
     RESULT_CODE_GIFT_CARD_BLOCKED,
     RESULT_CODE_GIFT_CARD_TAKEN,
     RESULT_CODE_GIFT_CARD_UNKNOWN,
-    RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_OK,
-    RESULT_CODE_TOO_MANY,
     BlockGiftCardRequest_gift_card_id,
     BlockGiftCardRequest_reason,
     BlockGiftCardRequest_unblock,
@@ -50,11 +48,12 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     span_equal,
     write_int,
     write_span,
@@ -69,7 +68,7 @@ cdef struct NewCard:
 cdef NewCard _read_new(Span body) noexcept nogil:
     cdef NewCard card
     cdef Reader reader = reader_of(body)
-    card.code = span_at(NULL, 0)
+    card.code = no_span()
     card.amount_minor = 0
     while next_field(&reader):
         if reader.field == NewGiftCard_gift_card_id:
@@ -174,10 +173,7 @@ cdef class GiftCards:
             return code
 
         # Apply.
-        while next_field(&reader):
-            if reader.field != IssueGiftCardsRequest_gift_cards:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, IssueGiftCardsRequest_gift_cards):
             card = _read_new(read_span(&reader))
             row = self.cards.append()
             row_now = <GiftCardRow*>self.cards.edit(row)
@@ -192,26 +188,9 @@ cdef class GiftCards:
         cdef Span[PUT_ROWS_MAX] codes
         cdef NewCard card
         cdef int64_t count = 0
-        cdef int code = RESULT_CODE_OK
-        while next_field(&reader):
-            if reader.field == IssueGiftCardsRequest_gift_cards:
-                read_span(&reader)
-                count += 1
-            else:
-                skip_field(&reader)
-        if reader.bad:
-            return MALFORMED
-        if count > PUT_ROWS_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "gift_cards", 0, span_at(NULL, 0), count, PUT_ROWS_MAX)
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "gift_cards", 0, span_at(NULL, 0), 0, 1)
+        cdef int code = check_count(body, IssueGiftCardsRequest_gift_cards, "gift_cards", out)
         memset(&seen, 0, sizeof(Index))
-        count = 0
-        reader = reader_of(body)
-        while code == RESULT_CODE_OK and next_field(&reader):
-            if reader.field != IssueGiftCardsRequest_gift_cards:
-                skip_field(&reader)
-                continue
+        while code == RESULT_CODE_OK and next_of(&reader, IssueGiftCardsRequest_gift_cards):
             card = _read_new(read_span(&reader))
             codes[count] = card.code
             count += 1
@@ -240,7 +219,7 @@ cdef class GiftCards:
 
     cdef int top_up(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span code = span_at(NULL, 0), reason = span_at(NULL, 0)
+        cdef Span code = no_span(), reason = no_span()
         cdef int64_t amount = 0, row = -1
         cdef int found
 
@@ -275,7 +254,7 @@ cdef class GiftCards:
 
     cdef int block(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span code = span_at(NULL, 0), reason = span_at(NULL, 0)
+        cdef Span code = no_span(), reason = no_span()
         cdef bint unblock = False
         cdef int64_t row
         cdef GiftCardRow* card
@@ -309,14 +288,11 @@ cdef class GiftCards:
 
     cdef int get_gift_card(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span code = span_at(NULL, 0)
+        cdef Span code = no_span()
         cdef int64_t row, mark
         cdef const GiftCardRow* card
-        while next_field(&reader):
-            if reader.field == GetGiftCardRequest_gift_card_id:
-                code = read_span(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, GetGiftCardRequest_gift_card_id):
+            code = read_span(&reader)
         if reader.bad:
             return MALFORMED
         row = self.find(code)

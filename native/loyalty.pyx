@@ -69,6 +69,8 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -320,17 +322,14 @@ cdef class Loyalty:
 
     cdef int put_program(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span body = span_at(NULL, 0), reward
+        cdef Span body = no_span(), reward
         cdef Program trial
         cdef Defect defect
         cdef ProgramRow* row
 
         # Check.
-        while next_field(&reader):
-            if reader.field == PutLoyaltyProgramRequest_program:
-                body = read_span(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, PutLoyaltyProgramRequest_program):
+            body = read_span(&reader)
         if reader.bad:
             return MALFORMED
         memset(&trial, 0, sizeof(Program))
@@ -340,7 +339,7 @@ cdef class Loyalty:
         if defect.code == MALFORMED:
             return MALFORMED
         if defect.code != 0:
-            return refuse(out, defect.code, defect.field, 0, span_at(NULL, 0), defect.found, defect.limit)
+            return refuse(out, defect.code, defect.field, 0, no_span(), defect.found, defect.limit)
         if reward.size and self.catalog.find_item_code(reward) < 0:
             return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "program.reward_item_id", 0, reward, 0, 0)
 
@@ -352,7 +351,7 @@ cdef class Loyalty:
 
     cdef int adjust_points(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span code = span_at(NULL, 0), reason = span_at(NULL, 0)
+        cdef Span code = no_span(), reason = no_span()
         cdef int64_t points = 0, row, balance
 
         # Check.
@@ -406,13 +405,10 @@ cdef class Loyalty:
 
     cdef int get_customer(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span code = span_at(NULL, 0)
+        cdef Span code = no_span()
         cdef int64_t row, mark
-        while next_field(&reader):
-            if reader.field == GetCustomerRequest_customer_id:
-                code = read_span(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, GetCustomerRequest_customer_id):
+            code = read_span(&reader)
         if reader.bad:
             return MALFORMED
         row = self.find(code)

@@ -26,7 +26,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_start
 from ringup.native.limits cimport CODE_BYTES_MAX, QTY_MILLI_MAX, TOTAL_MINOR_MAX
-from ringup.native.wire cimport Reader, next_field, read_int, read_span, reader_of, skip_field, span_at, span_equal
+from ringup.native.wire cimport Reader, next_field, no_span, read_int, read_span, reader_of, skip_field, span_equal
 
 cdef enum:
     CATEGORY_SALT = 1  # an item and a category of one name are two
@@ -102,7 +102,7 @@ cdef Defect program_read(Program* program, Span body) noexcept nogil:
     program.texts = <Span*>malloc((PROGRAM_NAMES_MAX + 1) * sizeof(Span))
     if program.texts == NULL:
         abort()
-    program.reward_item = span_at(NULL, 0)
+    program.reward_item = no_span()
     for step in range(2):  # items, then categories
         program.category_from = program.name_count if step else PROGRAM_NAMES_MAX + 1
         reader = reader_of(body)

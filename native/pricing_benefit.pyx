@@ -6,6 +6,7 @@ trial can be undone.
 
 from libc.stdint cimport int32_t, int64_t
 
+from ringup.native.arrays cimport room_for
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport HALF_UP, multiply_divide
 from ringup.native.pricing_choice cimport choose, returned_value, sort_listed, take
@@ -20,16 +21,7 @@ from ringup.native.pricing_discount cimport (
     spread_line,
 )
 from ringup.native.pricing_sets cimport bundles, buy_get, cheapest_free, components
-from ringup.native.pricing_state cimport (
-    Basket,
-    FreeUnits,
-    Segment,
-    basket_value,
-    cut,
-    discount,
-    discount_charge,
-    room_for,
-)
+from ringup.native.pricing_state cimport Basket, FreeUnits, Segment, basket_value, cut, discount, discount_charge
 from ringup.native.pricing_tax cimport net_for_saving
 from ringup.native.promotion cimport (
     BASIS_LINE,

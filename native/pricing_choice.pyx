@@ -3,7 +3,8 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from ringup.native.pricing_state cimport Basket, Pick, Segment, line_value, room_for
+from ringup.native.arrays cimport room_for
+from ringup.native.pricing_state cimport Basket, Pick, Segment, line_value
 from ringup.native.promotion cimport NO_SYMBOL, PICK_CHEAPEST, PICK_LISTED, Snapshot, Target
 
 

@@ -5,6 +5,7 @@ Shares are by largest remainder; what does not fit on a unit goes to the others.
 
 from libc.stdint cimport int32_t, int64_t
 
+from ringup.native.arrays cimport room_for
 from ringup.native.money cimport allocate, int128
 from ringup.native.pricing_state cimport (
     Basket,
@@ -15,7 +16,6 @@ from ringup.native.pricing_state cimport (
     discount,
     discount_charge,
     given_since,
-    room_for,
     undo,
 )
 from ringup.native.promotion cimport NO_SYMBOL, PLACE_LINE, PLACE_UNIT, Rules, Snapshot

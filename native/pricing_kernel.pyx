@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.deal cimport best_stage
 from ringup.native.money cimport HALF_UP, divide, int128
 from ringup.native.pricing_benefit cimport apply_benefit
@@ -22,7 +23,6 @@ from ringup.native.pricing_state cimport (
     given_since,
     load_lines,
     restore_state,
-    room_for,
     save_state,
 )
 from ringup.native.pricing_tax cimport taxes_compute

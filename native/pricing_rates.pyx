@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.contract cimport (
     TaxRate_amount_minor_per_unit,
     TaxRate_from_ns,
@@ -17,7 +18,6 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport PERCENT_SCALE, PRICE_MINOR_MAX
 from ringup.native.money cimport int128
-from ringup.native.pricing_state cimport room_for
 from ringup.native.promotion cimport NO_SYMBOL
 from ringup.native.wire cimport Reader, Span, next_field, read_int, read_span, reader_of, skip_field, span_equal
 

@@ -6,10 +6,11 @@ No unit is in two sets.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memcpy
 
+from ringup.native.arrays cimport room_for
 from ringup.native.money cimport allocate
 from ringup.native.pricing_choice cimport choose, sort_listed, sort_picks, take
 from ringup.native.pricing_discount cimport percent_of, percent_off, place_of, room_each, room_of, spread
-from ringup.native.pricing_state cimport Basket, Pick, cut, discount, given_since, room_for
+from ringup.native.pricing_state cimport Basket, Pick, cut, discount, given_since
 from ringup.native.promotion cimport (
     BUNDLE_FIXED_PRICE,
     BUNDLE_PERCENT_OFF,

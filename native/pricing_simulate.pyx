@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.catalog cimport SYMBOL_CHANNEL, Catalog, TermsRow
 from ringup.native.catalog_prices cimport (
     IN_PRICE_ROWS,
@@ -165,7 +166,6 @@ from ringup.native.pricing_state cimport (
     basket_clear,
     basket_free,
     line_value,
-    room_for,
 )
 from ringup.native.pricing_rates cimport Taxes, tax_class_row, taxes_clear, taxes_free, taxes_read
 from ringup.native.promotion cimport NO_SYMBOL, Snapshot, Usage
@@ -178,6 +178,8 @@ from ringup.native.wire cimport (
     end_message,
     is_utf8,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -246,7 +248,7 @@ cdef class Pricer:
             )
             return self.answer()
         if not self.read_taxes(body):
-            refuse(&self.out, RESULT_CODE_FIELD_INVALID, "taxes", 0, span_at(NULL, 0), 0, 0)
+            refuse(&self.out, RESULT_CODE_FIELD_INVALID, "taxes", 0, no_span(), 0, 0)
             return self.answer()
         self.snapshot = snapshot
         self.published = request
@@ -287,12 +289,9 @@ cdef class Pricer:
     cdef bint read_taxes(self, Span body) noexcept nogil:
         cdef Reader reader = reader_of(body)
         taxes_clear(&self.taxes)
-        while next_field(&reader):
-            if reader.field == SimulateRequest_taxes:
-                if not taxes_read(&self.taxes, read_span(&reader)):
-                    return False
-            else:
-                skip_field(&reader)
+        while next_of(&reader, SimulateRequest_taxes):
+            if not taxes_read(&self.taxes, read_span(&reader)):
+                return False
         return not reader.bad
 
     cdef void read_usage(self, Span body) noexcept nogil:
@@ -304,10 +303,7 @@ cdef class Pricer:
             self.usage, &self.usage_capacity, self.snapshot.promotion_count + 1, sizeof(Usage)
         )
         memset(self.usage, 0, self.usage_capacity * sizeof(Usage))
-        while next_field(&reader):
-            if reader.field != SimulateRequest_usage:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, SimulateRequest_usage):
             inner = reader_of(read_span(&reader))
             if at >= self.snapshot.promotion_count:
                 continue
@@ -333,7 +329,7 @@ cdef class Pricer:
     cdef int read_line(self, Span body, int64_t index) noexcept nogil:
         cdef Reader reader = reader_of(body)
         cdef InputLine* line = add_line(&self.basket)
-        cdef Span tax_class, uom = span_at(NULL, 0)
+        cdef Span tax_class, uom = no_span()
         cdef bint from_book = False
         tax_class.data = NULL
         tax_class.size = 0
@@ -413,7 +409,7 @@ cdef class Pricer:
             else:
                 skip_field(&reader)
         if not is_utf8(charge.id):
-            return self.refused(RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, span_at(NULL, 0), 0, 0)
+            return self.refused(RESULT_CODE_FIELD_INVALID, "charges.charge_id", index, no_span(), 0, 0)
         if reader.bad or not -PRICE_MINOR_MAX <= charge.amount <= PRICE_MINOR_MAX:
             return self.refused(
                 RESULT_CODE_AMOUNT_TOO_LARGE, "charges.amount_minor", index, charge.id, charge.amount, PRICE_MINOR_MAX
@@ -430,17 +426,17 @@ cdef class Pricer:
         cdef InputCoupon* coupon
         cdef Span text
         cdef int code
-        cdef Span program = span_at(NULL, 0)
+        cdef Span program = no_span()
         basket_clear(basket)
         self.has_program = self.redeems = False
         self.book_line_count = 0
         self.opening_micro = 0
-        self.currency = span_at(NULL, 0)
+        self.currency = no_span()
         while next_field(&reader):
             if reader.field == SimulateRequest_lines:
                 if basket.input_line_count == LINES_MAX:
                     return self.refused(
-                        RESULT_CODE_TOO_MANY, "lines", LINES_MAX, span_at(NULL, 0), LINES_MAX + 1, LINES_MAX
+                        RESULT_CODE_TOO_MANY, "lines", LINES_MAX, no_span(), LINES_MAX + 1, LINES_MAX
                     )
                 code = self.read_line(read_span(&reader), basket.input_line_count)
                 if code != 0:
@@ -450,14 +446,14 @@ cdef class Pricer:
                 if code != 0:
                     return code
                 if basket.charge_count > 64:
-                    return self.refused(RESULT_CODE_TOO_MANY, "charges", 64, span_at(NULL, 0), 65, 64)
+                    return self.refused(RESULT_CODE_TOO_MANY, "charges", 64, no_span(), 65, 64)
             elif reader.field == SimulateRequest_coupons:
                 text = read_span(&reader)
                 if basket.coupon_count == 64:
-                    return self.refused(RESULT_CODE_TOO_MANY, "coupons", 64, span_at(NULL, 0), 65, 64)
+                    return self.refused(RESULT_CODE_TOO_MANY, "coupons", 64, no_span(), 65, 64)
                 if text.size > 200 or not is_utf8(text):
                     return self.refused(
-                        RESULT_CODE_FIELD_INVALID, "coupons", basket.coupon_count, span_at(NULL, 0), text.size, 200
+                        RESULT_CODE_FIELD_INVALID, "coupons", basket.coupon_count, no_span(), text.size, 200
                     )
                 coupon = add_coupon(basket)
                 coupon.code = text
@@ -488,14 +484,11 @@ cdef class Pricer:
                 skip_field(&reader)
         basket.groups = <int32_t>basket.text_count
         reader = reader_of(body)
-        while next_field(&reader):
-            if reader.field == SimulateRequest_customer_groups:
-                add_text(basket, read_span(&reader))
-                basket.group_count += 1
-            else:
-                skip_field(&reader)
+        while next_of(&reader, SimulateRequest_customer_groups):
+            add_text(basket, read_span(&reader))
+            basket.group_count += 1
         if reader.bad or not -TIME_NS_MAX <= basket.at_ns <= TIME_NS_MAX:
-            return self.refused(RESULT_CODE_FIELD_INVALID, "lines", 0, span_at(NULL, 0), 0, 0)
+            return self.refused(RESULT_CODE_FIELD_INVALID, "lines", 0, no_span(), 0, 0)
         if self.book_line_count:
             code = self.price_lines(body)
             if code != 0:
@@ -511,11 +504,8 @@ cdef class Pricer:
         cdef int code
         with gil:
             self.catalog = Catalog()
-        self.catalog.add_item(span_at(NULL, 0))  # ANY_ITEM
-        while next_field(&reader):
-            if reader.field != SimulateRequest_price_rows:
-                skip_field(&reader)
-                continue
+        self.catalog.add_item(no_span())  # ANY_ITEM
+        while next_of(&reader, SimulateRequest_price_rows):
             price = read_price(read_span(&reader))
             if index == PUT_ROWS_MAX:
                 return self.refused(RESULT_CODE_TOO_MANY, "price_rows", 0, price.item, PUT_ROWS_MAX + 1, PUT_ROWS_MAX)
@@ -605,12 +595,12 @@ cdef class Pricer:
         cdef Defect defect = program_read(&self.program, program)
         if defect.code != 0:
             return self.refused(
-                RESULT_CODE_FIELD_INVALID if defect.code == MALFORMED else defect.code, defect.field, 0, span_at(NULL, 0),
+                RESULT_CODE_FIELD_INVALID if defect.code == MALFORMED else defect.code, defect.field, 0, no_span(),
                 defect.found, defect.limit,
             )
         if not -POINTS_MICRO_MAX <= self.opening_micro <= POINTS_MICRO_MAX:
             return self.refused(
-                RESULT_CODE_AMOUNT_TOO_LARGE, "opening_points_micro", 0, span_at(NULL, 0), self.opening_micro,
+                RESULT_CODE_AMOUNT_TOO_LARGE, "opening_points_micro", 0, no_span(), self.opening_micro,
                 POINTS_MICRO_MAX,
             )
         self.basket.redeem = offer_minor(&self.program, self.opening_micro) if self.redeems else 0
@@ -642,7 +632,7 @@ cdef class Pricer:
         )
         if tally.earned_micro > POINTS_MICRO_MAX:
             return self.refused(
-                RESULT_CODE_AMOUNT_TOO_LARGE, "loyalty.earn_points_micro", 0, span_at(NULL, 0),
+                RESULT_CODE_AMOUNT_TOO_LARGE, "loyalty.earn_points_micro", 0, no_span(),
                 self.program.earn_points_micro, POINTS_MICRO_MAX,
             )
         return 0
@@ -675,7 +665,7 @@ cdef class Pricer:
             )
             return
         if self.taxes.beyond:
-            self.refused(RESULT_CODE_AMOUNT_TOO_LARGE, "taxes", 0, span_at(NULL, 0), TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
+            self.refused(RESULT_CODE_AMOUNT_TOO_LARGE, "taxes", 0, no_span(), TOTAL_MINOR_MAX + 1, TOTAL_MINOR_MAX)
             return
         if self.count_points(&tally) == 0:
             self.write(&tally)

@@ -195,7 +195,6 @@ cdef struct Basket:
     int64_t found
     int64_t bound
 
-cdef void* room_for(void* data, int64_t* capacity, int64_t count, int64_t size) noexcept nogil
 cdef void basket_free(Basket* basket) noexcept nogil
 cdef void basket_clear(Basket* basket) noexcept nogil
 cdef InputLine* add_line(Basket* basket) noexcept nogil

@@ -1,27 +1,14 @@
 """The basket while it is priced: segments of equal units, discounts laid on them, and the log of both."""
 
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport abort, free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.limits cimport TOTAL_MINOR_MAX
 from ringup.native.money cimport HALF_UP, divide, int128
 from ringup.native.promotion cimport NO_SYMBOL
 from ringup.native.wire cimport Span
-
-
-cdef void* room_for(void* data, int64_t* capacity, int64_t count, int64_t size) noexcept nogil:
-    """`data` with room for `count` elements of `size` bytes; what is new is zeroed.  Never shrinks."""
-    cdef int64_t wanted
-    if count <= capacity[0]:
-        return data
-    wanted = max(count, capacity[0] * 2, 32)
-    data = realloc(data, wanted * size)
-    if data == NULL:
-        abort()
-    memset(<char*>data + capacity[0] * size, 0, (wanted - capacity[0]) * size)
-    capacity[0] = wanted
-    return data
 
 
 cdef void basket_free(Basket* basket) noexcept nogil:

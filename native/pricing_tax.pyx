@@ -8,10 +8,11 @@ goes to the largest remainders, the first of equals.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.limits cimport TOTAL_MINOR_MAX
 from ringup.native.money cimport HALF_UP, allocate, divide, int128
-from ringup.native.pricing_rates cimport TaxClass, TaxKey, TaxPlace, Taxes, common_divisor, form_rates
-from ringup.native.pricing_state cimport Basket, Segment, room_for
+from ringup.native.pricing_rates cimport TaxClass, Taxes, TaxKey, TaxPlace, common_divisor, form_rates
+from ringup.native.pricing_state cimport Basket, Segment
 from ringup.native.promotion cimport NO_SYMBOL, PLACE_LINE, PLACE_UNIT, Rules, Snapshot
 
 cdef enum:

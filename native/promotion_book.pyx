@@ -9,7 +9,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ringup.native.command cimport MALFORMED, is_code, ok, refuse
+from ringup.native.arrays cimport room_for
+from ringup.native.command cimport MALFORMED, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_COUPON_TAKEN,
     RESULT_CODE_FIELD_INVALID,
@@ -54,7 +55,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_start
 from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, PUT_ROWS_MAX, TIME_NS_MAX
-from ringup.native.pricing_state cimport Basket, InputCoupon, Verdict, add_coupon, room_for
+from ringup.native.pricing_state cimport Basket, InputCoupon, Verdict, add_coupon
 from ringup.native.promotion cimport (
     NO_SYMBOL,
     OUT_APPLIED,
@@ -65,12 +66,7 @@ from ringup.native.promotion cimport (
     coupon_hash,
     same_coupon,
 )
-from ringup.native.promotion_check cimport (
-    Contradiction,
-    contradicts_itself,
-    free_item_circle,
-    free_item_edges,
-)
+from ringup.native.promotion_check cimport Contradiction, contradicts_itself, free_item_circle, free_item_edges
 from ringup.native.promotion_compile cimport add_promotion, compile_promotions, read_rules
 from ringup.native.wire cimport (
     Reader,
@@ -79,6 +75,8 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -97,7 +95,7 @@ cdef Span _id_of(Span definition) noexcept nogil:
         if reader.field == Promotion_promotion_id:
             return read_span(&reader)
         skip_field(&reader)
-    return span_at(NULL, 0)
+    return no_span()
 
 
 cdef bytes _bytes_of(Span span):
@@ -249,7 +247,7 @@ cdef class PromotionBook:
         # The definition that counts at an instant; empty when the promotion takes no part.
         if promotion.next_ns and promotion.next_ns <= at_ns:
             return self.text(promotion.next)
-        return self.text(promotion.now) if promotion.state == STATE_ACTIVE else span_at(NULL, 0)
+        return self.text(promotion.now) if promotion.state == STATE_ACTIVE else no_span()
 
     cdef void refresh(self, int64_t at_ns) noexcept with gil:
         """Compile the snapshot of the versions in force at an instant."""
@@ -416,10 +414,7 @@ cdef class PromotionBook:
         cdef Contradiction contradiction
         cdef dict ids = {}
         cdef list edges = []
-        while next_field(&reader):
-            if reader.field != field:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, field):
             definition = read_span(&reader)
             if definition.size > DEFINITION_BYTES_MAX:
                 return refuse(
@@ -466,21 +461,8 @@ cdef class PromotionBook:
 
     cdef int check_all(self, Span body, uint32_t field, Writer* out) noexcept nogil:
         """How many there are, and each by itself."""
-        cdef Reader reader = reader_of(body)
-        cdef int64_t count = 0
-        while next_field(&reader):
-            if reader.field == field:
-                read_span(&reader)
-                count += 1
-            else:
-                skip_field(&reader)
-        if reader.bad:
-            return MALFORMED
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "promotions", 0, span_at(NULL, 0), 0, 1)
-        if count > PUT_ROWS_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "promotions", 0, span_at(NULL, 0), count, PUT_ROWS_MAX)
-        return self.check(body, field, out)
+        cdef int code = check_count(body, field, "promotions", out)
+        return self.check(body, field, out) if code == RESULT_CODE_OK else code
 
     cdef int check_promotions(self, Span request, Writer* out) noexcept nogil:
         """The query: whether PutPromotions would take the promotions of a CheckPromotionsRequest."""
@@ -497,25 +479,19 @@ cdef class PromotionBook:
         cdef PromotionRow* promotion
         cdef int code
         # Check.
-        while next_field(&reader):
-            if reader.field == PutPromotionsRequest_effective_ns:
-                effective_ns = read_int(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, PutPromotionsRequest_effective_ns):
+            effective_ns = read_int(&reader)
         if reader.bad:
             return MALFORMED
         if not 0 <= effective_ns <= TIME_NS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "effective_ns", 0, span_at(NULL, 0), effective_ns, TIME_NS_MAX)
+            return refuse(out, RESULT_CODE_TIME_INVALID, "effective_ns", 0, no_span(), effective_ns, TIME_NS_MAX)
         code = self.check_all(command.body, PutPromotionsRequest_promotions, out)
         if code != RESULT_CODE_OK:
             return code
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutPromotionsRequest_promotions:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutPromotionsRequest_promotions):
             definition = read_span(&reader)
             id = _id_of(definition)
             row = self.find(id)
@@ -558,24 +534,21 @@ cdef class PromotionBook:
         if reader.bad:
             return MALFORMED
         if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "promotion_ids", 0, span_at(NULL, 0), 0, 1)
+            return refuse(out, RESULT_CODE_LINES_EMPTY, "promotion_ids", 0, no_span(), 0, 1)
         if not STATE_ACTIVE <= state <= STATE_ENDED:
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "state", 0, span_at(NULL, 0), state, STATE_ENDED)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "state", 0, no_span(), state, STATE_ENDED)
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field == SetPromotionStateRequest_promotion_ids:
-                row = self.find(read_span(&reader))
-                (<PromotionRow*>self.promotions.edit(row)).state = state
-            else:
-                skip_field(&reader)
+        while next_of(&reader, SetPromotionStateRequest_promotion_ids):
+            row = self.find(read_span(&reader))
+            (<PromotionRow*>self.promotions.edit(row)).state = state
         self.stale = True
         return ok(out)
 
     cdef int put_rules(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body), inner
-        cdef Span rules = span_at(NULL, 0), location
+        cdef Span rules = no_span(), location
         cdef int64_t index = 0, from_ns, offset_s, row
         cdef OffsetRow* offset
         cdef int step
@@ -590,7 +563,7 @@ cdef class PromotionBook:
                     skip_field(&reader)
                     continue
                 inner = reader_of(read_span(&reader))
-                location = span_at(NULL, 0)
+                location = no_span()
                 from_ns = offset_s = 0
                 while next_field(&inner):
                     if inner.field == UtcOffset_location_id:
@@ -629,7 +602,7 @@ cdef class PromotionBook:
                 if rules.size > DEFINITION_BYTES_MAX:
                     return refuse(out, RESULT_CODE_TOO_MANY, "rules", 0, location, rules.size, DEFINITION_BYTES_MAX)
                 if not self.rules_are_sound(rules):
-                    return refuse(out, RESULT_CODE_FIELD_INVALID, "rules", 0, span_at(NULL, 0), 0, 0)
+                    return refuse(out, RESULT_CODE_FIELD_INVALID, "rules", 0, no_span(), 0, 0)
         self.offsets.truncate(index)
         (<RulesRow*>self.rules.edit(0)).rules = self.store(rules)
         (<RulesRow*>self.rules.edit(0)).offset_count = index
@@ -643,7 +616,7 @@ cdef class PromotionBook:
 
     cdef int put_coupons(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span id = span_at(NULL, 0), code
+        cdef Span id = no_span(), code
         cdef int64_t count = 0, promotion, row
         cdef CouponRow* coupon
         # Check.
@@ -653,7 +626,7 @@ cdef class PromotionBook:
             elif reader.field == PutCouponsRequest_codes:
                 code = read_span(&reader)
                 if not reader.bad and not is_code(code):
-                    return refuse(out, RESULT_CODE_FIELD_INVALID, "codes", count, span_at(NULL, 0), code.size, CODE_BYTES_MAX)
+                    return refuse(out, RESULT_CODE_FIELD_INVALID, "codes", count, no_span(), code.size, CODE_BYTES_MAX)
                 if self.find_coupon(code) >= 0:
                     return refuse(out, RESULT_CODE_COUPON_TAKEN, "codes", count, code, 0, 0)
                 count += 1
@@ -671,10 +644,7 @@ cdef class PromotionBook:
 
         # Apply; a code that stands twice in the request is one coupon.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutCouponsRequest_codes:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutCouponsRequest_codes):
             code = read_span(&reader)
             if self.find_coupon(code) >= 0:
                 continue
@@ -705,7 +675,7 @@ cdef class PromotionBook:
 
     cdef int list_promotions(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span id, token = span_at(NULL, 0)
+        cdef Span id, token = no_span()
         cdef int64_t asked = 0, page_size = 0, row, first = 0, i
         cdef char[24] digits
         while next_field(&reader):
@@ -730,11 +700,8 @@ cdef class PromotionBook:
             first = first * 10 + token.data[i] - 48
         if asked:
             reader = reader_of(request)
-            while next_field(&reader):
-                if reader.field == ListPromotionsRequest_promotion_ids:
-                    self.write_published(out, self.find(read_span(&reader)))
-                else:
-                    skip_field(&reader)
+            while next_of(&reader, ListPromotionsRequest_promotion_ids):
+                self.write_published(out, self.find(read_span(&reader)))
             return ok(out)
         page_size = page_size if page_size else 50
         row = first

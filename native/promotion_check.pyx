@@ -37,11 +37,12 @@ from ringup.native.wire cimport (
     Reader,
     Span,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     span_equal,
 )
 
@@ -146,12 +147,9 @@ cdef list free_item_edges(Span definition):
     cdef Span for_each, item
     cdef int64_t kind
     edges = []
-    while next_field(&reader):
-        if reader.field != Promotion_benefits:
-            skip_field(&reader)
-            continue
+    while next_of(&reader, Promotion_benefits):
         inner = reader_of(read_span(&reader))
-        for_each = item = span_at(NULL, 0)
+        for_each = item = no_span()
         kind = 0
         while next_field(&inner):
             if inner.field == Benefit_type:
@@ -165,15 +163,9 @@ cdef list free_item_edges(Span definition):
         if kind != BENEFIT_TYPE_FREE_ITEM or for_each.size == 0:
             continue
         part = reader_of(for_each)
-        while next_field(&part):
-            if part.field != Component_target:
-                skip_field(&part)
-                continue
+        while next_of(&part, Component_target):
             target = reader_of(read_span(&part))
-            while next_field(&target):
-                if target.field != Target_item_ids:
-                    skip_field(&target)
-                    continue
+            while next_of(&target, Target_item_ids):
                 bought = _text(read_span(&target))
                 if bought != _text(item):  # one more of the same is an offer like any other
                     edges.append((bought, _text(item)))

@@ -78,7 +78,7 @@ from ringup.native.promotion cimport (
     Snapshot,
 )
 from ringup.native.promotion_terms cimport read_benefit, read_condition
-from ringup.native.wire cimport Reader, Span, is_utf8, next_field, read_int, read_span, reader_of, skip_field, span_at
+from ringup.native.wire cimport Reader, Span, is_utf8, next_field, no_span, read_int, read_span, reader_of, skip_field
 
 
 cdef bint _read_limits(Snapshot snapshot, Span body, Promotion* promotion) noexcept nogil:
@@ -243,7 +243,7 @@ cdef bint add_promotion(Snapshot snapshot, Span body) noexcept nogil:
     cdef Promotion* promotion = &snapshot.promotions[at]
     cdef Span text, limits, schedule
     cdef bint unique = False
-    limits = schedule = span_at(NULL, 0)
+    limits = schedule = no_span()
     while next_field(&reader) and snapshot.defect.code == 0:
         if reader.field == Promotion_promotion_id:
             promotion.id = read_span(&reader)
@@ -316,7 +316,7 @@ cdef void _read_group(Snapshot snapshot, Span body) noexcept nogil:
     # How the promotions of one group go together.
     cdef Reader reader = reader_of(body)
     cdef int32_t i, symbol, mode = 0
-    cdef Span group = span_at(NULL, 0)
+    cdef Span group = no_span()
     while next_field(&reader):
         if reader.field == PromotionGroup_group_id:
             group = read_span(&reader)

@@ -29,6 +29,8 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -65,15 +67,12 @@ cdef class SettingsTable:
 
     cdef int put_settings(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span body = span_at(NULL, 0), currency = span_at(NULL, 0)
+        cdef Span body = no_span(), currency = no_span()
         cdef int64_t increment = 0, retention = 0, rounding = 0, at
         cdef SettingsRow* row
         # Check.
-        while next_field(&reader):
-            if reader.field == PutSettingsRequest_settings:
-                body = read_span(&reader)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, PutSettingsRequest_settings):
+            body = read_span(&reader)
         if reader.bad:
             return MALFORMED
         reader = reader_of(body)

@@ -3,16 +3,14 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
+from ringup.native.catalog_pages cimport ItemsAsked, ask_item, check_item_count, check_items_known, nothing_asked
 from ringup.native.command cimport MALFORMED, Command, ok, refuse
 from ringup.native.contract cimport (
-    RESULT_CODE_ITEM_UNKNOWN,
-    RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_STOCK_INSUFFICIENT,
     RESULT_CODE_TIME_INVALID,
-    RESULT_CODE_TOO_MANY,
     CheckStockRequest_hold_id,
     CheckStockRequest_item_id,
     CheckStockRequest_location_id,
@@ -65,7 +63,7 @@ from ringup.native.contract cimport (
     Promise_unlimited,
     Promise_version,
 )
-from ringup.native.limits cimport ID_BYTES, PAGE_SIZE_MAX, TIME_NS_MAX
+from ringup.native.limits cimport ID_BYTES, TIME_NS_MAX
 from ringup.native.stock_policy cimport POLICY_PREORDER, UNLIMITED, ChannelSum
 from ringup.native.stock_positions cimport PositionRow
 from ringup.native.stock_request cimport StockIn, refuse_hold_id
@@ -76,18 +74,15 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef class StockCommands(FulfilCommands):
@@ -155,35 +150,30 @@ cdef class StockCommands(FulfilCommands):
 
     cdef int get_availability(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span location_code = _none(), code, unknown_code = _none()
-        cdef int64_t location = -1, item, position, shown, count = 0, unknown = -1
+        cdef ItemsAsked items = nothing_asked()
+        cdef Span location_code = no_span()
+        cdef int64_t location = -1, item, position, shown
+        cdef int code
         while next_field(&reader):
             if reader.field == GetAvailabilityRequest_location_id:
                 location_code = read_span(&reader)
             elif reader.field == GetAvailabilityRequest_item_ids:
-                code = read_span(&reader)
-                if unknown < 0 and self.catalog.find_item(code) < 0:
-                    unknown, unknown_code = count, code
-                count += 1
+                ask_item(&items, self.catalog, read_span(&reader))
             else:
                 skip_field(&reader)
         if reader.bad:
             return MALFORMED
-        if count > PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "item_ids", 0, _none(), count, PAGE_SIZE_MAX)
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "item_ids", 0, _none(), 0, 1)
-        if unknown >= 0:
-            return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_ids", unknown, unknown_code, 0, 0)
+        code = check_item_count(&items, out)
+        if code == RESULT_CODE_OK:
+            code = check_items_known(&items, out)
+        if code != RESULT_CODE_OK:
+            return code
         if location_code.size:
             location = self.catalog.find_location(location_code)
             if location < 0:
                 return refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "location_id", 0, location_code, 0, 0)
         reader = reader_of(request)
-        while next_field(&reader):
-            if reader.field != GetAvailabilityRequest_item_ids:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, GetAvailabilityRequest_item_ids):
             item = self.catalog.find_item(read_span(&reader))
             if location >= 0:
                 self.write_position(item, location, GetAvailabilityResponse_positions, out)
@@ -200,16 +190,13 @@ cdef class StockCommands(FulfilCommands):
     cdef int get_promise(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
         cdef StockIn asked
-        cdef Span code, unknown_code = _none()
-        cdef int64_t count = 0, unknown = -1, by_ns = 0, channel = -1
-        cdef int code_found
+        cdef ItemsAsked items = nothing_asked()
+        cdef int64_t by_ns = 0, channel = -1
+        cdef int code
         memset(&asked, 0, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == GetPromiseRequest_item_ids:
-                code = read_span(&reader)
-                if unknown < 0 and self.catalog.find_item(code) < 0:
-                    unknown, unknown_code = count, code
-                count += 1
+                ask_item(&items, self.catalog, read_span(&reader))
             elif reader.field == GetPromiseRequest_location_id:
                 asked.location_code = read_span(&reader)
             elif reader.field == GetPromiseRequest_scope:
@@ -221,27 +208,22 @@ cdef class StockCommands(FulfilCommands):
         self.find_named(&asked)
         if reader.bad or asked.bad:
             return MALFORMED
-        if count > PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "item_ids", 0, _none(), count, PAGE_SIZE_MAX)
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "item_ids", 0, _none(), 0, 1)
-        if not 0 <= by_ns <= TIME_NS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "by_ns", 0, _none(), by_ns, TIME_NS_MAX)
-        if unknown >= 0:
-            return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_ids", unknown, unknown_code, 0, 0)
-        code_found = self.check_known(&asked, False, out)
-        if code_found == RESULT_CODE_OK:
-            code_found = self.check_scope(&asked, out)
-        if code_found != RESULT_CODE_OK:
-            return code_found
+        code = check_item_count(&items, out)
+        if code == RESULT_CODE_OK and not 0 <= by_ns <= TIME_NS_MAX:
+            code = refuse(out, RESULT_CODE_TIME_INVALID, "by_ns", 0, no_span(), by_ns, TIME_NS_MAX)
+        if code == RESULT_CODE_OK:
+            code = check_items_known(&items, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_known(&asked, False, out)
+        if code == RESULT_CODE_OK:
+            code = self.check_scope(&asked, out)
+        if code != RESULT_CODE_OK:
+            return code
         if self.scope.by_channel and self.scope.collection_point < 0:
             channel = self.stock.find_channel(self.scope.channel)
         reader = reader_of(request)
-        while next_field(&reader):
-            if reader.field == GetPromiseRequest_item_ids:
-                self.write_promise(self.catalog.find_item(read_span(&reader)), by_ns, channel, out)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, GetPromiseRequest_item_ids):
+            self.write_promise(self.catalog.find_item(read_span(&reader)), by_ns, channel, out)
         return ok(out)
 
     cdef void write_promise(self, int64_t item, int64_t by_ns, int64_t channel, Writer* out) noexcept nogil:

@@ -80,6 +80,7 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -94,10 +95,6 @@ cdef enum:
     PICKUP_CODE_BYTES_MAX = 16
     ORDERS_PAGE = 50
     ITEM_MASK = 0x7fffffff  # of a tally's key: the item, below the version of a kit
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef class FulfilCommands(OrderCommands):
@@ -287,10 +284,10 @@ cdef class FulfilCommands(OrderCommands):
             return refuse_order_id(out, request.order_id)
         if request.text.size == 0 or not is_text(request.text, PICKUP_CODE_BYTES_MAX):
             return refuse(
-                out, RESULT_CODE_FIELD_INVALID, "pickup_code", 0, _none(), request.text.size, PICKUP_CODE_BYTES_MAX
+                out, RESULT_CODE_FIELD_INVALID, "pickup_code", 0, no_span(), request.text.size, PICKUP_CODE_BYTES_MAX
             )
         if not 0 <= request.ttl_ms <= HOLD_TTL_MS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, _none(), request.ttl_ms, HOLD_TTL_MS_MAX)
+            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms, HOLD_TTL_MS_MAX)
         order = self.stock.find_order(request.order_id)
         if order < 0:
             return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
@@ -313,7 +310,7 @@ cdef class FulfilCommands(OrderCommands):
 
     cdef int hand_over_order(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef Span order_id = _none(), pickup_code = _none()
+        cdef Span order_id = no_span(), pickup_code = no_span()
         cdef OrderRow* row
         cdef int64_t order, item
         while next_field(&reader):
@@ -336,7 +333,7 @@ cdef class FulfilCommands(OrderCommands):
         if not next_state(ACTION_HAND_OVER, row.state):
             return self.refuse_state(order, out)
         if not span_equal(span_at(row.pickup_code, row.pickup_code_size), pickup_code):
-            return refuse(out, RESULT_CODE_PICKUP_CODE_WRONG, "pickup_code", 0, _none(), 0, 0)
+            return refuse(out, RESULT_CODE_PICKUP_CODE_WRONG, "pickup_code", 0, no_span(), 0, 0)
         item = self.stock.plan_ship_all(order)
         if item >= 0:
             return refuse(out, RESULT_CODE_STOCK_INSUFFICIENT, "order_id", 0, self.catalog.item_code(item), 0, 0)
@@ -406,7 +403,7 @@ cdef class FulfilCommands(OrderCommands):
 
     cdef int list_orders(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span customer = _none(), before_id = _none()
+        cdef Span customer = no_span(), before_id = no_span()
         cdef int64_t page_size = 0, order, shown = 0
         while next_field(&reader):
             if reader.field == ListOrdersRequest_customer_id:
@@ -420,11 +417,11 @@ cdef class FulfilCommands(OrderCommands):
         if reader.bad:
             return MALFORMED
         if not is_code(customer):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, _none(), customer.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, no_span(), customer.size, CODE_BYTES_MAX)
         if not is_code_or_empty(before_id):
             return refuse_order_id(out, before_id)
         if not 0 <= page_size <= PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, _none(), page_size, PAGE_SIZE_MAX)
+            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, no_span(), page_size, PAGE_SIZE_MAX)
         order = self.stock.newest_order(customer)
         if before_id.size:
             order = self.stock.find_order(before_id)

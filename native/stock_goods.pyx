@@ -82,7 +82,14 @@ from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, QTY_MILLI_MAX, 
 from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
 from ringup.native.stock_plan cimport Entry as PlanEntry
-from ringup.native.stock_policy cimport POLICY_BACKORDER, POLICY_COUNT_FLOOR, SYMBOL_LOT, SYMBOL_REORDER, PolicyRow, ReorderRow
+from ringup.native.stock_policy cimport (
+    POLICY_BACKORDER,
+    POLICY_COUNT_FLOOR,
+    SYMBOL_LOT,
+    SYMBOL_REORDER,
+    PolicyRow,
+    ReorderRow,
+)
 from ringup.native.stock_positions cimport BAR_REASONS, POSITION_BARRED, ExtraRow, free_of
 from ringup.native.stock_tally cimport Entry, tally_at, tally_clear
 from ringup.native.wire cimport (
@@ -92,18 +99,14 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef enum:
@@ -168,7 +171,7 @@ cdef class GoodsCommands(StockRequests):
         if request.bad or reader.bad:
             return MALFORMED
         if not is_text(request.text, REASON_BYTES_MAX):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "reference", 0, _none(), request.text.size, REASON_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "reference", 0, no_span(), request.text.size, REASON_BYTES_MAX)
         code = self.check_line_count(&request, out)
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, False, False, out)
@@ -235,12 +238,12 @@ cdef class GoodsCommands(StockRequests):
         if request.bad or reader.bad:
             return MALFORMED
         if not is_text(request.text, REASON_BYTES_MAX):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "reason", 0, _none(), request.text.size, REASON_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "reason", 0, no_span(), request.text.size, REASON_BYTES_MAX)
         code = self.check_line_count(&request, out)
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, True, False, out)
         if code == RESULT_CODE_OK and request.text.size == 0:
-            code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, _none(), 0, 1)
+            code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, no_span(), 0, 1)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
         if code == RESULT_CODE_OK:
@@ -428,7 +431,7 @@ cdef class GoodsCommands(StockRequests):
         if reader.bad:
             return MALFORMED
         if not is_code_or_empty(line.lot_code):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "lot_id", 0, _none(), line.lot_code.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "lot_id", 0, no_span(), line.lot_code.size, CODE_BYTES_MAX)
         if request.item >= 0 and not self.is_measured(request.item) and (counted_milli % 1000 or book_milli % 1000):
             return refuse(out, RESULT_CODE_QTY_INVALID, "on_hand_milli", 0, request.item_code, counted_milli, 1000)
         if not (-QTY_MILLI_MAX <= counted_milli <= QTY_MILLI_MAX and -QTY_MILLI_MAX <= book_milli <= QTY_MILLI_MAX):
@@ -602,7 +605,7 @@ cdef class GoodsCommands(StockRequests):
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, True, False, out)
         if code == RESULT_CODE_OK and not 0 < reason < BAR_REASONS:
-            code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, _none(), reason, BAR_REASONS - 1)
+            code = refuse(out, RESULT_CODE_REASON_MISSING, "reason", 0, no_span(), reason, BAR_REASONS - 1)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
         if code == RESULT_CODE_OK:
@@ -672,7 +675,7 @@ cdef class GoodsCommands(StockRequests):
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, False, False, out)
         if code == RESULT_CODE_OK and not 0 <= expected_ns <= TIME_NS_MAX:
-            code = refuse(out, RESULT_CODE_TIME_INVALID, "expected_ns", 0, _none(), expected_ns, TIME_NS_MAX)
+            code = refuse(out, RESULT_CODE_TIME_INVALID, "expected_ns", 0, no_span(), expected_ns, TIME_NS_MAX)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, True, out)
         if code == RESULT_CODE_OK:
@@ -733,7 +736,7 @@ cdef class GoodsCommands(StockRequests):
         if reader.bad:
             return MALFORMED
         if not is_code_or_empty(request.text):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "policy_id", 0, _none(), request.text.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "policy_id", 0, no_span(), request.text.size, CODE_BYTES_MAX)
         if min_milli < 0 or min_milli > max_milli:
             return refuse(out, RESULT_CODE_QTY_INVALID, "min_milli", 0, request.item_code, min_milli, max_milli)
         if multiple_milli < 0:
@@ -791,9 +794,9 @@ cdef class GoodsCommands(StockRequests):
         if reader.bad:
             return MALFORMED
         if row < 0:
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "after", 0, _none(), row, 0)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "after", 0, no_span(), row, 0)
         if not 0 <= page_size <= PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, _none(), page_size, PAGE_SIZE_MAX)
+            return refuse(out, RESULT_CODE_TOO_MANY, "page_size", 0, no_span(), page_size, PAGE_SIZE_MAX)
         if asked.item_code.size and asked.item < 0:
             code = refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_id", 0, asked.item_code, 0, 0)
         elif asked.location_code.size and asked.location < 0:

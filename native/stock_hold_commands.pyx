@@ -64,6 +64,7 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -72,10 +73,6 @@ from ringup.native.wire cimport (
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef class HoldCommands(KitCommands):
@@ -114,12 +111,12 @@ cdef class HoldCommands(KitCommands):
         if id.size != ID_BYTES:
             return refuse_hold_id(out, id)
         if not is_text(request.text, OWNER_BYTES_MAX):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "owner", 0, _none(), request.text.size, OWNER_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "owner", 0, no_span(), request.text.size, OWNER_BYTES_MAX)
         code = self.check_line_count(&request, out)
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, False, True, out)
         if code == RESULT_CODE_OK and not 0 <= request.ttl_ms <= HOLD_TTL_MS_MAX:
-            code = refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, _none(), request.ttl_ms, HOLD_TTL_MS_MAX)
+            code = refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms, HOLD_TTL_MS_MAX)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, False, out)
         if code == RESULT_CODE_OK:
@@ -236,14 +233,14 @@ cdef class HoldCommands(KitCommands):
         if request.hold_id.size != ID_BYTES:
             return refuse_hold_id(out, request.hold_id)
         if not 0 < request.ttl_ms <= HOLD_TTL_MS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, _none(), request.ttl_ms, HOLD_TTL_MS_MAX)
+            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms, HOLD_TTL_MS_MAX)
         hold = self.stock.find_hold(<unsigned char*>request.hold_id.data)
         deadline_ns = command.now_ns + request.ttl_ms * 1000000
         if hold >= 0:
             latest_ns = self.stock.hold_row(hold).made_ns + HOLD_TTL_MS_MAX * 1000000
             if deadline_ns > latest_ns:
                 return refuse(
-                    out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, _none(), request.ttl_ms,
+                    out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms,
                     (latest_ns - command.now_ns) // 1000000,
                 )
         code = self.stock.open_code(hold, command.now_ns)
@@ -268,7 +265,7 @@ cdef class HoldCommands(KitCommands):
         if request.hold_id.size != ID_BYTES:
             return refuse_hold_id(out, request.hold_id)
         if not 0 < request.ttl_ms <= PAY_TTL_MS_MAX:
-            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, _none(), request.ttl_ms, PAY_TTL_MS_MAX)
+            return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms, PAY_TTL_MS_MAX)
         hold = self.stock.find_hold(<unsigned char*>request.hold_id.data)
         code = self.stock.open_code(hold, command.now_ns)
         if code == RESULT_CODE_OK and self.stock.hold_row(hold).payments >= PAYMENTS_MAX:
@@ -295,7 +292,7 @@ cdef class HoldCommands(KitCommands):
             at = line.next
         if request.qty_milli <= 0 or (whole and request.qty_milli % 1000 != 0):
             return refuse(
-                out, RESULT_CODE_QTY_INVALID, "qty_milli", 0, _none(), request.qty_milli, 1000 if whole else 1
+                out, RESULT_CODE_QTY_INVALID, "qty_milli", 0, no_span(), request.qty_milli, 1000 if whole else 1
             )
         return RESULT_CODE_OK
 
@@ -310,7 +307,7 @@ cdef class HoldCommands(KitCommands):
             request.qty_milli = held_milli
         if request.qty_milli > held_milli:
             return refuse(
-                out, RESULT_CODE_HOLD_EXCEEDED, "qty_milli", 0, _none(), request.qty_milli, held_milli
+                out, RESULT_CODE_HOLD_EXCEEDED, "qty_milli", 0, no_span(), request.qty_milli, held_milli
             )
         return RESULT_CODE_OK
 

@@ -21,20 +21,12 @@ from ringup.native.contract cimport (
     RESULT_CODE_HOLD_UNKNOWN,
     RESULT_CODE_OK,
 )
-from ringup.native.index cimport (
-    hash_bytes,
-    index_add,
-    index_free,
-    index_next,
-    index_remove,
-    index_reserve,
-    index_start,
-)
+from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ScopeIn, Want
 from ringup.native.table cimport Table
-from ringup.native.wire cimport Span, span_at
+from ringup.native.wire cimport Span, no_span, span_at
 
 cdef struct HoldGlobals:
     int64_t made  # holds so far
@@ -150,7 +142,7 @@ cdef class Holds(Lines):
         """Who made a hold; empty where the request did not say."""
         cdef const OwnerRow* owner
         if not row.owner:
-            return span_at(NULL, 0)
+            return no_span()
         owner = <OwnerRow*>self.owners.row(row.owner - 1)
         return span_at(owner.text, owner.size)
 
@@ -315,7 +307,7 @@ cdef class Holds(Lines):
         own.ended_first = row.next
         own.ended_count -= 1
         if row.owner:
-            self.set_owner(row, span_at(NULL, 0))
+            self.set_owner(row, no_span())
         memset(row, 0, sizeof(HoldRow))
         row.next = <int32_t>own.free_hold
         own.free_hold = hold + 1

@@ -3,13 +3,12 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from ringup.native.catalog_pages cimport count_field
-from ringup.native.command cimport MALFORMED, Command, is_code, ok, refuse
+from ringup.native.catalog_pages cimport ItemsAsked, ask_item, check_item_count, check_items_known, nothing_asked
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_ITEM_UNKNOWN,
     RESULT_CODE_KIT_NESTED,
-    RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_OK,
     RESULT_CODE_QTY_INVALID,
     RESULT_CODE_QTY_TOO_LARGE,
@@ -24,7 +23,7 @@ from ringup.native.contract cimport (
     KitPart_qty_milli,
     PutKitsRequest_kits,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, PUT_ROWS_MAX
+from ringup.native.limits cimport CODE_BYTES_MAX
 from ringup.native.stock_kits cimport (
     KIT_APART,
     KIT_DEPTH_MAX,
@@ -42,18 +41,15 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef struct PartIn:
@@ -102,21 +98,14 @@ cdef class KitCommands(RuleCommands):
         cdef Reader reader = reader_of(command.body)
         cdef KitIn kit
         cdef Span body
-        cdef int64_t index = 0, count = count_field(command.body, PutKitsRequest_kits)
-        cdef int code
+        cdef int64_t index = 0
+        cdef int code = check_count(command.body, PutKitsRequest_kits, "kits", out)
 
         # Check; what is put is gathered on the way.
-        if count < 0:
-            return MALFORMED
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "kits", 0, _none(), 0, 1)
-        if count > PUT_ROWS_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "kits", 0, _none(), count, PUT_ROWS_MAX)
+        if code != RESULT_CODE_OK:
+            return code
         self.stock.pending_clear()
-        while next_field(&reader):
-            if reader.field != PutKitsRequest_kits:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutKitsRequest_kits):
             body = read_span(&reader)
             kit = self.read_kit(body)
             code = self.check_kit(&kit, body, index, out)
@@ -139,7 +128,7 @@ cdef class KitCommands(RuleCommands):
         if kit.bad:
             return MALFORMED
         if not is_code(kit.code):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "kits.item_id", index, _none(), kit.code.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "kits.item_id", index, no_span(), kit.code.size, CODE_BYTES_MAX)
         if kit.part_count > KIT_PARTS_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "kits.parts", index, kit.code, kit.part_count, KIT_PARTS_MAX)
         if self.stock.pending_part_count + kit.part_count > KIT_REQUEST_PARTS_MAX:
@@ -147,10 +136,7 @@ cdef class KitCommands(RuleCommands):
                 out, RESULT_CODE_TOO_MANY, "kits.parts", index, kit.code,
                 self.stock.pending_part_count + kit.part_count, KIT_REQUEST_PARTS_MAX,
             )
-        while next_field(&reader):
-            if reader.field != Kit_parts:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, Kit_parts):
             part = _read_part(read_span(&reader))
             if part.bad:
                 return MALFORMED
@@ -175,10 +161,7 @@ cdef class KitCommands(RuleCommands):
             return refuse(out, RESULT_CODE_FIELD_INVALID, "kits.item_id", index, kit.code, 2, 1)
         self.stock.pending_add(kit.item, KIT_APART if kit.apart and kit.part_count else 0)
         reader = reader_of(body)
-        while next_field(&reader):
-            if reader.field != Kit_parts:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, Kit_parts):
             part = _read_part(read_span(&reader))
             item = self.catalog.find_item(part.code)
             if item < 0:
@@ -222,31 +205,22 @@ cdef class KitCommands(RuleCommands):
 
     cdef int get_kits(self, Span request, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef Span code, unknown_code = _none()
-        cdef int64_t count = 0, unknown = -1, item, kit, i, mark, inner
+        cdef ItemsAsked items = nothing_asked()
+        cdef int64_t item, kit, i, mark, inner
+        cdef int code
         cdef KitRow* row
         cdef KitPartRow* part
-        while next_field(&reader):
-            if reader.field == GetKitsRequest_item_ids:
-                code = read_span(&reader)
-                if unknown < 0 and self.catalog.find_item(code) < 0:
-                    unknown, unknown_code = count, code
-                count += 1
-            else:
-                skip_field(&reader)
+        while next_of(&reader, GetKitsRequest_item_ids):
+            ask_item(&items, self.catalog, read_span(&reader))
         if reader.bad:
             return MALFORMED
-        if count > PAGE_SIZE_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "item_ids", 0, _none(), count, PAGE_SIZE_MAX)
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "item_ids", 0, _none(), 0, 1)
-        if unknown >= 0:
-            return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "item_ids", unknown, unknown_code, 0, 0)
+        code = check_item_count(&items, out)
+        if code == RESULT_CODE_OK:
+            code = check_items_known(&items, out)
+        if code != RESULT_CODE_OK:
+            return code
         reader = reader_of(request)
-        while next_field(&reader):
-            if reader.field != GetKitsRequest_item_ids:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, GetKitsRequest_item_ids):
             item = self.catalog.find_item(read_span(&reader))
             kit = self.stock.find_kit(item) if self.is_kit(item) else -1
             mark = begin_message(out, GetKitsResponse_kits)

@@ -5,9 +5,10 @@ sees plain items.  When a kit changes, the kits that have it as a part get a new
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from libc.stdlib cimport abort, free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from ringup.native.arrays cimport room_for
 from ringup.native.catalog cimport ITEM_IN_KIT, ITEM_KIT, ItemRow
 from ringup.native.contract cimport (
     RESULT_CODE_KIT_NESTED,
@@ -19,16 +20,6 @@ from ringup.native.contract cimport (
 from ringup.native.index cimport hash_int, index_add, index_free, index_next, index_remove, index_start
 from ringup.native.stock_tally cimport Entry, tally_at, tally_clear, tally_find, tally_free
 from ringup.native.table cimport Table
-
-
-cdef void* _grown(void* data, int64_t* capacity, int64_t needed, int64_t size) noexcept nogil:
-    if needed <= capacity[0]:
-        return data
-    capacity[0] = max(needed, capacity[0] * 2, 64)
-    data = realloc(data, capacity[0] * size)
-    if data == NULL:
-        abort()
-    return data
 
 
 cdef class Kits(Policies):
@@ -62,7 +53,7 @@ cdef class Kits(Policies):
 
     cdef PendingKit* pending_add(self, int64_t item, uint32_t flags) noexcept nogil:
         cdef PendingKit* kit
-        self.pending = <PendingKit*>_grown(
+        self.pending = <PendingKit*>room_for(
             self.pending, &self.pending_capacity, self.pending_count + 1, sizeof(PendingKit)
         )
         kit = &self.pending[self.pending_count]
@@ -77,7 +68,7 @@ cdef class Kits(Policies):
     cdef void pending_add_part(self, int64_t item, int64_t qty_milli) noexcept nogil:
         """A part of the pending kit added last."""
         cdef KitPartRow* part
-        self.pending_parts = <KitPartRow*>_grown(
+        self.pending_parts = <KitPartRow*>room_for(
             self.pending_parts, &self.pending_part_capacity, self.pending_part_count + 1, sizeof(KitPartRow)
         )
         part = &self.pending_parts[self.pending_part_count]
@@ -176,7 +167,7 @@ cdef class Kits(Policies):
                     # The parts are copied first: a new version may move the table's pages.
                     self.pending_part_count = 0
                     for j in range(self.kit_row(kit).written_count):
-                        self.pending_parts = <KitPartRow*>_grown(
+                        self.pending_parts = <KitPartRow*>room_for(
                             self.pending_parts, &self.pending_part_capacity, j + 1, sizeof(KitPartRow)
                         )
                         self.pending_parts[j] = (<KitPartRow*>self.kit_parts.row(self.kit_row(kit).first_written + j))[0]

@@ -73,18 +73,15 @@ from ringup.native.wire cimport (
     Span,
     Writer,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
     skip_field,
-    span_at,
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef int refuse_order(Writer* out, int code, Span order_id) noexcept nogil:
@@ -92,7 +89,7 @@ cdef int refuse_order(Writer* out, int code, Span order_id) noexcept nogil:
 
 
 cdef int refuse_order_id(Writer* out, Span order_id) noexcept nogil:
-    return refuse(out, RESULT_CODE_FIELD_INVALID, "order_id", 0, _none(), order_id.size, CODE_BYTES_MAX)
+    return refuse(out, RESULT_CODE_FIELD_INVALID, "order_id", 0, no_span(), order_id.size, CODE_BYTES_MAX)
 
 
 cdef struct PaidIn:
@@ -159,7 +156,7 @@ cdef class OrderCommands(HoldCommands):
         if request.hold_id.size and request.hold_id.size != ID_BYTES:
             return refuse_hold_id(out, request.hold_id)
         if not is_code_or_empty(request.text):
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, _none(), request.text.size, CODE_BYTES_MAX)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "customer_id", 0, no_span(), request.text.size, CODE_BYTES_MAX)
         if planned or not request.hold_id.size:
             code = self.check_line_count(&request, out)
         if code == RESULT_CODE_OK:
@@ -219,11 +216,8 @@ cdef class OrderCommands(HoldCommands):
         cdef PaidIn paid
         cdef int64_t index = 0
         if count > LINES_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "paid", 0, _none(), count, LINES_MAX)
-        while next_field(&reader):
-            if reader.field != PlaceOrderRequest_paid:
-                skip_field(&reader)
-                continue
+            return refuse(out, RESULT_CODE_TOO_MANY, "paid", 0, no_span(), count, LINES_MAX)
+        while next_of(&reader, PlaceOrderRequest_paid):
             paid = _read_paid(read_span(&reader))
             if paid.bad:
                 return MALFORMED
@@ -244,12 +238,9 @@ cdef class OrderCommands(HoldCommands):
     cdef void add_paid(self, Span body, int64_t order) noexcept nogil:
         cdef Reader reader = reader_of(body)
         cdef PaidIn paid
-        while next_field(&reader):
-            if reader.field == PlaceOrderRequest_paid:
-                paid = _read_paid(read_span(&reader))
-                self.stock.add_paid(order, self.catalog.find_item(paid.code), paid.qty_milli, paid.paid_minor)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, PlaceOrderRequest_paid):
+            paid = _read_paid(read_span(&reader))
+            self.stock.add_paid(order, self.catalog.find_item(paid.code), paid.qty_milli, paid.paid_minor)
 
     cdef StockIn read_order(self, Span body, uint32_t id_field, uint32_t lines_field) noexcept nogil:
         """Read a request about an order and perhaps lines of it; field number zero: it has none."""
@@ -552,7 +543,7 @@ cdef class OrderCommands(HoldCommands):
         if not is_code(request.order_id):
             return refuse_order_id(out, request.order_id)
         if not 0 <= reason < BAR_REASONS:
-            return refuse(out, RESULT_CODE_FIELD_INVALID, "bar_reason", 0, _none(), reason, BAR_REASONS - 1)
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "bar_reason", 0, no_span(), reason, BAR_REASONS - 1)
         code = self.check_quantity(&request, request.qty_milli, "qty_milli", out)
         if code == RESULT_CODE_OK and restock_milli != 0:
             code = self.check_quantity(&request, restock_milli, "restock_milli", out)

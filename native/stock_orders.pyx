@@ -4,17 +4,13 @@ A shipment is planned first: which allocated lines it meets and from which posit
 Units that the order has not allocated at a place must be free there, and free its allocation elsewhere.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport abort, free, realloc
+from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.catalog cimport ITEM_UNTRACKED
-from ringup.native.contract cimport (
-    BAR_REASON_QUALITY,
-    HOLD_STATE_ORDERED,
-    ORDER_STATE_PLACED,
-    ORDER_STATE_READY,
-)
+from ringup.native.contract cimport BAR_REASON_QUALITY, HOLD_STATE_ORDERED, ORDER_STATE_PLACED, ORDER_STATE_READY
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
@@ -33,16 +29,6 @@ from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find, tally_
 from ringup.native.stock_tally cimport Entry as Sum
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span, span_at, span_equal
-
-
-cdef void* _grown(void* data, int64_t* capacity, int64_t needed, int64_t size) noexcept nogil:
-    if needed <= capacity[0]:
-        return data
-    capacity[0] = max(needed, capacity[0] * 2, 64)
-    data = realloc(data, capacity[0] * size)
-    if data == NULL:
-        abort()
-    return data
 
 
 cdef inline int64_t _sum_at(Tally* tally, int64_t key) noexcept nogil:
@@ -359,7 +345,7 @@ cdef class Orders(Holds):
             at = self.order_row(order).allocated.first
             while at:
                 if (self.line_row(at - 1).kit != 0) == in_kit:
-                    self.ship_lines = <ShipLine*>_grown(
+                    self.ship_lines = <ShipLine*>room_for(
                         self.ship_lines, &self.ship_line_capacity, self.ship_line_count + 1, sizeof(ShipLine)
                     )
                     self.ship_lines[self.ship_line_count].line = at - 1
@@ -428,7 +414,7 @@ cdef class Orders(Holds):
         return True
 
     cdef bint add_part(self, int64_t location, int64_t qty_milli) noexcept nogil:
-        self.part_places = <Place*>_grown(self.part_places, &self.part_capacity, self.part_count + 1, sizeof(Place))
+        self.part_places = <Place*>room_for(self.part_places, &self.part_capacity, self.part_count + 1, sizeof(Place))
         self.part_places[self.part_count].location = location
         self.part_places[self.part_count].value = qty_milli
         self.part_count += 1
@@ -490,7 +476,7 @@ cdef class Orders(Holds):
         if part <= 0:
             return 0
         self.ship_lines[ship_line].left_milli -= part
-        self.ship_moves = <ShipMove*>_grown(
+        self.ship_moves = <ShipMove*>room_for(
             self.ship_moves, &self.ship_move_capacity, self.ship_move_count + 1, sizeof(ShipMove)
         )
         move = &self.ship_moves[self.ship_move_count]

@@ -1,9 +1,10 @@
 """Where promised units come from: scopes, what is available in them, and plans that change nothing."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from libc.stdlib cimport abort, free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memset
 
+from ringup.native.arrays cimport room_for
 from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED
 from ringup.native.contract cimport REMOVAL_FEFO, REMOVAL_LIFO, SOURCING_FEWEST_SHIPMENTS, SOURCING_MOST_AVAILABLE
 from ringup.native.stock_kits cimport KIT_APART, KitPartRow
@@ -20,16 +21,6 @@ from ringup.native.stock_policy cimport (
 from ringup.native.stock_positions cimport POSITION_BARRED, ExtraRow, PositionRow, free_of
 from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find, tally_free
 from ringup.native.stock_tally cimport Entry as Sum
-
-
-cdef void* _grown(void* data, int64_t* capacity, int64_t needed, int64_t size) noexcept nogil:
-    if needed <= capacity[0]:
-        return data
-    capacity[0] = max(needed, capacity[0] * 2, 64)
-    data = realloc(data, capacity[0] * size)
-    if data == NULL:
-        abort()
-    return data
 
 
 cdef inline int64_t _key_of_place(int64_t item, int64_t location) noexcept nogil:
@@ -94,7 +85,7 @@ cdef class Planner(Kits):
         for i in range(scope.place_count):
             if self.places[i].location == location:
                 return
-        self.places = <Place*>_grown(self.places, &self.place_capacity, scope.place_count + 1, sizeof(Place))
+        self.places = <Place*>room_for(self.places, &self.place_capacity, scope.place_count + 1, sizeof(Place))
         self.places[scope.place_count].location = location
         scope.place_count += 1
 
@@ -110,7 +101,7 @@ cdef class Planner(Kits):
         scope.buffer_milli = row.buffer_milli
         scope.sourcing = row.sourcing
         scope.by_channel = True
-        self.places = <Place*>_grown(self.places, &self.place_capacity, row.place_count, sizeof(Place))
+        self.places = <Place*>room_for(self.places, &self.place_capacity, row.place_count, sizeof(Place))
         scope.place_count = 0
         at = row.first_place
         while at:
@@ -286,7 +277,7 @@ cdef class Planner(Kits):
         cdef int64_t i, row
         cdef Place* place
         cdef PositionRow* position
-        self.asked = <Place*>_grown(self.asked, &self.asked_capacity, scope.place_count, sizeof(Place))
+        self.asked = <Place*>room_for(self.asked, &self.asked_capacity, scope.place_count, sizeof(Place))
         self.asked_count = 0
         for i in range(scope.place_count):
             if not self.place_open(item, self.places[i].location):
@@ -362,7 +353,7 @@ cdef class Planner(Kits):
 
     cdef Entry* add_entry(self) noexcept nogil:
         cdef Entry* entry
-        self.plan_entries = <Entry*>_grown(
+        self.plan_entries = <Entry*>room_for(
             self.plan_entries, &self.plan_capacity, self.plan_count + 1, sizeof(Entry)
         )
         entry = &self.plan_entries[self.plan_count]
@@ -375,10 +366,10 @@ cdef class Planner(Kits):
         """Note that a want is short, for this item (its own, or a part of it): so much of the want there is."""
         if self.short_count == 0:
             self.short_available_milli = available_milli
-        self.short_wants = <int64_t*>_grown(
+        self.short_wants = <int64_t*>room_for(
             self.short_wants, &self.short_capacity, self.short_count + 1, sizeof(int64_t)
         )
-        self.short_items = <int64_t*>_grown(
+        self.short_items = <int64_t*>room_for(
             self.short_items, &self.short_item_capacity, self.short_count + 1, sizeof(int64_t)
         )
         self.short_wants[self.short_count] = want
@@ -395,7 +386,7 @@ cdef class Planner(Kits):
         cdef uint32_t removal = self.policy(item).removal
         cdef bint later
         while row >= 0:
-            self.lot_order = <int64_t*>_grown(self.lot_order, &self.lot_capacity, count + 1, sizeof(int64_t))
+            self.lot_order = <int64_t*>room_for(self.lot_order, &self.lot_capacity, count + 1, sizeof(int64_t))
             at = count
             while at > 0:
                 later = self.leaves_before(row, self.lot_order[at - 1], removal)
@@ -541,7 +532,7 @@ cdef class Planner(Kits):
                 named.sourcing = 0
                 named.place_count = 1
                 named.collection_point = -1
-                self.places = <Place*>_grown(self.places, &self.place_capacity, scope.place_count + 1, sizeof(Place))
+                self.places = <Place*>room_for(self.places, &self.place_capacity, scope.place_count + 1, sizeof(Place))
                 self.places[scope.place_count] = self.places[0]
                 self.places[0].location = wants[i].location
                 part = &named
@@ -673,7 +664,7 @@ cdef class Planner(Kits):
         """Fill `kit_places` with the places of a scope that are open for all parts, in the order of sourcing."""
         cdef int64_t i
         cdef Place* place
-        self.kit_places = <Place*>_grown(
+        self.kit_places = <Place*>room_for(
             self.kit_places, &self.kit_place_capacity, scope.place_count, sizeof(Place)
         )
         self.kit_place_count = 0

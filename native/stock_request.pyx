@@ -10,6 +10,20 @@ from libc.string cimport memset
 from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, SYMBOL_CHANNEL, Catalog, SymbolRow
 from ringup.native.command cimport is_code_or_empty, refuse
 from ringup.native.contract cimport (
+    RESULT_CODE_CHANNEL_UNKNOWN,
+    RESULT_CODE_FIELD_INVALID,
+    RESULT_CODE_ITEM_IS_KIT,
+    RESULT_CODE_ITEM_UNKNOWN,
+    RESULT_CODE_LINES_EMPTY,
+    RESULT_CODE_LOCATION_DISABLED,
+    RESULT_CODE_LOCATION_UNKNOWN,
+    RESULT_CODE_OK,
+    RESULT_CODE_POSITION_UNKNOWN,
+    RESULT_CODE_QTY_INVALID,
+    RESULT_CODE_QTY_TOO_LARGE,
+    RESULT_CODE_STOCK_INSUFFICIENT,
+    RESULT_CODE_TIME_INVALID,
+    RESULT_CODE_TOO_MANY,
     LotPosition_allocated_milli,
     LotPosition_barred,
     LotPosition_expires_ns,
@@ -28,20 +42,6 @@ from ringup.native.contract cimport (
     Position_on_hand_milli,
     Position_unavailable_milli,
     Position_version,
-    RESULT_CODE_CHANNEL_UNKNOWN,
-    RESULT_CODE_FIELD_INVALID,
-    RESULT_CODE_ITEM_IS_KIT,
-    RESULT_CODE_ITEM_UNKNOWN,
-    RESULT_CODE_LINES_EMPTY,
-    RESULT_CODE_LOCATION_DISABLED,
-    RESULT_CODE_LOCATION_UNKNOWN,
-    RESULT_CODE_OK,
-    RESULT_CODE_POSITION_UNKNOWN,
-    RESULT_CODE_QTY_INVALID,
-    RESULT_CODE_QTY_TOO_LARGE,
-    RESULT_CODE_STOCK_INSUFFICIENT,
-    RESULT_CODE_TIME_INVALID,
-    RESULT_CODE_TOO_MANY,
     Scope_channel_id,
     Scope_collection_point_id,
     Scope_location_ids,
@@ -74,6 +74,8 @@ from ringup.native.wire cimport (
     begin_message,
     end_message,
     next_field,
+    next_of,
+    no_span,
     read_int,
     read_span,
     reader_of,
@@ -82,10 +84,6 @@ from ringup.native.wire cimport (
     write_int,
     write_span,
 )
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
 
 
 cdef int refuse_hold(Writer* out, int code, Span hold_id) noexcept nogil:
@@ -101,7 +99,7 @@ cdef int refuse_hold(Writer* out, int code, Span hold_id) noexcept nogil:
 
 cdef int refuse_hold_id(Writer* out, Span hold_id) noexcept nogil:
     """Refuse an id of another length than 16 bytes."""
-    return refuse(out, RESULT_CODE_FIELD_INVALID, "hold_id", 0, _none(), hold_id.size, ID_BYTES)
+    return refuse(out, RESULT_CODE_FIELD_INVALID, "hold_id", 0, no_span(), hold_id.size, ID_BYTES)
 
 
 cdef class StockRequests:
@@ -166,7 +164,7 @@ cdef class StockRequests:
         cdef Reader reader = reader_of(body)
         request.scope = body  # of several the last one counts, whole
         request.has_scope = True
-        request.channel_code = request.collection_code = _none()
+        request.channel_code = request.collection_code = no_span()
         request.scope_place_count = 0
         while next_field(&reader):
             if reader.field == Scope_channel_id:
@@ -198,13 +196,13 @@ cdef class StockRequests:
                     out, RESULT_CODE_FIELD_INVALID, "lines.lot_id", i, line.code, line.lot_code.size, CODE_BYTES_MAX
                 )
         if request.line_count > LINES_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, _none(), request.line_count, LINES_MAX)
+            return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, no_span(), request.line_count, LINES_MAX)
         if request.scope_place_count > CHANNEL_PLACES_MAX:
             return refuse(
-                out, RESULT_CODE_TOO_MANY, "scope.location_ids", 0, _none(), request.scope_place_count, CHANNEL_PLACES_MAX
+                out, RESULT_CODE_TOO_MANY, "scope.location_ids", 0, no_span(), request.scope_place_count, CHANNEL_PLACES_MAX
             )
         if request.line_count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, _none(), 0, 1)
+            return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, no_span(), 0, 1)
         return RESULT_CODE_OK
 
     cdef int check_quantities(self, StockIn* request, bint signed, bint sold, Writer* out) noexcept nogil:
@@ -363,11 +361,8 @@ cdef class StockRequests:
             if request.location >= 0:
                 self.stock.scope_add(&self.scope, request.location)
             else:
-                while next_field(&reader):
-                    if reader.field == Scope_location_ids:
-                        self.stock.scope_add(&self.scope, self.catalog.find_location(read_span(&reader)))
-                    else:
-                        skip_field(&reader)
+                while next_of(&reader, Scope_location_ids):
+                    self.stock.scope_add(&self.scope, self.catalog.find_location(read_span(&reader)))
         elif not self.stock.scope_channel(&self.scope, symbol):
             return refuse(out, RESULT_CODE_CHANNEL_UNKNOWN, "scope.channel_id", 0, request.channel_code, 0, 0)
         if request.collection_code.size:

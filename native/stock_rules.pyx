@@ -4,13 +4,11 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport SYMBOL_CHANNEL
-from ringup.native.catalog_pages cimport count_field
-from ringup.native.command cimport MALFORMED, Command, is_code, ok, refuse
+from ringup.native.command cimport MALFORMED, Command, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     REMOVAL_FEFO,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_ITEM_UNKNOWN,
-    RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
     RESULT_CODE_QTY_INVALID,
@@ -40,7 +38,7 @@ from ringup.native.contract cimport (
     StockPolicy_safety_milli,
     StockPolicy_step_milli,
 )
-from ringup.native.limits cimport CODE_BYTES_MAX, PUT_ROWS_MAX, QTY_MILLI_MAX
+from ringup.native.limits cimport CODE_BYTES_MAX, QTY_MILLI_MAX
 from ringup.native.stock_policy cimport (
     CHANNEL_PLACES_MAX,
     POLICY_BACKORDER,
@@ -51,21 +49,7 @@ from ringup.native.stock_policy cimport (
     PolicyRow,
 )
 from ringup.native.stock_tally cimport tally_at, tally_clear, tally_find
-from ringup.native.wire cimport (
-    Reader,
-    Span,
-    Writer,
-    next_field,
-    read_int,
-    read_span,
-    reader_of,
-    skip_field,
-    span_at,
-)
-
-
-cdef inline Span _none() noexcept nogil:
-    return span_at(NULL, 0)
+from ringup.native.wire cimport Reader, Span, Writer, next_field, next_of, read_int, read_span, reader_of, skip_field
 
 
 cdef struct QuotaIn:
@@ -140,20 +124,13 @@ cdef class RuleCommands(GoodsCommands):
         cdef PolicyIn policy
         cdef PolicyRow* row
         cdef QuotaIn quota
-        cdef int64_t index = 0, count = count_field(command.body, PutStockPoliciesRequest_policies)
-        cdef int code
+        cdef int64_t index = 0
+        cdef int code = check_count(command.body, PutStockPoliciesRequest_policies, "policies", out)
 
         # Check.
-        if count < 0:
-            return MALFORMED
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "policies", 0, _none(), 0, 1)
-        if count > PUT_ROWS_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "policies", 0, _none(), count, PUT_ROWS_MAX)
-        while next_field(&reader):
-            if reader.field != PutStockPoliciesRequest_policies:
-                skip_field(&reader)
-                continue
+        if code != RESULT_CODE_OK:
+            return code
+        while next_of(&reader, PutStockPoliciesRequest_policies):
             policy = self.read_policy(read_span(&reader))
             code = self.check_policy(&policy, index, out)
             if code != RESULT_CODE_OK:
@@ -162,10 +139,7 @@ cdef class RuleCommands(GoodsCommands):
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutStockPoliciesRequest_policies:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutStockPoliciesRequest_policies):
             policy = self.read_policy(read_span(&reader))
             row = <PolicyRow*>self.stock.policies.edit(self.stock.edit_policy(policy.item))
             row.flags = (
@@ -184,14 +158,11 @@ cdef class RuleCommands(GoodsCommands):
             row.preorder_total_milli = policy.total_milli if policy.has_total else UNLIMITED
             self.stock.clear_quotas(policy.item)
             inner = reader_of(policy.body)
-            while next_field(&inner):
-                if inner.field == StockPolicy_preorder_quotas:
-                    quota = _read_quota(read_span(&inner))
-                    self.stock.quota(
-                        policy.item, self.catalog.intern_symbol(SYMBOL_CHANNEL, quota.code), True
-                    ).limit_milli = quota.qty_milli
-                else:
-                    skip_field(&inner)
+            while next_of(&inner, StockPolicy_preorder_quotas):
+                quota = _read_quota(read_span(&inner))
+                self.stock.quota(
+                    policy.item, self.catalog.intern_symbol(SYMBOL_CHANNEL, quota.code), True
+                ).limit_milli = quota.qty_milli
             self.stock.owing_policies += self.stock.promises_more(row)
             self.stock.note_item(policy.item, self.stock.promises_more(row))
         return ok(out)
@@ -222,19 +193,16 @@ cdef class RuleCommands(GoodsCommands):
         if policy.has_total:
             least = min(least, policy.total_milli)
             most = max(most, policy.total_milli)
-        while next_field(&reader):
-            if reader.field == StockPolicy_preorder_quotas:
-                quota = _read_quota(read_span(&reader))
-                if quota.bad:
-                    return MALFORMED
-                if not is_code(quota.code):
-                    return refuse(
-                        out, RESULT_CODE_FIELD_INVALID, "policies.preorder_quotas.channel_id", index, policy.code,
-                        quota.code.size, CODE_BYTES_MAX,
-                    )
-                least, most = min(least, quota.qty_milli), max(most, quota.qty_milli)
-            else:
-                skip_field(&reader)
+        while next_of(&reader, StockPolicy_preorder_quotas):
+            quota = _read_quota(read_span(&reader))
+            if quota.bad:
+                return MALFORMED
+            if not is_code(quota.code):
+                return refuse(
+                    out, RESULT_CODE_FIELD_INVALID, "policies.preorder_quotas.channel_id", index, policy.code,
+                    quota.code.size, CODE_BYTES_MAX,
+                )
+            least, most = min(least, quota.qty_milli), max(most, quota.qty_milli)
         if least < 0 or (policy.max_milli and policy.max_milli < policy.min_milli):
             return refuse(out, RESULT_CODE_QTY_INVALID, "policies", index, policy.code, least, 0)
         if most > QTY_MILLI_MAX:
@@ -271,20 +239,13 @@ cdef class RuleCommands(GoodsCommands):
         cdef Reader reader = reader_of(command.body), inner
         cdef ChannelIn channel
         cdef ChannelRow* row
-        cdef int64_t index = 0, at, count = count_field(command.body, PutChannelsRequest_channels)
-        cdef int code
+        cdef int64_t index = 0, at
+        cdef int code = check_count(command.body, PutChannelsRequest_channels, "channels", out)
 
         # Check.
-        if count < 0:
-            return MALFORMED
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "channels", 0, _none(), 0, 1)
-        if count > PUT_ROWS_MAX:
-            return refuse(out, RESULT_CODE_TOO_MANY, "channels", 0, _none(), count, PUT_ROWS_MAX)
-        while next_field(&reader):
-            if reader.field != PutChannelsRequest_channels:
-                skip_field(&reader)
-                continue
+        if code != RESULT_CODE_OK:
+            return code
+        while next_of(&reader, PutChannelsRequest_channels):
             channel = self.read_channel(read_span(&reader))
             code = self.check_channel(&channel, index, out)
             if code != RESULT_CODE_OK:
@@ -293,10 +254,7 @@ cdef class RuleCommands(GoodsCommands):
 
         # Apply.
         reader = reader_of(command.body)
-        while next_field(&reader):
-            if reader.field != PutChannelsRequest_channels:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, PutChannelsRequest_channels):
             channel = self.read_channel(read_span(&reader))
             at = self.stock.put_channel(self.catalog.intern_symbol(SYMBOL_CHANNEL, channel.code))
             self.stock.clear_channel_places(at)
@@ -304,11 +262,8 @@ cdef class RuleCommands(GoodsCommands):
             row.sourcing = <unsigned int>channel.sourcing
             row.buffer_milli = channel.buffer_milli
             inner = reader_of(channel.body)
-            while next_field(&inner):
-                if inner.field == Channel_location_ids:
-                    self.stock.add_channel_place(at, self.catalog.find_location(read_span(&inner)))
-                else:
-                    skip_field(&inner)
+            while next_of(&inner, Channel_location_ids):
+                self.stock.add_channel_place(at, self.catalog.find_location(read_span(&inner)))
         self.stock.places_changed()
         return ok(out)
 
@@ -338,10 +293,7 @@ cdef class RuleCommands(GoodsCommands):
                 out, RESULT_CODE_QTY_INVALID, "channels.buffer_milli", index, channel.code, channel.buffer_milli, 0
             )
         tally_clear(&self.sums)
-        while next_field(&reader):
-            if reader.field != Channel_location_ids:
-                skip_field(&reader)
-                continue
+        while next_of(&reader, Channel_location_ids):
             code = read_span(&reader)
             location = self.catalog.find_location(code)
             if location < 0:

@@ -88,6 +88,14 @@ cdef inline Span read_span(Reader* reader) noexcept nogil:
 
 cdef void skip_field(Reader* reader) noexcept nogil
 
+cdef inline bint next_of(Reader* reader, uint32_t field) noexcept nogil:
+    """Move to the next field of this number, over all others; False at the end or at malformed bytes."""
+    while next_field(reader):
+        if reader.field == field:
+            return True
+        skip_field(reader)
+    return False
+
 cdef bint is_utf8(Span span) noexcept nogil
 
 cdef inline bint span_equal(Span a, Span b) noexcept nogil:
@@ -98,6 +106,9 @@ cdef inline Span span_at(const void* data, int64_t size) noexcept nogil:
     span.data = <const char*>data
     span.size = size
     return span
+
+cdef inline Span no_span() noexcept nogil:
+    return span_at(NULL, 0)
 
 cdef void writer_grow(Writer* writer, int64_t more) noexcept nogil
 cdef void writer_free(Writer* writer) noexcept nogil

@@ -135,8 +135,10 @@ class Answer:
 
     def key_unit_discounts_minor(self) -> list[list[int]]:
         return [
-            [run.discount_minor for run in line.units for _ in range(run.count)] if line.gross_minor >= 0 else []
-            for line in self.response.lines
+            [run.discount_minor for run in line.units for _ in range(run.count)]
+            if extras.exact(item["qty"]) > 0 and price is not None and price >= 0
+            else []
+            for item, (price, _), line in zip(self.case["items"], self.prices, self.response.lines, strict=True)
         ]
 
     def key_tax_by_name_minor(self) -> dict[str, int]:

@@ -261,8 +261,6 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
             worth = worth or basket.free_units[j].promotion == verdict.promotion
         verdict.outcome = OUT_APPLIED if worth else OUT_BEATEN
         verdict.settled = 1
-        basket.turns += worth
-        verdict.turn = basket.turns if worth else 0
         if not worth:
             verdict.applications = 0
             # Beaten only if it could give something alone.
@@ -271,6 +269,15 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
             if verdict.needed == 0:
                 verdict.outcome = OUT_NOTHING
                 verdict.found = 0
+    for j in range(2):  # in the order in which they were given: the mix, then what follows it
+        for i in range(first, end):
+            verdict = &basket.verdicts[i]
+            promotion = &snapshot.promotions[verdict.promotion]
+            if open_[i - first] and verdict.outcome == OUT_APPLIED and verdict.turn == 0 and (
+                j == 1 or not follows(&snapshot.benefits[promotion.benefits])
+            ):
+                basket.turns += 1
+                verdict.turn = basket.turns
     free(open_)
     free(search.offers)
     free(search.table)

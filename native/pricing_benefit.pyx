@@ -184,14 +184,16 @@ cdef int64_t _charge(Basket* basket, Snapshot snapshot, Benefit* benefit) noexce
 
 
 cdef int64_t _free_items(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
-    cdef int64_t times = 1, i
+    cdef int64_t times = 1, i, milli = 0
     cdef FreeUnits* free
     if benefit.has_for_each:
-        times = choose(basket, snapshot, benefit.for_each.target, PICK_LISTED, False, False)
+        choose(basket, snapshot, benefit.for_each.target, PICK_LISTED, False, False)
         for i in range(basket.pick_count):  # a measured line counts its whole quantity
             if basket.segments[basket.picks[i].segment].lump:
-                times += basket.lines[basket.picks[i].line].qty_milli // 1000 - 1
-        times //= benefit.for_each.qty
+                milli += basket.lines[basket.picks[i].line].qty_milli
+            else:
+                milli += basket.picks[i].count * 1000
+        times = milli // (1000 * benefit.for_each.qty)
         if benefit.once:
             times = min(times, 1)
     if limit != UNLIMITED:

@@ -156,7 +156,7 @@ class Replay(CaseRequests):
         channels = [
             stock_pb2.Channel(
                 channel_id=name,
-                location_ids=channel["locations"],
+                location_ids=dict.fromkeys(channel["locations"]),
                 sourcing=sourcing[channel.get("sourcing", "priority")],
             )
             for name, channel in self.channels.items()
@@ -371,7 +371,8 @@ class Replay(CaseRequests):
                 if name == channel:
                     found["taken"] = from_milli(promise.preordered_milli)
                     found["available"] = found["left"] = self.promise_values(promise)["available"]
-        return {"total": from_milli(total_milli), "taken": from_milli(total_milli)} | found
+        found = {"total": from_milli(total_milli), "taken": from_milli(total_milli)} | found
+        return found | {"qty": found["taken"]}
 
     def broken_laws(self) -> list[str]:
         """What must hold at the end of every case."""

@@ -47,7 +47,7 @@ END_ROWS: dict[str, set[str]] = {
     "levels": COUNTERS | {"sku", "location", "lot", "free", "available"},
     "totals": COUNTERS | {"sku", "free", "available"},
     "available": SCOPE | {"sku", "available", "hold"},
-    "preorders": {"sku", "channel", "taken", "total", "left", "available"},
+    "preorders": {"sku", "channel", "taken", "total", "left", "available", "qty"},
 }
 TAKE_ROW = {"sku", "location", "lot"}
 RESULTS = {
@@ -208,11 +208,15 @@ def check_row(where: str, row: dict[str, Any]) -> None:
 
 
 def check_keys(where: str, found: dict[str, Any], required: set[str], optional: set[str]) -> None:
+    for key in sorted(set(found) - required - optional):  # first, for it is what a missing one was meant to be
+        raise CaseError(f"{where}: unknown key {key!r}{nearest(key, required | optional)}")
     for key in sorted(required - set(found)):
         raise CaseError(f"{where}: expected the key {key!r}, found only {sorted(found)}")
-    for key in sorted(set(found) - required - optional):
-        near = difflib.get_close_matches(key, sorted(required | optional), 1)
-        raise CaseError(f"{where}: unknown key {key!r}" + (f", nearest is {near[0]!r}" if near else ""))
+
+
+def nearest(word: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), sorted(known), 1, 0)
+    return f", nearest is {near[0]!r}" if near else ""
 
 
 def check_object(where: str, value: Any) -> dict[str, Any]:
@@ -266,6 +270,4 @@ def check_date(where: str, value: Any) -> None:
 
 def check_choice(where: str, value: Any, known: set[str]) -> None:
     if not isinstance(value, str) or value not in known:
-        near = difflib.get_close_matches(str(value), sorted(known), 1)
-        hint = f", nearest is {near[0]!r}" if near else ""
-        raise CaseError(f"{where}: expected one of {sorted(known)}, found {value!r}{hint}")
+        raise CaseError(f"{where}: expected one of {sorted(known)}, found {value!r}{nearest(str(value), known)}")

@@ -61,6 +61,7 @@ def test_what_differs_is_said_in_the_units_of_the_case() -> None:
             "nearest is 'shop'",
         ),
         ({"steps": [{"op": "hodl", "ref": "a", "lines": []}]}, "step 0: op: .*nearest is 'hold'"),
+        ({"steps": [{"op": "hold", "ref": "a", "LINES": []}]}, "unknown key 'LINES', nearest is 'lines'"),
         ({"steps": [{"op": "hold", "ref": "a"}]}, "step 0 hold: expected the key 'lines'"),
         ({"steps": [{"op": "tick", "seconds": "many"}]}, "expected a number, found 'many'"),
         ({"steps": [{"op": "tick", "seconds": 1, "expect": {"result": "okay"}}]}, "result: .*nearest is 'ok'"),
@@ -69,7 +70,10 @@ def test_what_differs_is_said_in_the_units_of_the_case() -> None:
         ({"steps": [{"op": "place", "order": "a", "add": "yes"}]}, "add: expected true or false, found 'yes'"),
         ({"steps": [{"op": "tick", "seconds": 1, "expect": {"take": [{"place": "a", "qty": 1}]}}]}, "key 'place'"),
         ({"steps": [{"op": "set_policy", "sku": "ham", "policy": {"safty": 1}}]}, "nearest is 'safety'"),
-        ({"setup": {"locations": ["shop"], "skus": {"ham": {"backorder": {"limt": 1}}}}}, "the key 'limit'"),
+        (
+            {"setup": {"locations": ["shop"], "skus": {"ham": {"backorder": {"limt": 1}}}}},
+            "unknown key 'limt', nearest is 'limit'",
+        ),
         (
             {"setup": {"locations": ["shop"], "stock": [{"sku": "ham", "location": "shop", "on_hand": 0.0001}]}},
             "on_hand: expected at most three decimals",

@@ -16,7 +16,7 @@ from ringup.engine.commands_shared import (
     note,
     print_json,
     print_table,
-    progress_bar,
+    progress_stages,
     told,
 )
 
@@ -79,12 +79,13 @@ def verify(
 
         path = data_dir(directory, config)
         parts = [part for part in (path / "journal", path / "checkpoint") if (part / "data.mdb").exists()]
-        for part in parts:
-            check_pages(part)  # or LMDB might lead the fold astray
-        journal = LmdbJournal(parts[0], readonly=True)
-        store = CheckpointStore(parts[1], readonly=True) if len(parts) == 2 else None
-        with progress_bar("verifying") as progress:
-            report = run(journal, store, progress, accept_changed_answers=accept_changed_answers)
+        with progress_stages() as stages:
+            stages("checking pages")
+            for part in parts:
+                check_pages(part)  # or LMDB might lead the fold astray
+            journal = LmdbJournal(parts[0], readonly=True)
+            store = CheckpointStore(parts[1], readonly=True) if len(parts) == 2 else None
+            report = run(journal, store, stages=stages, accept_changed_answers=accept_changed_answers)
         if as_json:
             print_json({"data_dir": str(path), "is_well": report.is_well, **dataclasses.asdict(report)})
         else:

@@ -27,6 +27,7 @@ from ringup.engine.lmdb_pages import Meta, PageDamage, Walk, check_last_freed, l
 
 FORMAT = 1  # of the data directory; raise it when an older engine could not read it
 MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in them
+MAPPED_BYTES_MAX = 64 << 20  # what a reader of a whole file keeps of it in memory
 _SEQUENCE = struct.Struct(">Q")
 _PAGE = struct.Struct(">HI")  # table number, page number
 _CRC = struct.Struct(">I")
@@ -212,6 +213,7 @@ class LmdbJournal:
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self._path = path
+        self._readonly = readonly
         self._env = _open(path, readonly=readonly)
         self._epoch = 0
         self._meta, self._records = _databases(self._env, path, ("meta", "records"), readonly=readonly)
@@ -286,6 +288,7 @@ class LmdbJournal:
 
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         # A transaction a chunk: a reader that is slow must not keep old pages alive.
+        mapped = 0
         while True:
             chunk: list[tuple[int, bytes]] = []
             size = 0
@@ -300,6 +303,16 @@ class LmdbJournal:
                 return
             yield from chunk
             from_sequence = chunk[-1][0] + 1
+            mapped += size
+            if self._readonly and mapped >= MAPPED_BYTES_MAX:
+                mapped = 0
+                self._map_anew()
+
+    def _map_anew(self) -> None:
+        """Give back the memory that reading took: the file is mapped, so it counts as this process's."""
+        self._env.close()
+        self._env = _open(self._path, readonly=True)
+        self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=True)
 
     def trim(self, before_sequence: int) -> int:
         count = 0
@@ -338,6 +351,7 @@ class CheckpointStore:
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self._path = path
+        self._readonly = readonly
         self._env = _open(path, readonly=readonly, max_dbs=2)
         self._meta, self._pages = _databases(self._env, path, ("meta", "pages"), readonly=readonly)
 
@@ -373,21 +387,32 @@ class CheckpointStore:
     def pages(self) -> Iterator[tuple[int, int, memoryview]]:
         """(table number, page number, bytes) of all pages; the views end with the iteration.
 
+        Beside an engine at work they are of one checkpoint where `meta` is the same before and after.
         Raises DamagedCheckpoint, which names the page.
         """
-        with self._env.begin(db=self._pages, buffers=True) as txn, txn.cursor() as cursor:
-            for key, value in cursor:
-                table, page = _PAGE.unpack(key)
-                data = value[: -_CRC.size]
-                if zlib.crc32(data, zlib.crc32(key)) != _CRC.unpack(value[-_CRC.size :])[0]:
-                    raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
-                yield table, page, data
+        next_key, mapped = b"", 0
+        while True:
+            with self._env.begin(db=self._pages, buffers=True) as txn, txn.cursor() as cursor:
+                found = cursor.set_range(next_key)
+                while found and mapped < MAPPED_BYTES_MAX:
+                    key, value = cursor.item()
+                    table, page = _PAGE.unpack(key)
+                    data = value[: -_CRC.size]
+                    if zlib.crc32(data, zlib.crc32(key)) != _CRC.unpack(value[-_CRC.size :])[0]:
+                        raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
+                    yield table, page, data
+                    mapped += len(value) if self._readonly else 0
+                    found = cursor.next()
+                if not found:
+                    return
+                next_key, mapped = bytes(cursor.key()), 0
+            self.let_go_of_pages()
 
     def let_go_of_pages(self) -> None:
         """Give back the memory that reading all pages took: the file is mapped, so it counts as this process's."""
         self._env.close()
-        self._env = _open(self._path, max_dbs=2)
-        self._meta, self._pages = _databases(self._env, self._path, ("meta", "pages"), readonly=False)
+        self._env = _open(self._path, readonly=self._readonly, max_dbs=2)
+        self._meta, self._pages = _databases(self._env, self._path, ("meta", "pages"), readonly=self._readonly)
 
     def copy(self, path: Path) -> None:
         """Write a consistent copy to the empty folder `path`, durably, while the engine runs."""

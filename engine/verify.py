@@ -1,13 +1,17 @@
 """`verify`: fold the whole journal into an empty core and compare it with what a start would load.
 
-One walk feeds two cores: one from the first batch on, one from the checkpoint on.  Both must have
-the same tables, byte for byte, at the checkpoint and at the end.  Beside them all stock movements are
-folded from the commands and answers alone (movements.py), and every counter of the core is compared
-with them; answers that an older version gave are compared with what this one would answer.
+Two cores are fed, one after the other: one from the checkpoint on, one from the first batch on.  Both must have
+the same tables, byte for byte, at the checkpoint and at the end; of the first one the digests stay.  Beside the
+second all stock movements are folded from the commands and answers alone (movements.py), and every counter of the core
+is compared with them; answers that an older version gave are compared with what this one would answer.
+
+Memory: what movements.py needs, a fixed budget for the tables of a core (what is beyond it stands in a temporary file,
+spill.py) and 32 bytes a sale for the core's indexes of receipts and ids.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,8 +21,11 @@ from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
 from ringup.engine.movements import Movements
 from ringup.engine.record import GENESIS, DamagedRecord, decode
 from ringup.engine.recovery import NotDeterministic, Progress, core_of, fold, load_checkpoint
+from ringup.engine.spill import spilled_tables
 from ringup.engine.verify_counters import CounterDifference, compare, on_hand_total, where_they_part
 from ringup.native.core import Core
+
+Stages = Callable[[str], Progress | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +69,37 @@ class VerifyReport:
         return not self.differences and not self.problems and not self.counter_difference_count
 
 
-def _stored_core(journal: Journal, store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, bytes]:
-    """A core with the checkpoint loaded and the digest of the record that it stands for."""
+Digests = dict[str, tuple[bytes, int]]  # of each table, with its rows
+
+
+def _digests(core: Core) -> Digests:
+    return {table.name: (table.digest(), table.count) for table in core.tables}
+
+
+def _digest(tables: Digests) -> str:
+    """Of the whole state, as `Core.digest` gives it, without reading all of it again."""
+    return hashlib.sha256(b"".join(digest for digest, _ in tables.values())).hexdigest()
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What a core was that was fed from the checkpoint on."""
+
+    sequence: int
+    record_digest: bytes  # of the record that it stands for
+    at_checkpoint: Digests
+    at_end: Digests | None = None  # None: its tail could not be folded
+
+
+def _loaded(journal: Journal, store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, int, bytes]:
+    """A core with the checkpoint loaded, the batch that it stands for and the digest of that record."""
     for _ in range(10):  # an engine at work may replace the checkpoint between two reads
         core = core_of(journal)
         try:
             before = store.meta() if store is not None else None
             if store is None or before is None:
                 report.notes.append("there is no checkpoint: nothing to compare the journal with")
-                return None, GENESIS
+                return None, 0, GENESIS
             sequence, digest, note = load_checkpoint(core, store)
             if store.meta() != before:
                 continue
@@ -78,25 +107,64 @@ def _stored_core(journal: Journal, store: CheckpointStore | None, report: Verify
             if store is not None and store.meta() != before:
                 continue
             report.problems.append(str(damage))
-            return None, GENESIS
+            return None, 0, GENESIS
         if note:
             report.notes.append(f"{note}: it cannot be compared")
-            return None, GENESIS
-        report.checkpoint_sequence = sequence
-        return core, digest
+            return None, 0, GENESIS
+        return core, sequence, digest
     report.problems.append("the checkpoint changes faster than it can be read; try again or verify a backup")
-    return None, GENESIS
+    return None, 0, GENESIS
 
 
-def _compare(folded: Core, stored: Core, report: VerifyReport) -> None:
-    known = {(difference.table, difference.at_sequence) for difference in report.differences}
-    for one, other in zip(folded.tables, stored.tables, strict=True):
-        if one.digest() != other.digest() and (one.name, folded.sequence) not in known:
-            report.differences.append(TableDifference(one.name, folded.sequence, one.count, other.count))
+def _stored(
+    journal: Journal, store: CheckpointStore | None, report: VerifyReport, progress: Progress | None
+) -> tuple[_Stored | None, int]:
+    """Feed a core from the checkpoint to the last batch that there is now, which is returned too."""
+    core, sequence, digest = _loaded(journal, store, report)
+    last = journal.last_sequence()
+    report.checkpoint_sequence = sequence
+    if core is None:
+        return None, last
+    if sequence > last:
+        report.problems.append(
+            f"the checkpoint stands for batch {sequence}, but the journal ends at {last}: records are missing"
+        )
+        return None, last
+    found = _Stored(sequence, digest, _digests(core))
+    try:
+        for number, raw in journal.read(sequence + 1):
+            if number > last:
+                break
+            fold(core, decode(raw, number, None), Answers())
+            if progress is not None:
+                progress(number - sequence, last - sequence)
+    except DamagedRecord:
+        return found, last  # the walk from the first record on comes to it as well, and names it
+    except NotDeterministic as error:
+        report.problems.append(f"folded from the checkpoint on: {error}")
+        return found, last
+    found.at_end = _digests(core) if last > sequence else found.at_checkpoint
+    return found, last
+
+
+def _compare(folded: Digests, stored: Digests, report: VerifyReport) -> bool:
+    """Note the tables that differ after the batch at hand; whether there are any."""
+    differences = [
+        TableDifference(name, report.sequence, rows, stored[name][1])
+        for name, (digest, rows) in folded.items()
+        if stored[name][0] != digest
+    ]
+    report.differences += [one for one in differences if one not in report.differences]
+    return bool(differences)
 
 
 def _compare_counters(
-    journal: Journal, core: Core, movements: Movements, report: VerifyReport, make_core: Callable[[], Core]
+    journal: Journal,
+    core: Core,
+    movements: Movements,
+    report: VerifyReport,
+    stage: Stages,
+    make_core: Callable[[], Core],
 ) -> None:
     """Every counter of the folded core beside the movements; what differs is looked for once more, batch by batch."""
     report.receipts, report.movements = movements.receipts, movements.moves
@@ -111,35 +179,49 @@ def _compare_counters(
         report.problems.append(
             f"expected {movements.receipts} sales and returns in the book, one a receipt, found {report.rows['sales']}"
         )
-    report.counter_difference_count, found = compare(core, movements)
+    report.counter_difference_count, found = compare(core, movements, progress=stage("comparing counters"))
     if found:
-        report.counter_differences = where_they_part(journal, found, make_core)
+        report.counter_differences = where_they_part(journal, found, make_core, stage("looking for the first batch"))
 
 
 def verify(
     journal: Journal,
     store: CheckpointStore | None,
-    progress: Progress | None = None,
     *,
+    stages: Stages | None = None,
     accept_changed_answers: bool = False,
     make_core: Callable[[], Core] = Core,
 ) -> VerifyReport:
     """Fold and compare, up to the last batch there was at the call; works beside an engine that goes on.
 
+    `stages` is called with the name of each part of the work and gives what is told how far it is, or None.
     With `accept_changed_answers` answers that older versions gave otherwise are listed and are no problem.
     `make_core` makes the empty cores that are fed from the first batch on.
     Raises JournalError for a journal whose beginning is trimmed: there is nothing to fold it from.
     """
     report = VerifyReport()
-    stored, stored_digest = _stored_core(journal, store, report)
-    folded, digest, last = core_of(journal, make_core), GENESIS, journal.last_sequence()
+    stage = stages or (lambda name: None)
+    with spilled_tables():
+        stored, last = _stored(journal, store, report, stage("folding from the checkpoint"))
+    with spilled_tables():
+        _fold_all(journal, store, stored, last, report, stage, make_core, accept_changed_answers)
+    return report
+
+
+def _fold_all(
+    journal: Journal,
+    store: CheckpointStore | None,
+    stored: _Stored | None,
+    last: int,
+    report: VerifyReport,
+    stage: Stages,
+    make_core: Callable[[], Core],
+    accept_changed_answers: bool,
+) -> None:
+    """From the first batch on."""
+    folded, digest, progress = core_of(journal, make_core), GENESIS, stage("folding all batches")
     movements, answers = Movements(), Answers()
-    if report.checkpoint_sequence > last:
-        report.problems.append(
-            f"the checkpoint stands for batch {report.checkpoint_sequence}, but the journal ends at {last}: "
-            "records are missing"
-        )
-        stored = None
+    tables: Digests = {}
     try:
         for number, raw in journal.read(1):
             if number > last:
@@ -155,25 +237,27 @@ def verify(
                 )
             record = decode(raw, number, digest)
             movements.take(record, fold(folded, record, answers))
-            if stored is not None and number > report.checkpoint_sequence:
-                fold(stored, record, Answers())
             digest, report.sequence = record.digest, number
             report.batches += 1
-            if stored is not None and number == report.checkpoint_sequence:
-                _compare(folded, stored, report)
-                if report.differences:
-                    report.stored_counter_differences = compare(stored, movements)[1]
-                if digest != stored_digest:
+            if stored is not None and number == stored.sequence:
+                tables = _digests(folded)
+                if _compare(tables, stored.at_checkpoint, report):
+                    again, sequence, _ = _loaded(journal, store, report)
+                    if again is not None and sequence == number:
+                        report.stored_counter_differences = compare(again, movements)[1]
+                if digest != stored.record_digest:
                     report.problems.append(f"record {number} of the journal is not the one the checkpoint stands for")
             if progress is not None:
                 progress(number, last)
     except (DamagedRecord, NotDeterministic) as error:
         report.problems.append(str(error))
-        return report
-    if stored is not None:
-        _compare(folded, stored, report)
-        report.stored_digest = stored.digest().hex()
-    report.digest = folded.digest().hex()
+        return
+    if stored is None or stored.sequence != report.sequence:
+        tables = _digests(folded)
+    if stored is not None and stored.at_end is not None:
+        _compare(tables, stored.at_end, report)
+        report.stored_digest = _digest(stored.at_end)
+    report.digest = _digest(tables)
     report.rows = folded.row_counts()
     report.receipt_gaps = folded.receipt_gaps()
     if report.receipt_gaps:
@@ -183,5 +267,4 @@ def verify(
     if answers.changed_count:
         text = f"{answers.changed_count:,} answers of older versions would be other today"
         (report.notes if accept_changed_answers else report.problems).append(text)
-    _compare_counters(journal, folded, movements, report, make_core)
-    return report
+    _compare_counters(journal, folded, movements, report, stage, make_core)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from ringup.engine.answers import Answers
 from ringup.engine.journal import Journal
@@ -63,17 +65,16 @@ def _counters_of_core(core: Core, items: list[str]) -> Iterator[tuple[str, dict[
         yield from found.items()
 
 
-def _counters_of_movements(movements: Movements, items: Iterable[str] | None = None) -> dict[str, dict[Key, int]]:
-    wanted = None if items is None else set(items)
+def _counters_of_movements(movements: Movements, places: Iterable[tuple[str, str]]) -> dict[str, dict[Key, int]]:
+    """The same as the movements have them, of these (item, location)."""
     found: dict[str, dict[Key, int]] = {}
-    for (item, place), lots in movements.positions.items():
-        if wanted is None or item in wanted:
-            own = found.setdefault(item, {})
-            for lot, counters in lots.items():
-                own.update({(item, place, lot, name): n for name, n in zip(COUNTERS, counters, strict=True) if n})
-    for (item, place), qty in movements.incoming.items():
-        if qty and (wanted is None or item in wanted):
-            found.setdefault(item, {})[item, place, "", "incoming"] = qty
+    for item, place in places:
+        own = found.setdefault(item, {})
+        for lot, counters in movements.positions.get((item, place), {}).items():
+            own.update({(item, place, lot, name): n for name, n in zip(COUNTERS, counters, strict=True) if n})
+        on_its_way = movements.incoming.get((item, place), 0)
+        if on_its_way:
+            own[item, place, "", "incoming"] = on_its_way
     return found
 
 
@@ -81,24 +82,36 @@ def compare(
     core: Core, movements: Movements, items: list[str] | None = None, progress: Progress | None = None
 ) -> tuple[int, list[CounterDifference]]:
     """How many counters of these items (None: all) differ, and the first DIFFERENCES_MAX of them."""
-    names = movements.items() if items is None else items
-    expected = _counters_of_movements(movements, items)
-    count, kept = 0, []
-    for done, (item, found) in enumerate(_counters_of_core(core, names)):
-        own = expected.pop(item, {})
-        if own != found:
-            for key in sorted({*own, *found}):
-                if own.get(key, 0) != found.get(key, 0):
-                    count += 1
-                    kept.append(CounterDifference(*key, own.get(key, 0), found.get(key, 0), movements.sequence))
-            del kept[DIFFERENCES_MAX:]
-        if progress is not None and done % ITEMS_PER_QUERY == 0:
-            progress(done, len(names))
-    for own in expected.values():  # of items that were never put: answers name them, so this must never be
-        for key, value in own.items():
-            count += 1
-            kept.append(CounterDifference(*key, value, 0, movements.sequence))
-    return count, kept[:DIFFERENCES_MAX]
+    names = movements.items() if items is None else sorted(items)
+    wanted = None if items is None else set(items)
+    places = sorted(key for key in {*movements.positions, *movements.incoming} if wanted is None or key[0] in wanted)
+    count, at = 0, 0
+    kept: list[CounterDifference] = []
+
+    def differ(own: dict[Key, int], found: dict[Key, int]) -> None:
+        nonlocal count
+        for key in sorted({*own, *found}):
+            if own.get(key, 0) != found.get(key, 0):
+                count += 1
+                kept.append(CounterDifference(*key, own.get(key, 0), found.get(key, 0), movements.sequence))
+        del kept[DIFFERENCES_MAX:]
+
+    # Both are in the order of items: so many at a time, or the counters of a large shop would be in memory three times.
+    for first in range(0, max(len(names), 1), ITEMS_PER_QUERY):
+        some = names[first : first + ITEMS_PER_QUERY]
+        is_last = first + ITEMS_PER_QUERY >= len(names)
+        end = len(places) if is_last else bisect_right(places, some[-1], lo=at, key=itemgetter(0))
+        expected = _counters_of_movements(movements, places[at:end])
+        at = end
+        for item, found in _counters_of_core(core, some):
+            own = expected.pop(item, {})
+            if own != found:
+                differ(own, found)
+        for own in expected.values():  # of items that were never put: answers name them, so this must never be
+            differ(own, {})
+        if progress is not None:
+            progress(first + len(some), len(names))
+    return count, kept
 
 
 def on_hand_total(movements: Movements) -> int:

@@ -12,7 +12,7 @@ import hashlib
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, strlen
 
 from ringup.native.pricing_simulate import Pricer
@@ -69,8 +69,9 @@ from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
-from ringup.native.sale cimport Sales
+from ringup.native.sale cimport ROWS_TO_LET_GO, SaleRow, Sales
 from ringup.native.settings cimport SettingsTable
+from ringup.native.spill cimport table_blocks_let_go
 from ringup.native.stock cimport Stock
 from ringup.native.stock_commands cimport StockCommands
 from ringup.native.stock_policy cimport ChannelSum
@@ -650,8 +651,29 @@ cdef class Core:
 
     def receipt_gaps(self) -> int:
         """How many receipt numbers are missing: each till has 1 to n once, so rows must equal the sum of n."""
-        cdef int64_t till, number, gaps = 0
-        for till in range(self.catalog.tills.count):
-            for number in range(1, <int64_t>self.catalog.till(till).last_receipt_number + 1):
-                gaps += self.sales.find_receipt(till, number) < 0
-        return gaps
+        # One walk over the sales in their order and a bit a receipt: till by till, each would walk over all of them.
+        cdef int64_t till, tills = self.catalog.tills.count, row, bit, total = 0, found = 0
+        cdef const SaleRow* sale
+        cdef int64_t* first = <int64_t*>malloc(max(tills, 1) * sizeof(int64_t))
+        cdef uint8_t* seen
+        if first == NULL:
+            raise MemoryError
+        for till in range(tills):
+            first[till] = total
+            total += <int64_t>self.catalog.till(till).last_receipt_number
+        seen = <uint8_t*>calloc(total // 8 + 1, 1)
+        if seen == NULL:
+            free(first)
+            raise MemoryError
+        with nogil:
+            for row in range(self.sales.sales.count):
+                sale = self.sales.sale(row)
+                if 0 < sale.receipt_number <= self.catalog.till(sale.till).last_receipt_number:
+                    bit = first[sale.till] + <int64_t>sale.receipt_number - 1
+                    found += not seen[bit >> 3] & (1 << (bit & 7))
+                    seen[bit >> 3] |= 1 << (bit & 7)
+                if row % ROWS_TO_LET_GO == ROWS_TO_LET_GO - 1:
+                    table_blocks_let_go()
+        free(first)
+        free(seen)
+        return total - found

@@ -23,6 +23,7 @@ cdef extern from *:
 
 cdef enum:
     HOLDS_PER_SALE_MAX = 16
+    ROWS_TO_LET_GO = 1 << 19  # who has read so many sales in a row takes those that are spilled out of memory again
     SALE_IS_RETURN = 1
     SALE_HAS_KITS = 2  # some lines are in sale_kits
 

@@ -127,6 +127,7 @@ from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.reprice cimport write_kept
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable
+from ringup.native.spill cimport table_blocks_let_go
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.stock_positions cimport PositionRow
 from ringup.native.table cimport Table
@@ -209,6 +210,8 @@ cdef class Sales:
         index_reserve(&self.receipt_index, self.sales.count)
         for row in range(self.sales.count):
             self.index_sale(row)
+            if row % ROWS_TO_LET_GO == ROWS_TO_LET_GO - 1:
+                table_blocks_let_go()
 
     cdef void index_sale(self, int64_t row) noexcept nogil:
         cdef const SaleRow* sale = self.sale(row)

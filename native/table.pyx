@@ -15,7 +15,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from ringup.native.memory cimport BLOCK_BYTES, block_take
+from ringup.native.memory cimport BLOCK_BYTES
+from ringup.native.spill cimport table_block_free, table_block_take, table_blocks_let_go
 
 cdef extern from "Python.h":
     int PyBUF_READ
@@ -37,7 +38,7 @@ cdef class Table:
     def __dealloc__(self):
         cdef int64_t at
         for at in range(self.block_count):
-            free(self.blocks[at])
+            table_block_free(self.blocks[at])
         free(self.blocks)
         free(self.pages)
         free(self.marks)
@@ -53,7 +54,7 @@ cdef class Table:
             if self.block_count % 64 == 0:
                 self.blocks = <char**>realloc(self.blocks, (self.block_count + 64) * sizeof(char*))
             self.block_left = size if self.page_count < SMALL_TABLE_PAGES else BLOCK_BYTES
-            self.block_at = <char*>calloc(1, size) if self.page_count < SMALL_TABLE_PAGES else block_take()
+            self.block_at = <char*>calloc(1, size) if self.page_count < SMALL_TABLE_PAGES else table_block_take()
             if self.blocks == NULL or self.block_at == NULL:
                 abort()  # out of memory in the middle of a command: stop, the journal is the truth
             self.blocks[self.block_count] = self.block_at
@@ -127,6 +128,8 @@ cdef class Table:
             raise ValueError(f"{self.name}: page {page} is beyond a table of {count} rows")
         memcpy(self.pages[page], &data[0], size)
         self.marks[page] = CLEAN
+        if page % PAGES_TO_LET_GO == PAGES_TO_LET_GO - 1:
+            table_blocks_let_go()
 
     # What the core does in place, checked, for tools and tests
 
@@ -162,6 +165,8 @@ cdef class Table:
             if size <= 0:
                 break
             hasher.update(PyMemoryView_FromMemory(self.pages[page], size, PyBUF_READ))
+            if page % PAGES_TO_LET_GO == PAGES_TO_LET_GO - 1:
+                table_blocks_let_go()
             left -= size
         return hasher.digest()
 

@@ -196,6 +196,19 @@ def test_a_gap_in_the_receipts_of_a_till_is_named(tmp_path: Path) -> None:
     assert "batch 14 (sell): receipt 3 of till T1 follows receipt 1" in report.problems
 
 
+def test_a_receipt_number_that_no_sale_has_is_counted() -> None:
+    core = busy_shop().core
+    assert core.receipt_gaps() == 0
+    (sales,) = (table for table in core.tables if table.name == "sales")
+    row = sales.get_row(1)
+    assert int.from_bytes(row[32:40], "little") == 2  # the second receipt of T1
+    for number in (1, 3, 0):  # one that another sale has, one beyond the last, none
+        sales.set_row(1, row[:32] + number.to_bytes(8, "little") + row[40:])
+        assert core.receipt_gaps() == 1
+    sales.set_row(1, row)
+    assert core.receipt_gaps() == 0
+
+
 def test_every_command_that_can_move_stock_is_folded() -> None:
     """A command whose answer tells of units, or that is about a position, must be known to the fold."""
     assert not movements.UNKNOWN, f"fold them in engine/movements.py: {sorted(movements.UNKNOWN)}"

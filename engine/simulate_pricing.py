@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from ringup.engine import simulate_extras as extras
-from ringup.engine.simulate_request import Case, Clock, Unfit, request_of, scaled
+from ringup.engine.simulate_request import Case, Clock, Unfit, near, request_of, scaled
 from ringup.native.money import allocate_shares, first_share
 from ringup.native.pricing_simulate import Pricer
 from ringup.v1 import promotion_pb2 as pb
@@ -201,7 +201,13 @@ class Answer:
             return self.prices[0][0]
         if "price_book" in self.case and not self.response.lines[0].units:
             return self.prices[0][0]
-        return self.response.lines[0].units[0].price_minor
+        first, qty = self.response.lines[0].units[0], abs(extras.exact(self.case["items"][0]["qty"]))
+        if qty.denominator == 1:
+            return first.price_minor
+        if not first.discount_minor:
+            return self.prices[0][0]
+        # A measured line is one unit to the core: what one of its own units sells for follows from its value.
+        return near(first.price_minor * qty.denominator / Decimal(qty.numerator), 1)
 
     def key_list_price_minor(self) -> int | None:
         return self.of_book()[1]

@@ -17,8 +17,9 @@ Prices and sums
     percentage of a set that holds such lines is rounded once for the set.
  4. discountable false keeps an item out of every benefit and of the base of order percentages; conditions count it,
     and it may be a buy unit.
- 5. unit_price_minor of a priced basket is what the first unit of the first line sells for; list_price_minor its shelf
-    price. Where an item has its own unit_price_minor the price book is not asked for it.
+ 5. unit_price_minor of a priced basket is what the first unit of the first line sells for (of measured goods: the
+    line's value by its quantity); list_price_minor its shelf price. Where an item has its own unit_price_minor the
+    price book is not asked for it.
 Price books
  6. A row in the item's own uom counts and prices that unit. Any other row is in base units: its price times
     uom_factor, its quantities against qty times uom_factor; where the item is sold in base units a row that names
@@ -179,7 +180,9 @@ class Sale:
             **settle(self.total, self.case.get("tender", {})),
         }
         if basket.lines:
-            found["unit_price_minor"] = by_line[0][0].price if by_line[0] else basket.lines[0].unit_price
+            first, shelf = next(iter(by_line[0]), None), basket.lines[0].unit_price
+            sold_as_is = first is None or first.price == first.shelf
+            found["unit_price_minor"] = shelf if sold_as_is else rounded(first.price / first.share)
             found["list_price_minor"] = basket.lines[0].unit_price
         if "loyalty" in self.case:
             found |= self.points()

@@ -110,11 +110,13 @@ def price_case(case: Case, store_zone: str | None = None) -> dict[str, Any]:
         return found
     prices = [item_prices(item, case, store_zone) for item in case["items"]]
     if any(price is None for price, _ in prices):
-        return found | {"unit_price_minor": prices[0][0], "total_minor": None}
+        return found | {"unit_price_minor": prices[0][0], "list_price_minor": prices[0][1], "total_minor": None}
     sale = Sale(case, [int(price) for price, _ in prices if price is not None], store_zone)
     found |= sale.answer()
     if case["items"] and "unit_price_minor" not in case["items"][0]:
         found["list_price_minor"] = prices[0][1]
+    if not case["items"] and "price_book" in case:  # what one of anything costs
+        found["unit_price_minor"], found["list_price_minor"] = book_prices({"sku": "-", "qty": 1}, case, store_zone)
     if "refund" in case:
         found["refund_minor"] = refund(case, sale, store_zone)
     return found

@@ -31,6 +31,7 @@ from ringup.v1.result_pb2 import ResultCode
 
 COUNTERS = ("on_hand", "allocated", "held", "incoming")
 SCOPE_KEYS = ("channel", "location", "locations")
+NAMES = {*SCOPE_KEYS, "sku", "lot", "hold"}  # in a row of the end: what it is about, all else is what is asserted
 KEYS_KEPT_MS = 3650 * 86_400_000  # the longest there is: a case's clock may run for years
 SECONDS_MAX = 100 * 366 * 86_400
 __all__ = ["Engine", "Replay", "SetupError", "check_case", "run_case"]
@@ -241,6 +242,12 @@ class Replay(CaseRequests):
             self.sent[key] = (body, method, request)
         answer = self.engine.call(method, request)
         word = word_of(answer)
+        if op == "check" and word == "not_found":
+            word = "insufficient"  # a check has three answers
+        if op == "query" and answer.code == ResultCode.RESULT_CODE_ITEM_UNKNOWN:
+            outcome = Outcome("ok")  # nobody has any of it
+            outcome.values = dict.fromkeys((*COUNTERS, "available"), 0)
+            return outcome
         if known is not None and word != "conflict":  # the same body, written otherwise: 2 and 2.0
             return Outcome("replayed", answer)
         outcome = Outcome(word, answer)
@@ -309,8 +316,10 @@ class Replay(CaseRequests):
     # The end
 
     def promise(self, sku: str, scope: Json) -> Json:
-        """What can be promised of an item in a scope, and its counters there; nothing when a name is unknown."""
+        """What can be promised of an item in a scope, and its counters there; of an unknown item there is none."""
         answer = self.engine.call(*self.make_query({"sku": sku, **scope}))
+        if answer.code == ResultCode.RESULT_CODE_ITEM_UNKNOWN:
+            return dict.fromkeys((*COUNTERS, "available"), 0)
         return self.promise_values(answer.promises[0]) if answer.promises else {}
 
     def available_with(self, row: Json) -> Any:
@@ -357,11 +366,11 @@ class Replay(CaseRequests):
                     if "available" in row:
                         scope = {"location": row["location"]} if "location" in row else {}
                         found["available"] = self.promise(row["sku"], scope).get("available")
-                got[kind].append({name: found.get(name, value) for name, value in row.items()})
+                got[kind].append({name: row[name] if name in NAMES else found.get(name) for name in row})
         return got
 
     def preordered(self, sku: str, channel: str | None) -> Json:
-        """What was preordered on one channel or on all, and what a channel may still take."""
+        """What was preordered on one channel or on all, and what a channel (none: the first) may still take."""
         total_milli = 0
         found: Json = {}
         for name in self.channels:
@@ -370,6 +379,7 @@ class Replay(CaseRequests):
                 total_milli += promise.preordered_milli
                 if name == channel:
                     found["taken"] = from_milli(promise.preordered_milli)
+                if name == (channel or next(iter(self.channels))):
                     found["available"] = found["left"] = self.promise_values(promise)["available"]
         found = {"total": from_milli(total_milli), "taken": from_milli(total_milli)} | found
         return found | {"qty": found["taken"]}

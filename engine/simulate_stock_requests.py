@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
 
 from ringup.v1 import catalog_pb2, stock_pb2
@@ -17,6 +18,7 @@ POLICY_KEYS = frozenset(
     | {"max_qty", "step", "removal", "count_floor", "preorder", "kit", "kit_apart"}
 )
 KIT_KEYS = frozenset({"kit", "kit_apart"})
+NAMES_AN_ITEM = frozenset({"receive", "count", "reorder", "set_policy"})
 
 
 class InvalidQuantityError(ValueError):
@@ -75,6 +77,9 @@ class CaseRequests:
         for policy in list(self.policies.values()):
             for part in policy.get("kit") or {}:
                 self.policies.setdefault(part, {})
+        for step in chain(case["steps"], *(step.get("steps", []) for step in case["steps"])):
+            if step["op"] in NAMES_AN_ITEM:  # goods may be the first that a case says of an item
+                self.policies.setdefault(step["sku"], {})
         for row in self.setup.get("stock", []):  # an item that is there in part of a unit is no whole-unit item
             if to_milli(row["on_hand"]) % MILLI_PER_UNIT or to_milli(row.get("incoming") or 0) % MILLI_PER_UNIT:
                 self.policies[row["sku"]].setdefault("decimals", True)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stock_model import COUNTERS, INTERLEAVINGS_MAX, Result, StockModel, interleavings
+from stock_model import COUNTERS, INTERLEAVINGS_MAX, Result, StockModel, interleavings, named_items
 from stock_state import from_milli, to_milli
 
 Case = dict[str, Any]
@@ -66,6 +66,7 @@ ROW_KEYS = {
     "available": {"sku", "available", "hold"} | SCOPE,
     "preorders": {"sku", "channel", "taken", "available"},
 }
+ROW_NAMES = SCOPE | {"sku", "lot", "hold"}
 SETUP = {"locations", "channels", "skus", "stock"}
 STOCK_ROW = {"sku", "location", "on_hand", "saleable", "incoming", "lot", "received", "expiry"}
 RESULT_WORDS = {"ok", "partial", "insufficient", "invalid", "not_found", "refused", "exceeds"}
@@ -123,7 +124,7 @@ def run_case(case: Case) -> dict[str, Any]:
     differs: list[str] = []
     got: dict[str, Any] = {}
     for variant in variants(case):
-        model = StockModel(variant["setup"])
+        model = StockModel(variant["setup"], named_items(variant["steps"]))
         for number, step in enumerate(variant["steps"]):
             found = step_differs(step.get("expect", {}), model.do(step))
             differs += [f"step {number} {step['op']}: {text}" for text in found]
@@ -196,11 +197,11 @@ def end_state(model: StockModel, expect: dict[str, Any]) -> dict[str, Any]:
                 found = model.op_query({"sku": row["sku"], **scope}).values
             elif kind == "preorders":
                 found = {"taken": from_milli(model.preorder_taken(row["sku"], row.get("channel")))}
-                if "channel" in row:
-                    found |= model.op_query({"sku": row["sku"], "channel": row["channel"]}).values
+                scope = {"channel": row["channel"]} if "channel" in row else {}
+                found |= model.op_query({"sku": row["sku"], **scope}).values
             else:
                 found = model.levels(row["sku"], row.get("location"), row.get("lot"))
-            got[kind].append({name: found.get(name, value) for name, value in row.items()})
+            got[kind].append({name: row[name] if name in ROW_NAMES else found.get(name) for name in row})
     return got
 
 

@@ -23,7 +23,9 @@ Quantities
     is no bound.
  3. A partial hold or sale takes the largest multiple of step that is there; if that is nothing it is insufficient.
 Names
- 4. An item is known when setup names it as item or as stock. Unknown items, places and channels are not_found.
+ 4. An item is known when setup names it as item or as stock, or a step receives, counts, reorders it or sets its
+    policy. Unknown items, places and channels are not_found; a `check` of them is insufficient, for it has three
+    results, and a `query` of an unknown item finds none of it.
  5. `hold` and `adjust` that name one place where the item has no position: not_found. `check`, `place`, `sell` and
     `transfer` find no units there: insufficient. `count`, `receive`, `return` and the far end of a transfer make it.
  6. After `remove_position` the item has no position there, as if it never had.
@@ -78,7 +80,7 @@ import copy
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain, permutations
@@ -91,7 +93,7 @@ if str(Path(__file__).resolve().parent) not in sys.path:  # also when loaded by 
 from stock_kits import kits_among, kits_located, whole_kits
 from stock_shipping import ShipPlan, Want, located
 from stock_sourcing import Scratch, Stockroom, in_removal_order
-from stock_state import MILLI_PER_UNIT, Entry, Hold, Order, Position, Refused, from_milli, to_milli
+from stock_state import MILLI_PER_UNIT, Entry, Hold, Order, Policy, Position, Refused, from_milli, to_milli
 
 Step = dict[str, Any]
 COUNTERS = ("on_hand", "allocated", "held", "incoming")
@@ -140,6 +142,12 @@ def described(entries: list[Entry], short: list[str] | None = None) -> Result:
     )
 
 
+def named_items(steps: list[Step]) -> set[str]:
+    """The items that steps make known: goods may be the first that is said of an item."""
+    inner = [one for step in steps for one in step.get("steps", [])]
+    return {step["sku"] for step in [*steps, *inner] if step["op"] in ("receive", "count", "reorder", "set_policy")}
+
+
 def body_of(step: Step) -> str:
     """The body that an idempotency key stands for: everything but the key and the expectation."""
     body = {name: value for name, value in step.items() if name not in ("key", "expect")}
@@ -163,8 +171,11 @@ def plain_numbers(value: Any) -> Any:
 class StockModel(Stockroom):
     """A stockroom and every operation on it. `do(step)` answers one step of a case."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
+    def __init__(self, setup: dict[str, Any], items: Iterable[str] = ()) -> None:
+        """Stock as `setup` says; `items` are known too, without stock or policies."""
         super().__init__(setup)
+        for sku in items:
+            self.policies.setdefault(sku, Policy())
         self.replies: dict[str, tuple[str, Result]] = {}
 
     def do(self, step: Step) -> Result:
@@ -190,16 +201,20 @@ class StockModel(Stockroom):
     # Reading
 
     def op_check(self, step: Step) -> Result:
-        scope = self.scope(step)
-        wanted = self.demand([{"sku": step["sku"], "qty": step["qty"]}])
+        try:
+            scope = self.scope(step)
+            wanted = self.demand([{"sku": step["sku"], "qty": step["qty"]}])
+        except Refused as refusal:
+            raise Refused("insufficient" if refusal.word == "not_found" else refusal.word) from None
         available = self.available(step["sku"], scope, self._as_if_free(step))
         if available is not None and wanted[step["sku"], None] > available:
             raise Refused("insufficient", [step["sku"]])
         return Result()
 
     def op_query(self, step: Step) -> Result:
-        self.policy(step["sku"])
         scope = self.scope(step)
+        if step["sku"] not in self.policies:
+            return Result(values=dict.fromkeys((*COUNTERS, "available"), 0))
         available = self.available(step["sku"], scope, self._as_if_free(step))
         values: dict[str, Any] = {"available": "unlimited" if available is None else from_milli(available)}
         places = [place for place in scope.places if self.enabled[place] or not scope.by_channel]

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from stock_kits import kits_among
-from stock_model import COUNTERS, Result, StockModel, asked_of
+from stock_model import COUNTERS, Result, StockModel, asked_of, named_items
 from stock_state import MILLI_PER_UNIT, from_milli
 
 Step = dict[str, Any]
@@ -403,7 +403,7 @@ def step_expectation(step: Step, result: Result) -> dict[str, Any]:
 
 def expectations(case: Case) -> dict[str, Any]:
     """{"steps": [expect of each step], "expect": levels, totals, available and preorders at the end}."""
-    model = StockModel(case["setup"])
+    model = StockModel(case["setup"], named_items(case["steps"]))
     steps = [step_expectation(step, model.do(step)) for step in case["steps"]]
     end: dict[str, Any] = {"levels": [], "totals": [], "available": [], "preorders": []}
     for sku, policy in model.policies.items():

@@ -44,6 +44,21 @@ def test_a_row_of_levels_may_name_what_is_available_there() -> None:
         assert outcome.ok == agrees
 
 
+@pytest.mark.parametrize(
+    ("kind", "row", "found"),
+    [
+        ("available", {"sku": "hma", "available": 9}, 0),
+        ("available", {"sku": "ham", "channel": "moon", "available": 9}, None),
+        ("preorders", {"sku": "hma", "channel": "all", "available": 9}, None),
+        ("levels", {"sku": "ham", "location": "moon", "available": 9}, None),
+    ],
+)
+def test_a_row_about_what_nobody_knows_does_not_agree_by_itself(kind: str, row: dict[str, Any], found: Any) -> None:
+    (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "expect": {kind: [row]}}]})))
+    assert outcome.got == {kind: [{**row, "available": found}]}
+    assert not outcome.ok
+
+
 def test_what_differs_is_said_in_the_units_of_the_case() -> None:
     wrong = {**CASE, "expect": {"levels": [{"sku": "ham", "location": "shop", "on_hand": 9.25}]}}
     (outcome,) = run_cases(load_cases(json.dumps({"cases": [wrong]})))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 AMORTIZED_COMMANDS = 256
 """From so many commands on a batch's own cost no longer shows in the time for one of them."""
-FORETOLD_BATCHES = 4
-"""A backlog of up to so many times the usual batch is like what was seen: two in flight, and what waits."""
+FORETOLD_BATCHES = 5
+"""A backlog of up to so many times the usual batch is like what was seen: three in flight, and what waits."""
 CAUTION = 0.7
 """The share of the time left that a wait may take: the rest is for an engine that slows down meanwhile."""
 _KEPT = 0.5  # the weight of what was known before, at each answered batch

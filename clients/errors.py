@@ -105,7 +105,11 @@ ADVICE: dict[str, tuple[str, str]] = {
     "RETURN_EXCEEDS": ("no more units than were sold and not yet returned", "lower the quantity that comes back"),
     "POINTS_SHORT": ("no more points than the customer has", "take fewer"),
     "CURSOR_UNKNOWN": ("the name of a cursor that was put", "put the cursor first, or read from a sequence"),
-    "CURSOR_FOREIGN": ("events, a cursor or a token of this engine", "begin anew: events are numbered by each engine"),
+    "CURSOR_FOREIGN": (
+        "events, a cursor or a token of this engine",
+        "begin anew, with this engine's id; where it was restored from a backup, the limit is the last event that both "
+        "engines have: undo or compare what was done after it, then go on from there",
+    ),
     "EVENTS_TRIMMED": ("events that are still kept", "read from the limit on, and take the state from queries"),
     "EVENTS_NOT_YET": ("events that have happened", "read from the event after the limit"),
     "GIFT_CARD_SHORT": ("no more than the gift card's balance", "take the rest in another tender"),

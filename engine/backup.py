@@ -22,6 +22,7 @@ from ringup.engine.lmdb_store import (
     check_pages,
     holder,
 )
+from ringup.engine.record import decode
 from ringup.engine.recovery import CheckReport, Progress, check
 
 MANIFEST = "backup.json"
@@ -171,9 +172,22 @@ def backup(source: Path, target: Path, progress: Progress | None = None) -> Chec
     return report
 
 
-def restore(source: Path, target: Path, progress: Progress | None = None) -> CheckReport:
+def _become_another(path: Path) -> str:
+    journal = LmdbJournal(path)
+    try:
+        last = journal.last_sequence()
+        record = decode(journal.get(last) or b"", last, None) if last else None
+        journal.become_another(record.last_event if record else 0, record.now_ns if record else 0)
+        return journal.engine_id
+    finally:
+        journal.close()
+
+
+def restore(source: Path, target: Path, progress: Progress | None = None, *, same_engine: bool = False) -> CheckReport:
     """Make the data directory `target`, a new or empty folder, from the backup `source`; checked before and after.
 
+    It is another engine: the one that was backed up may have gone on, or go on still, and its later events and those
+    of this one have the same numbers.  `same_engine` is for a backup that nothing came after.
     Raises NotWritable, DirectoryInUse or BackupDamaged; `target` is then as it was.
     """
     if found := holder(source):
@@ -195,6 +209,8 @@ def restore(source: Path, target: Path, progress: Progress | None = None) -> Che
         _raise_if_damaged(copied, f"{target}: nothing was restored, because the copy is damaged")
         if _manifest_of(copied) != _manifest_of(report):
             raise BackupDamaged(f"{target}: nothing was restored: the copy is not what the backup is; try again")
+        if not same_engine:
+            copied.engine_id = _become_another(partial / "journal")
         _finish(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

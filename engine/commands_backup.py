@@ -55,11 +55,23 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(metavar="BACKUP", help="Folder that `ringup backup` made.")],
     target: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Data directory to make; new or empty.")],
+    same_engine: Annotated[
+        bool,
+        typer.Option(
+            "--same-engine", help="Nothing came after the backup, and its engine will never run again: keep its id."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a data directory from a backup; checked before and after.
 
     What was sold after the backup is not in it.  Keep the old data directory until that is settled.
+
+    It is another engine, with an id of its own: the engine that was backed up may have told events since, and what
+    happens here gets the same numbers. Readers who had come further are refused when they come back, with the last
+    event that both have (CURSOR_FOREIGN); those who had not go on. A cursor kept in the engine has to be put again, a
+    webhook is parked until `ringup webhook retry`: see what it had done after that event, and undo or compare it.
+    Tills that keep their sales send them again. Receipt numbers after the backup are given again, too.
 
     Example: [bold]ringup restore /mnt/backup/monday /var/lib/ringup-new[/bold]
 
@@ -72,7 +84,9 @@ def restore(
 
         data_dir(source)
         with progress_bar("checking") as progress:
-            report = run(source, target, progress)
+            report = run(source, target, progress, same_engine=same_engine)
         if read_manifest(source) is None:
             note(f"{source} has no backup.json: that its end is not missing could not be proved")
+    if not same_engine:
+        note(f"a new engine, {report.engine_id}: readers of events that were past this backup will be told")
     _show("restored from", source, target, report, as_json=as_json)

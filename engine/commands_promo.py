@@ -346,7 +346,7 @@ def replay(
             source, (last, records) = "The Complete Journey", _journey_records(asked)
         else:
             from ringup.engine.lmdb_store import LmdbJournal, check_pages
-            from ringup.engine.recovery import records_from_first
+            from ringup.engine.recovery import introduce, records_from_first
 
             path = data_dir(data)
             check_pages(path / "journal")  # or LMDB might lead the fold astray
@@ -357,7 +357,7 @@ def replay(
             try:
                 replayed = DraftReplay(drafts, asked, keep_windows=own_dates, present_coupons=present_coupons)
                 if not journey:
-                    replayed.core.know(recorded.engine_id)
+                    introduce(replayed.core, recorded)
                 report = replayed.run(records, last, progress)
             except DraftRefused as error:
                 raise _invalid(error) from error

@@ -34,6 +34,7 @@ def _of_directory(path: Path) -> dict[str, Any]:
     return {
         "data_dir": str(path),
         "engine_id": journal.engine_id,
+        "restored_from": [f"{one.engine_id} up to batch {one.last_batch:,}" for one in journal.ancestors],
         "in_use_by": holder(path),
         "first_sequence": journal.first_sequence(),
         "last_sequence": last,

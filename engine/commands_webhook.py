@@ -89,7 +89,9 @@ def run(
     full stop and the body: compare it in constant time and refuse seconds that are long past. Any answer 2xx within
     the time acknowledges the post, and the engine's cursor moves; anything else is tried again, after Retry-After if
     the answer has one. So each event comes at least once and in order; one that came before has a sequence that the
-    receiver knows. Only one sender should run under a name.
+    receiver knows. An event is named by engine_id and sequence together: an engine restored from a backup numbers on
+    from the backup's end, and its webhooks are parked until a person has looked. Only one sender should run under a
+    name.
 
     With a service manager: do not restart it on exit code 79 (systemd: RestartPreventExitStatus=79), or use --keep.
 

@@ -312,10 +312,14 @@ class Edge:
 
     async def _start_of(self, asked: Any) -> tuple[int, tuple[result_pb2.ResultCode, result_pb2.Problem] | None]:
         """Where a reader begins, or the code and problem of the refusal."""
-        log_ = self._engine.events
+        log_, ancestors = self._engine.events, self._engine.journal.ancestors
+        shared: int | None = None  # the last event that this engine and the one that was read have in common
         if asked.engine_id not in ("", self._engine.engine_id):
-            problem = result_pb2.Problem(field="engine_id", subject=asked.engine_id[:128])
-            return 0, (result_pb2.RESULT_CODE_CURSOR_FOREIGN, problem)
+            shared = next((one.last_event for one in ancestors if one.engine_id == asked.engine_id), None)
+            if shared is None:
+                problem = result_pb2.Problem(field="engine_id", subject=asked.engine_id[:128])
+                return 0, (result_pb2.RESULT_CODE_CURSOR_FOREIGN, problem)
+        is_old = False
         first, from_sequence, field = await log_.first(), int(asked.from_sequence), "from_sequence"
         if asked.cursor_id:
             answer = event_pb2.ListEventCursorsResponse.FromString(self._engine.query("ListEventCursors", b""))
@@ -324,9 +328,18 @@ class Edge:
                 problem = result_pb2.Problem(field="cursor_id", subject=asked.cursor_id[:128])
                 return 0, (result_pb2.RESULT_CODE_CURSOR_UNKNOWN, problem)
             from_sequence, field = int(found[0].sequence) + 1, "cursor_id"
+            # Its reader may have come further with the engine that was backed up, whatever the cursor says.
+            is_old = bool(ancestors) and found[0].put_ns <= ancestors[-1].at_ns
+            if is_old and asked.engine_id != self._engine.engine_id:
+                shared = ancestors[-1].last_event if shared is None else shared
+            else:
+                is_old = False
         elif not from_sequence:
             from_sequence = first
         problem = result_pb2.Problem(field=field, subject=asked.cursor_id, found=min(from_sequence, 1 << 62))
+        if shared is not None and (is_old or from_sequence > shared + 1):
+            problem.limit = shared
+            return 0, (result_pb2.RESULT_CODE_CURSOR_FOREIGN, problem)
         if from_sequence < first:
             problem.limit = first
             return 0, (result_pb2.RESULT_CODE_EVENTS_TRIMMED, problem)
@@ -368,7 +381,9 @@ class Edge:
             if refusal.code == result_pb2.RESULT_CODE_OK and asked.resume_token:
                 name, _, number = asked.resume_token.partition(":")
                 since = int(number) if number.isdecimal() and len(number) < 19 else -1
-                if name != engine.engine_id or not 0 < since <= log_.batch:
+                last = {one.engine_id: one.last_batch for one in engine.journal.ancestors}
+                last[engine.engine_id] = log_.batch
+                if not 0 < since <= last.get(name, 0):
                     refusal.code = result_pb2.RESULT_CODE_CURSOR_FOREIGN
                     refusal.problem.field, refusal.problem.subject = "resume_token", asked.resume_token[:128]
             if refusal.code != result_pb2.RESULT_CODE_OK:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from ringup.engine.lmdb_store import LmdbJournal
 from ringup.engine.record import HEADER_BYTES, decode, last_event_of
 from ringup.native.core import Core
+from ringup.native.envelope import with_bytes
+from ringup.v1 import event_pb2
 
 RECENT_BYTES = 4 << 20  # packed events kept in memory
 MESSAGE_BYTES = 256 << 10  # of one EventBatch, about
+_ENGINE_ID_FIELD = event_pb2.EventBatch.DESCRIPTOR.fields_by_name["engine_id"].number
 READ_BYTES = 1 << 20  # packed events taken from the journal at a time
 
 
@@ -105,13 +108,21 @@ class EventLog:
             )
         parts: list[Part] = []
         for packed in found:
+            told_by = self._told_by(packed.last)
             parts += (
-                Part(*part)
-                for part in self._core.expand_events(
+                Part(first, last, with_bytes(data, _ENGINE_ID_FIELD, told_by) if told_by else data)
+                for first, last, data in self._core.expand_events(
                     packed.events, packed.batch, packed.now_ns, from_sequence, MESSAGE_BYTES
                 )
             )
         return parts
+
+    def _told_by(self, sequence: int) -> bytes:
+        """The engine that told an event first, where it is an ancestor of this one."""
+        for one in self._journal.ancestors:
+            if sequence <= one.last_event:
+                return one.engine_id.encode()
+        return b""
 
     def _from_memory(self, from_sequence: int) -> list[Packed]:
         found: list[Packed] = []

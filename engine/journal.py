@@ -7,6 +7,7 @@ replicated log can stand there as well, because nothing here assumes one process
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -22,12 +23,26 @@ class AppendUnknown(JournalError):
     """An append may or may not have happened: this owner must stop and read the journal again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """An engine that told a journal's beginning: the journal was restored from a backup of that engine."""
+
+    engine_id: str
+    last_batch: int  # the last batch that is that engine's, too
+    last_event: int  # the last event up to there
+    at_ns: int  # the clock value of that batch
+
+
 class Journal(Protocol):
     """An append-only sequence of records, owned by one engine at a time."""
 
     @property
     def engine_id(self) -> str:
         """The journal's identity, made with it; a cursor of another journal is known by it."""
+
+    @property
+    def ancestors(self) -> tuple[Ancestor, ...]:
+        """Whose its beginning is, oldest first; none for a journal that was never restored from a backup."""
 
     def acquire(self) -> int:
         """Become the owner; the new epoch fences every earlier owner off."""

@@ -17,15 +17,17 @@ import struct
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lmdb
 
-from ringup.engine.journal import AppendUnknown, Fenced, JournalError
+from ringup.engine.journal import Ancestor, AppendUnknown, Fenced, JournalError
 from ringup.engine.lmdb_pages import Meta, PageDamage, Walk, check_last_freed, last_freed, read_metas
 
-FORMAT = 1  # of the data directory; raise it when an older engine could not read it
+FORMAT = 2  # of the data directory; raise it when an older engine could not read it
+_FORMAT_OF_ITS_OWN = 1  # of a journal without ancestors: older engines read it
 MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in them
 MAPPED_BYTES_MAX = 64 << 20  # what a reader of a whole file keeps of it in memory
 _SEQUENCE = struct.Struct(">Q")
@@ -220,6 +222,7 @@ class LmdbJournal:
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
+            ancestors = txn.get(b"ancestors", b"[]")
             guard, expected = txn.get(b"guard"), self._guard(txn)
         is_newer = raw is not None and raw.isdigit() and int(raw) > FORMAT  # then nothing else is known of it
         if not is_newer and raw is not None and (not raw.isdigit() or (guard is not None and guard != expected)):
@@ -231,22 +234,39 @@ class LmdbJournal:
                 f"{path}: expected data format {FORMAT} or older, found {int(raw)}: a newer RingUp wrote it; "
                 "run that version"
             )
+        self._ancestors = tuple(Ancestor(**one) for one in json.loads(ancestors))
         if raw is None and not readonly:
             with _writing(path), self._env.begin(db=self._meta, write=True) as txn:
                 self._engine_id = uuid.uuid4().hex.encode()
-                txn.put(b"format", str(FORMAT).encode())
+                txn.put(b"format", str(_FORMAT_OF_ITS_OWN).encode())
                 txn.put(b"engine_id", self._engine_id)
                 txn.put(b"guard", self._guard(txn))
 
     def _guard(self, txn: lmdb.Transaction) -> bytes:
         """A checksum of the journal's few facts."""
-        facts = b"\n".join(txn.get(key, b"", db=self._meta) for key in (b"format", b"engine_id", b"epoch"))
-        return _CRC.pack(zlib.crc32(facts))
+        keys = (b"format", b"engine_id", b"epoch", b"ancestors")
+        found = [txn.get(key, b"", db=self._meta) for key in keys]
+        return _CRC.pack(zlib.crc32(b"\n".join(found if found[-1] else found[:-1])))
 
     @property
     def engine_id(self) -> str:
         """The journal's identity, made with it; a cursor of another journal is known by it."""
         return (self._engine_id or b"").decode()
+
+    @property
+    def ancestors(self) -> tuple[Ancestor, ...]:
+        return self._ancestors
+
+    def become_another(self, last_event: int, at_ns: int) -> None:
+        """Take a new identity from the next batch on; `last_event` and `at_ns` are the last batch's."""
+        last = Ancestor(self.engine_id, self.last_sequence(), last_event, at_ns)
+        with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:
+            self._ancestors = (*self._ancestors, last)
+            self._engine_id = uuid.uuid4().hex.encode()
+            txn.put(b"format", str(FORMAT).encode())
+            txn.put(b"engine_id", self._engine_id)
+            txn.put(b"ancestors", json.dumps([asdict(one) for one in self._ancestors]).encode())
+            txn.put(b"guard", self._guard(txn))
 
     def acquire(self) -> int:
         with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:

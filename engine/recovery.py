@@ -41,8 +41,13 @@ class Recovered:
 def core_of(journal: Journal, make_core: Callable[[], Core] = Core) -> Core:
     """An empty core that knows whose journal it will be fed from."""
     core = make_core()
-    core.know(journal.engine_id)
+    introduce(core, journal)
     return core
+
+
+def introduce(core: Core, journal: Journal) -> None:
+    """Let an empty core know whose the batches of a journal are."""
+    core.know(journal.engine_id, [(one.engine_id, one.last_batch) for one in journal.ancestors])
 
 
 def fold(core: Core, record: Record, answers: Answers) -> bytes:

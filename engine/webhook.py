@@ -25,6 +25,7 @@ from ringup.v1 import event_pb2, result_pb2
 log = structlog.get_logger()
 
 OK = result_pb2.RESULT_CODE_OK
+FOREIGN = result_pb2.RESULT_CODE_CURSOR_FOREIGN
 NOTE_BYTES_MAX = 200
 STOP_SECONDS_MAX = 5.0  # that a post under way may still take when the process is told to stop
 CALL_TIMEOUT_S = 10.0
@@ -32,6 +33,10 @@ EVENTS_NONE = 1 << 62  # a sequence that no engine has
 ENGINE_WAIT_S = 1.0  # before an engine that gave no answer is asked again
 PARKED_LOOK_S = 1.0  # between looks at a cursor that is parked
 BATCHES_AHEAD = 4  # read from the engine while the receiver is slow
+
+
+def _restored(last: int) -> str:
+    return f"the engine was restored from a backup up to event {last}: see what was posted of later ones, then retry"
 
 
 class Parked(Exception):
@@ -90,8 +95,8 @@ class Sender:
 
     async def _send(self) -> None:
         while not self._is_stopping:
-            cursor = await self._begin()
             try:
+                cursor = await self._begin()
                 if cursor.parked:
                     raise Parked(cursor.note)
                 await self._send_from(cursor.sequence + 1)
@@ -127,10 +132,15 @@ class Sender:
         found: event_pb2.EventCursor | None = next((one for one in answer.cursors if one.cursor_id == self._name), None)
         if found is not None and self._engine_id:
             return found
-        # Of a name that is known only the engine's id is wanted, and no events: the refusal tells it.
-        told = await self._ask(event_pb2.ReadEventsRequest(from_sequence=EVENTS_NONE if found else self._from_sequence))
+        told = await self._ask(
+            event_pb2.ReadEventsRequest(
+                cursor_id=self._name if found else "", from_sequence=0 if found else self._from_sequence
+            )
+        )
         self._engine_id = told.engine_id
         if found is not None:
+            if told.code == FOREIGN:
+                await self._park(found.sequence, _restored(told.problem.limit))
             return found
         if told.code != OK:
             raise Refused("ReadEvents", told)
@@ -153,6 +163,21 @@ class Sender:
         cursor: event_pb2.EventCursor = answer.cursor
         return cursor
 
+    async def _acknowledge(self, sequence: int) -> None:
+        """Move the cursor; another engine, restored from a backup of the one that told the events, may keep it now."""
+        try:
+            await self._put(sequence)
+        except Refused as error:
+            if error.code != FOREIGN:
+                raise
+            told = await self._ask(event_pb2.ReadEventsRequest(engine_id=self._engine_id, from_sequence=sequence + 1))
+            if told.code == FOREIGN and told.problem.field == "engine_id":
+                raise
+            self._engine_id = told.engine_id
+            if told.code == FOREIGN:
+                await self._park(min(sequence, told.problem.limit), _restored(told.problem.limit))
+            await self._put(sequence)
+
     async def _park(self, sequence: int, why: str) -> NoReturn:
         await self._put(sequence, parked=True, note=f"webhook to {self._poster.origin}: {why}")
         log.error("parked: see to it, then `ringup webhook retry`", name=self._name, sequence=sequence, why=why)
@@ -163,7 +188,7 @@ class Sender:
     async def _send_from(self, next_sequence: int) -> None:
         batches: asyncio.Queue[event_pb2.EventBatch | Exception] = asyncio.Queue(BATCHES_AHEAD)
         reading = asyncio.create_task(self._read(next_sequence, batches), name="webhook-read")
-        rows: deque[dict[str, Any]] = deque()
+        rows: deque[tuple[str, dict[str, Any]]] = deque()  # with the engine that told each
         ended: Exception | None = None
         log.info("sending", name=self._name, to=self._poster.origin, from_sequence=next_sequence)
         try:
@@ -173,16 +198,22 @@ class Sender:
                     if isinstance(found, Exception):
                         ended = found
                     else:
-                        rows.extend(rows_of(found))
+                        rows.extend((found.engine_id, row) for row in rows_of(found))
                 if ended is not None and not rows:
                     raise ended
-                post = [rows.popleft() for _ in range(min(len(rows), self._limits.events_max))]
+                engine_id = rows[0][0]
+                post: list[dict[str, Any]] = []
+                while rows and rows[0][0] == engine_id and len(post) < self._limits.events_max:
+                    post.append(rows.popleft()[1])
                 found_sequence = post[0]["sequence"]
                 if found_sequence != next_sequence:
                     raise WebhookError(f"expected event {next_sequence} next, found {found_sequence}; report a defect")
-                await self._deliver(post)
+                await self._deliver(engine_id, post)
                 next_sequence += len(post)
         except Refused as error:
+            if error.code == FOREIGN and error.problem.field != "engine_id":  # else it is no engine of ours at all
+                self._engine_id = error.response.engine_id
+                await self._park(min(next_sequence - 1, error.problem.limit), _restored(error.problem.limit))
             if error.code != result_pb2.RESULT_CODE_EVENTS_TRIMMED:
                 raise
             note = f"events from {next_sequence} on are not kept any more; go on with: retry --from"
@@ -199,19 +230,19 @@ class Sender:
         except Exception as error:  # for the sender to raise, after what came before it
             await batches.put(error)
 
-    async def _deliver(self, rows: list[dict[str, Any]]) -> None:
+    async def _deliver(self, engine_id: str, rows: list[dict[str, Any]]) -> None:
         """Post until it is acknowledged, then move the cursor; raises Parked after too many failures.
 
         It returns without either when the process was told to stop in between.
         """
-        body, failures = body_of(self._engine_id, rows), 0
+        body, failures = body_of(engine_id, rows), 0
         first, last = rows[0]["sequence"], rows[-1]["sequence"]
         while True:
             self._is_posting = True
             try:
                 failure = await self._poster.post(body)
                 if failure is None:
-                    await self._put(last)
+                    await self._acknowledge(last)
                     log.debug("delivered", name=self._name, first=first, last=last)
                     return
             finally:

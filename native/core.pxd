@@ -50,6 +50,8 @@ cdef class Core:
     cdef StockCommands stock_commands
     cdef Events events
     cdef EventCommands event_commands
+    cdef list identities  # (last batch, engine id) of those that are to come, the next one at the end
+    cdef int64_t identity_until  # the last batch of `engine_id`
     cdef bytes engine_id
     cdef Span engine_span
     cdef PromotionBook promotion_book
@@ -76,6 +78,7 @@ cdef class Core:
     cdef bint known_id(self, const uint8_t* id, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil
     cdef int answer(self, int kind, Span request, Writer* out) noexcept nogil
 
+    cdef become(self)
     cdef void close_batch(self) noexcept nogil
     cdef int64_t check_request(self, Span request) except -1
     cdef void reject(self, const char* message, int64_t start) noexcept nogil

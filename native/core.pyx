@@ -169,7 +169,7 @@ cdef class Core:
         self.stock_commands = StockCommands(self.catalog, self.stock)
         self.events = Events(self.catalog, self.stock)
         self.event_commands = EventCommands(self.catalog, self.stock)
-        self.engine_id = b""
+        self.know("")
         self.promotion_book = PromotionBook(self.catalog)
         self.loyalty = Loyalty(self.catalog, self.settings)
         self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
@@ -202,6 +202,8 @@ cdef class Core:
             raise ValueError(f"expected batch {state.sequence + 1}, found {sequence}")
         state.sequence = sequence
         state.now_ns = max(now_ns, state.now_ns)
+        while sequence > self.identity_until:
+            self.become()
         self.index = 0
         self.is_open = True
         with nogil:
@@ -209,9 +211,17 @@ cdef class Core:
             self.promotion_book.publish_due(state.now_ns)
             self.replies.forget_before(state.now_ns - self.settings.now().reply_retention_ms * 1000000)
 
-    def know(self, str engine_id) -> None:
-        """Set whose journal this is, before its batches: what is of another engine is refused.  Empty: not compared."""
-        self.engine_id = engine_id.encode()
+    def know(self, str engine_id, ancestors=()) -> None:
+        """Set whose journal this is, before its batches: what is of another engine is refused.  Empty: not compared.
+
+        `ancestors` are (engine id, its last batch) of whose the journal's beginning is, oldest first.
+        """
+        self.identities = [(SEQUENCE_MAX, engine_id.encode())]
+        self.identities += [(last_batch, ancestor.encode()) for ancestor, last_batch in reversed(ancestors)]
+        self.become()
+
+    cdef become(self):
+        self.identity_until, self.engine_id = self.identities.pop()
         self.engine_span = span_at(<const char*>self.engine_id, len(self.engine_id))
 
     def end(self, last_event: int | None = None) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from ringup.engine.lmdb_store import LmdbJournal
+from ringup.engine.lmdb_store import FORMAT, LmdbJournal
 from ringup.v1 import sale_pb2
 from support.core import cash, line
 from support.data_directory import Written, write_directory
@@ -30,7 +30,7 @@ def test_in_use(ringup: Any, book: Written) -> None:
 def test_newer_format(ringup: Any, book: Written, tmp_path: Path) -> None:
     journal = LmdbJournal(book.path / "journal")
     with journal._env.begin(db=journal._meta, write=True) as txn:
-        txn.put(b"format", b"2")
+        txn.put(b"format", str(FORMAT + 1).encode())
         txn.put(b"guard", journal._guard(txn))
     journal.close()
     for arguments in (
@@ -43,7 +43,7 @@ def test_newer_format(ringup: Any, book: Written, tmp_path: Path) -> None:
     ):
         refused = ringup(*arguments)
         assert (refused.returncode, refused.stdout) == (76, ""), arguments
-        assert "expected data format 1 or older, found 2" in refused.stderr
+        assert f"expected data format {FORMAT} or older, found {FORMAT + 1}" in refused.stderr
 
 
 def test_damaged_record(ringup: Any, book: Written) -> None:

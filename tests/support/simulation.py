@@ -31,6 +31,7 @@ class FakeDisk:
     """A journal whose records survive a crash once they are synced, and sometimes when they are not."""
 
     engine_id = ""
+    ancestors = ()
 
     def __init__(self, rng: random.Random, *, sync: bool = True) -> None:
         self._rng = rng

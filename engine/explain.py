@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from ringup.engine.explain_prices import explain_rows
+from ringup.engine.explain_text import instant, money, quantity
 from ringup.engine.simulate_extras import exact
 from ringup.engine.simulate_pricing import Answer
 from ringup.engine.simulate_request import Case
-from ringup.native.currency import exponent
 from ringup.v1 import promotion_pb2 as pb
 
 UNITS_MORE_MAX = 5
@@ -20,28 +19,12 @@ OUT = {name.removeprefix("PROMOTION_OUTCOME_"): number for name, number in pb.Pr
 REACHABLE = {OUT[name] for name in ("SET_INCOMPLETE", "NEEDS_QTY", "NEEDS_VALUE", "NOTHING_TO_GIVE")}
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """An amount with its currency, exact: 12.34 EUR."""
-    digits = exponent(currency)
-    sign, size = ("-" if amount_minor < 0 else ""), str(abs(amount_minor)).rjust(digits + 1, "0")
-    return f"{sign}{size[:-digits]}.{size[-digits:]} {currency}" if digits else f"{sign}{size} {currency}"
-
-
-def quantity(milli: int) -> str:
-    return f"{milli // 1000}" if milli % 1000 == 0 else f"{milli / 1000:.3f}".rstrip("0")
-
-
 def of_target(target: dict[str, Any] | None) -> str:
     """What a target is about: " of fruit", " of A or B"; nothing for everything."""
     names = [*(target or {}).get("skus", ()), *(target or {}).get("categories", ())]
     if not names:
         return ""
     return f" of {' or '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-
-
-def instant(seconds: int, zone: str | None) -> str:
-    """An instant on the store's clock."""
-    return f"{datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else UTC):%Y-%m-%d %H:%M}"
 
 
 def reason(
@@ -79,12 +62,20 @@ def reason(
 
 def explain(case: Case, zone: str | None = None) -> Iterator[str]:
     """The lines of an explanation."""
-    answer, currency = Answer(case, zone), case["currency"]
+    answer, currency = Answer(case, zone, explains_prices=True), case["currency"]
     response = answer.response
-    for item, line in zip(case["items"], response.lines, strict=True):
+    if answer.unpriced:
+        for index, (item, (price, _)) in enumerate(zip(case["items"], answer.prices, strict=True)):
+            if price is None:
+                yield f"{item['qty']} x {item['sku']}: no price"
+                yield from explain_rows(answer.book[index].rows, currency, zone)
+        return
+    for index, (item, line) in enumerate(zip(case["items"], response.lines, strict=True)):
         cut = line.gross_minor - line.total_minor
         less = f" less {money(cut, currency)}" if cut else ""
         yield f"{item['qty']} x {item['sku']}: {money(line.gross_minor, currency)}{less}"
+        if index in answer.book:
+            yield from explain_rows(answer.book[index].rows, currency, zone)
     defined = {promotion["id"]: promotion for promotion in case.get("promotions", ())}
 
     def label(promotion_id: str) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ringup.engine.explain import money, quantity
+from ringup.engine.explain_text import money, quantity
 from ringup.engine.promotion_replay import Days, DraftReport, ReplayReport
 from ringup.v1 import promotion_pb2
 

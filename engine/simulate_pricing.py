@@ -52,15 +52,18 @@ def book_price(found: pb.BookPrice) -> Prices:
 class Answer:
     """A priced case: the kernel's response and what follows from it."""
 
-    def __init__(self, case: Case, zone: str | None = None, pricer: Pricer | None = None) -> None:
-        self.case, self.zone = case, zone
+    def __init__(
+        self, case: Case, zone: str | None = None, pricer: Pricer | None = None, *, explains_prices: bool = False
+    ) -> None:
+        self.case, self.zone, self.explains_prices = case, zone, explains_prices
         self.clock = Clock(case.get("at"), zone)
         self.pricer = pricer or Pricer()
         self.response = self.ask(case)
         # (unit price, list price) by item: its own, or the price book's; None where the book has none.
         self.prices: list[Prices] = [(item.get("unit_price_minor"),) * 2 for item in case["items"]]
-        for found in self.response.book_prices:
-            self.prices[found.line] = book_price(found)
+        self.book = {found.line: found for found in self.response.book_prices}
+        for index, found in self.book.items():
+            self.prices[index] = book_price(found)
         self.unpriced = self.response.code == result_pb2.RESULT_CODE_PRICE_MISSING
         if self.unpriced:
             self.response = pb.SimulateResponse()
@@ -75,6 +78,7 @@ class Answer:
 
     def ask(self, case: Case) -> pb.SimulateResponse:
         request = request_of(case, self.clock)
+        request.explain_prices = self.explains_prices
         loyalty = case.get("loyalty")
         if loyalty:
             request.loyalty.CopyFrom(extras.program(loyalty))

@@ -59,6 +59,8 @@ cdef PriceAsk list_price_ask(const PriceAsk* ask) noexcept nogil
 cdef void scan_prices(
     Catalog catalog, int64_t row, uint32_t bonus, const PriceAsk* ask, PriceFound* best
 ) noexcept nogil
+cdef int price_outcome(Catalog catalog, PriceFound* found, const PriceAsk* ask) noexcept nogil
+cdef int64_t failed_rule(const FurtherTerms* further, const PriceAsk* ask) noexcept nogil
 cdef bint asks_list_price(Catalog catalog, const PriceFound* found, const PriceAsk* ask) noexcept nogil
 cdef int64_t found_price(const PriceFound* found, const PriceAsk* ask) noexcept nogil
 cdef int64_t found_price_of(const PriceFound* found, const PriceAsk* ask, int64_t base_qty_milli) noexcept nogil

@@ -10,6 +10,17 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringup.native.catalog cimport BASE_UNITS_PPM_DEFAULT, Catalog, TermsRow
 from ringup.native.contract cimport (
+    PRICE_OUTCOME_ABOVE_QTY,
+    PRICE_OUTCOME_BEATEN,
+    PRICE_OUTCOME_EXPIRED,
+    PRICE_OUTCOME_NEEDS_QTY,
+    PRICE_OUTCOME_NOT_STARTED,
+    PRICE_OUTCOME_UNSPECIFIED,
+    PRICE_OUTCOME_WRONG_CHANNEL,
+    PRICE_OUTCOME_WRONG_CURRENCY,
+    PRICE_OUTCOME_WRONG_CUSTOMER,
+    PRICE_OUTCOME_WRONG_RULE,
+    PRICE_OUTCOME_WRONG_UNIT,
     PRICE_SELECTION_LATEST,
     PRICE_SELECTION_LOWEST,
     PRICE_SELECTION_LOWEST_OF_MOST_RULES,
@@ -73,57 +84,65 @@ cdef void scan_prices(
         terms = found.terms = catalog.terms_of(found.price)
         found.rank = terms.rank + bonus
         found.own_unit = ask.plain
-        if (terms.channel and <int64_t>terms.channel != ask.channel + 1) or (
-            terms.customer_group and <int64_t>terms.customer_group != ask.customer_group + 1
-        ):
-            continue
         if ask.plain and not terms.further:
             if (
-                ask.qty_milli < terms.min_qty_milli
+                (terms.channel and <int64_t>terms.channel != ask.channel + 1)
+                or (terms.customer_group and <int64_t>terms.customer_group != ask.customer_group + 1)
+                or ask.qty_milli < terms.min_qty_milli
                 or (terms.max_qty_milli and ask.qty_milli > terms.max_qty_milli)
                 or ask.at_ns < terms.from_ns
                 or (terms.to_ns and ask.at_ns >= terms.to_ns)
             ):
                 continue
-        elif not _fits(catalog, &found, ask):
+        elif price_outcome(catalog, &found, ask) != PRICE_OUTCOME_UNSPECIFIED:
             continue
         if best.row < 0 or _better(&found, best, ask):
             best[0] = found
 
 
-cdef bint _fits(Catalog catalog, PriceFound* found, const PriceAsk* ask) noexcept nogil:
-    """Whether a row matches that says more than most, or a line that asks for more; its rank, and whose unit it has."""
+cdef int price_outcome(Catalog catalog, PriceFound* found, const PriceAsk* ask) noexcept nogil:
+    """Why a row does not match, PRICE_OUTCOME_UNSPECIFIED where it does; then its rank and whose unit it has."""
     cdef const TermsRow* terms = found.terms
     cdef const FurtherTerms* further
-    cdef int128 qty = ask.qty_milli
-    found.own_unit = False
+    cdef int128 qty = ask.qty_milli, scale = 1
+    found.own_unit = ask.base_units_ppm == PPM
+    if terms.channel and <int64_t>terms.channel != ask.channel + 1:
+        return PRICE_OUTCOME_WRONG_CHANNEL
+    if terms.customer_group and <int64_t>terms.customer_group != ask.customer_group + 1:
+        return PRICE_OUTCOME_WRONG_CUSTOMER
     if terms.further:
         further = further_terms(catalog, terms)
-        if further.currency != ask.currency or (ask.base_list and further.list):
-            return False
+        if further.currency != ask.currency:
+            return PRICE_OUTCOME_WRONG_CURRENCY
+        if ask.base_list and further.list:
+            return PRICE_OUTCOME_BEATEN
         if further.uom:
-            found.own_unit = span_equal(catalog.symbol(<int64_t>further.uom - 1), ask.uom)
-            if found.own_unit:
+            if span_equal(catalog.symbol(<int64_t>further.uom - 1), ask.uom):
+                found.own_unit = True
                 found.rank += RANK_OWN_UNIT
-            elif ask.base_units_ppm == PPM:
-                return False
-        if further.rule_count and not _rules_hold(further, ask):
-            return False
+            elif found.own_unit:
+                return PRICE_OUTCOME_WRONG_UNIT
+        if further.rule_count and failed_rule(further, ask) >= 0:
+            return PRICE_OUTCOME_WRONG_RULE
     elif ask.currency:
-        return False
-    if not ask.any_time and (ask.at_ns < terms.from_ns or (terms.to_ns and ask.at_ns >= terms.to_ns)):
-        return False
-    if found.own_unit or ask.base_units_ppm == PPM:
-        found.own_unit = True
-        return terms.min_qty_milli <= qty and (terms.max_qty_milli == 0 or qty <= terms.max_qty_milli)
-    qty *= ask.base_units_ppm
-    return <int128>terms.min_qty_milli * PPM <= qty and (
-        terms.max_qty_milli == 0 or qty <= <int128>terms.max_qty_milli * PPM
-    )
+        return PRICE_OUTCOME_WRONG_CURRENCY
+    if not ask.any_time:
+        if ask.at_ns < terms.from_ns:
+            return PRICE_OUTCOME_NOT_STARTED
+        if terms.to_ns and ask.at_ns >= terms.to_ns:
+            return PRICE_OUTCOME_EXPIRED
+    if not found.own_unit:
+        qty *= ask.base_units_ppm
+        scale = PPM
+    if qty < scale * terms.min_qty_milli:
+        return PRICE_OUTCOME_NEEDS_QTY
+    if terms.max_qty_milli and qty > scale * terms.max_qty_milli:
+        return PRICE_OUTCOME_ABOVE_QTY
+    return PRICE_OUTCOME_UNSPECIFIED
 
 
-cdef bint _rules_hold(const FurtherTerms* further, const PriceAsk* ask) noexcept nogil:
-    """Whether of each rule one value is what the basket says of its key."""
+cdef int64_t failed_rule(const FurtherTerms* further, const PriceAsk* ask) noexcept nogil:
+    """The key (a symbol row) of the first rule of which no value is what the basket says; -1 where all hold."""
     cdef const uint32_t* at = <const uint32_t*>(further + 1)
     cdef uint32_t key, count, i
     cdef int64_t number
@@ -135,14 +154,14 @@ cdef bint _rules_hold(const FurtherTerms* further, const PriceAsk* ask) noexcept
         while number < ask.attribute_count and ask.attributes[2 * number] != key:
             number += 1
         if number == ask.attribute_count:
-            return False
+            return key
         i = 0
         while i < count and at[i] != ask.attributes[2 * number + 1]:
             i += 1
         if i == count:
-            return False
+            return key
         at += count
-    return True
+    return -1
 
 
 cdef inline bint _better(const PriceFound* a, const PriceFound* b, const PriceAsk* ask) noexcept nogil:

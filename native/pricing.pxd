@@ -44,6 +44,7 @@ cdef struct Line:
     int32_t place  # of its taxes in `rates`, -1: none
     int32_t promotion  # that gives the line at no price; -1: it was asked for
     uint32_t price_list  # symbol row + 1; 0: the base list, or no row
+    bint by_book  # a row of the price book gave the price
 
 cdef struct TaxTotal:
     uint32_t tax_set  # row
@@ -81,6 +82,8 @@ cdef class Pricing:
     cdef Basket basket  # of the promotions
     cdef Taxes rates  # the catalog's tax sets, by row, and the taxes of this basket by line, then charge
     cdef bint rates_stale  # no set may be taken as loaded
+    cdef bint explains_prices
+    cdef PriceAsk asked  # what the price book was asked for the basket, with explains_prices
     cdef bint promoted  # the basket holds promotions, coupons or charges
     cdef Line* lines
     cdef Discount* discounts
@@ -114,6 +117,8 @@ cdef class Pricing:
 
     cdef int read_attributes(self, Span request, uint32_t field, PriceScope* scope, Writer* out) noexcept nogil
     cdef int price_line(self, Span body, int64_t index, PriceScope* scope, Writer* out) noexcept nogil
+    cdef void aim(self, PriceAsk* ask, const Line* line) noexcept nogil
+    cdef void write_prices(self, Writer* out, const Line* line) noexcept nogil
     cdef bint price_by_book(self, Line* line, PriceScope* scope) noexcept nogil
     cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil
     cdef int read_code(

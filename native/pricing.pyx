@@ -62,6 +62,7 @@ from ringup.native.contract cimport (
     PriceBasketRequest_coupons,
     PriceBasketRequest_customer_id,
     PriceBasketRequest_explain_all,
+    PriceBasketRequest_explain_prices,
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
     PriceBasketRequest_price_attributes,
@@ -96,6 +97,7 @@ from ringup.native.contract cimport (
     PricedLine_override_reason,
     PricedLine_price_list_id,
     PricedLine_price_minor,
+    PricedLine_price_rows,
     PricedLine_promotion_id,
     PricedLine_qty_milli,
     PricedLine_tax_class_id,
@@ -145,6 +147,7 @@ from ringup.native.price_book cimport (
     found_price_of,
     price_list_of,
 )
+from ringup.native.price_explain cimport write_price_rows
 from ringup.native.pricing_explain cimport write_coupons, write_explained, write_free, write_search
 from ringup.native.pricing_kernel cimport price_basket as price_promotions
 from ringup.native.pricing_rates cimport (
@@ -647,14 +650,10 @@ cdef class Pricing:
         """Give the line the price that the book has for it, -1 where that is beyond the limit; False without a row."""
         cdef PriceAsk* ask = &scope.ask
         cdef PriceFound found
-        cdef const ItemRulesRow* rules
-        ask.qty_milli = line.qty_milli
-        if self.catalog.item(line.item).flags & ITEM_RULES:
-            rules = self.catalog.find_item_rules(line.item)
-            ask.uom, ask.base_units_ppm = self.catalog.text(rules.uom), rules.base_units_ppm
-            ask.plain = ask.plain and rules.base_units_ppm == BASE_UNITS_PPM_DEFAULT
+        self.aim(ask, line)
         found = find_price(self.catalog, line.item, ask)
         if found.row >= 0:
+            line.by_book = True
             line.price_minor, line.base_qty_milli = found_price(&found, ask), found.terms.base_qty_milli
             if asks_list_price(self.catalog, &found, ask):
                 self.price_by_list(line, &found, ask)
@@ -663,6 +662,15 @@ cdef class Pricing:
         if self.catalog.item(line.item).flags & ITEM_RULES:
             ask_plain(ask)
         return found.row >= 0
+
+    cdef void aim(self, PriceAsk* ask, const Line* line) noexcept nogil:
+        """Ask for the quantity of a line, in the unit that its item is sold in."""
+        cdef const ItemRulesRow* rules
+        ask.qty_milli = line.qty_milli
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            rules = self.catalog.find_item_rules(line.item)
+            ask.uom, ask.base_units_ppm = self.catalog.text(rules.uom), rules.base_units_ppm
+            ask.plain = ask.plain and rules.base_units_ppm == BASE_UNITS_PPM_DEFAULT
 
     cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil:
         """Note the list that gave the price, and what the base list asks."""
@@ -984,6 +992,19 @@ cdef class Pricing:
             write_int(out, PricedDiscount_points, True)
             end_message(out, mark)
 
+    cdef void write_prices(self, Writer* out, const Line* line) noexcept nogil:
+        """What became of each row of the line's item."""
+        cdef PriceAsk ask = self.asked
+        cdef PriceFound found, listed
+        ask_plain(&ask)
+        self.aim(&ask, line)
+        found = listed = find_price(self.catalog, line.item, &ask)
+        if asks_list_price(self.catalog, &found, &ask):
+            listed = find_list_price(self.catalog, line.item, &ask)
+        write_price_rows(out, PricedLine_price_rows, self.catalog, line.item, -1, &found, &listed, &ask)
+        if ask.location >= 0:
+            write_price_rows(out, PricedLine_price_rows, self.catalog, line.item, ask.location, &found, &listed, &ask)
+
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil:
         cdef int64_t mark = begin_message(out, PricedBasket_lines), inner, at
         cdef const ItemRulesRow* rules
@@ -1008,6 +1029,8 @@ cdef class Pricing:
             write_span(out, PricedLine_price_list_id, self.catalog.symbol(<int64_t>line.price_list - 1))
         if line.list_price_minor:
             write_int(out, PricedLine_list_price_minor, line.list_price_minor)
+        if self.explains_prices and line.by_book:
+            self.write_prices(out, line)
         if line.deposit_minor:
             write_int(out, PricedLine_deposit_minor, line.deposit_minor)
         if line.promotion >= 0:
@@ -1019,7 +1042,7 @@ cdef class Pricing:
 
     cdef int price_basket(self, Span request, int64_t now_ns, Writer* out) noexcept nogil:
         """The query PriceBasket."""
-        cdef bint attributes = False
+        cdef bint attributes = False, explains = False
         cdef Reader reader = reader_of(request)
         cdef PriceScope scope
         cdef Span location = span_at(NULL, 0), channel = span_at(NULL, 0), group = span_at(NULL, 0)
@@ -1041,6 +1064,8 @@ cdef class Pricing:
             elif reader.field == PriceBasketRequest_price_attributes:
                 read_span(&reader)
                 attributes = True
+            elif reader.field == PriceBasketRequest_explain_prices:
+                explains = read_int(&reader) != 0
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -1071,5 +1096,7 @@ cdef class Pricing:
         code = self.price(request, PriceBasketRequest_lines, &scope, out)
         if code != RESULT_CODE_OK:
             return code
+        self.asked, self.explains_prices = scope.ask, explains
         self.write_basket(out, PriceBasketResponse_basket, True)
+        self.explains_prices = False
         return ok(out)

@@ -26,6 +26,7 @@ from ringup.native.contract cimport (
     BookPrice_list_price_minor,
     BookPrice_price_minor,
     BookPrice_row,
+    BookPrice_rows,
     Charge_amount_minor,
     Charge_charge_id,
     Charge_tax_class_id,
@@ -72,6 +73,7 @@ from ringup.native.contract cimport (
     SimulateRequest_customer_groups,
     SimulateRequest_customer_id,
     SimulateRequest_explain_all,
+    SimulateRequest_explain_prices,
     SimulateRequest_currency,
     SimulateRequest_lines,
     SimulateRequest_loyalty,
@@ -144,6 +146,7 @@ from ringup.native.price_book cimport (
     list_price_ask,
     scan_prices,
 )
+from ringup.native.price_explain cimport write_price_rows
 from ringup.native.pricing_explain cimport (
     write_charges,
     write_coupons,
@@ -217,6 +220,7 @@ cdef class Pricer:
     cdef Catalog catalog  # of the price rows of the request at hand
     cdef BookLine* book_lines
     cdef int64_t book_line_count, book_line_capacity
+    cdef bint explains_prices
 
     def __cinit__(self):
         memset(&self.basket, 0, sizeof(Basket))
@@ -430,6 +434,7 @@ cdef class Pricer:
         basket_clear(basket)
         self.has_program = self.redeems = False
         self.book_line_count = 0
+        self.explains_prices = False
         self.opening_micro = 0
         self.currency = no_span()
         while next_field(&reader):
@@ -480,6 +485,8 @@ cdef class Pricer:
                 self.redeems = read_int(&reader) != 0
             elif reader.field == SimulateRequest_currency:
                 self.currency = read_span(&reader)
+            elif reader.field == SimulateRequest_explain_prices:
+                self.explains_prices = read_int(&reader) != 0
             else:
                 skip_field(&reader)
         basket.groups = <int32_t>basket.text_count
@@ -533,6 +540,14 @@ cdef class Pricer:
             scan_prices(self.catalog, self.catalog.first_price(item, -1), 0, ask, &found)
         return found
 
+    cdef void write_rows(
+        self, Span item_id, const PriceFound* found, const PriceFound* listed, const PriceAsk* ask
+    ) noexcept nogil:
+        cdef int64_t item = self.catalog.find_item_code(item_id)
+        write_price_rows(&self.out, BookPrice_rows, self.catalog, ANY_ITEM, -1, found, listed, ask)
+        if item > ANY_ITEM:
+            write_price_rows(&self.out, BookPrice_rows, self.catalog, item, -1, found, listed, ask)
+
     cdef int price_lines(self, Span body) noexcept nogil:
         """Give the lines that ask for it their price from the price rows of the request."""
         cdef uint32_t[2 * PRICE_ATTRIBUTES_MAX] attributes
@@ -561,7 +576,7 @@ cdef class Pricer:
             ask.uom, ask.base_units_ppm = self.book_lines[at].uom, line.base_units_ppm
             ask.plain = ask.plain and ask.base_units_ppm == 1000000
             ask.qty_milli = -line.qty_milli if line.qty_milli < 0 else line.qty_milli
-            found = self.find_row(line.item_id, &ask)
+            found = listed = self.find_row(line.item_id, &ask)
             mark = begin_message(&self.out, SimulateResponse_book_prices)
             write_int(&self.out, BookPrice_line, self.book_lines[at].line)
             if found.row >= 0:
@@ -572,7 +587,6 @@ cdef class Pricer:
                         RESULT_CODE_AMOUNT_TOO_LARGE, "price_rows.price_minor", found.row, line.item_id,
                         PRICE_MINOR_MAX + 1, PRICE_MINOR_MAX,
                     )
-                listed = found
                 if asks_list_price(self.catalog, &found, &ask):
                     listing = list_price_ask(&ask)
                     listed = self.find_row(line.item_id, &listing)
@@ -584,6 +598,8 @@ cdef class Pricer:
                 write_int(&self.out, BookPrice_row, found.row)
             elif missing == NO_SYMBOL:
                 missing = self.book_lines[at].line
+            if self.explains_prices:
+                self.write_rows(line.item_id, &found, &listed, &ask)
             end_message(&self.out, mark)
         if missing != NO_SYMBOL:
             return self.refused(

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ringup.engine.cli import app
-from ringup.engine.explain import explain, money
+from ringup.engine.explain import explain
+from ringup.engine.explain_text import money
 from ringup.engine.promotion_checks import check_case
 from ringup.v1 import promotion_pb2
 
@@ -158,3 +159,36 @@ def test_explain_says_when_no_case_has_the_id(tmp_path: Path) -> None:
     path = tmp_path / "cases.json"
     path.write_text(json.dumps({"cases": [_case([])]}))
     assert CliRunner().invoke(app, ["explain", str(path), "--case", "x"]).exit_code == 2
+
+
+def test_each_row_of_the_price_book_says_what_became_of_it() -> None:
+    book = [
+        {"list": "base", "currency": "EUR", "price_minor": 1000},
+        {"list": "base", "currency": "EUR", "price_minor": 900, "min_qty": 10},
+        {"list": "b2b", "currency": "EUR", "price_minor": 800, "rules": {"region": ["AT", "DE"]}},
+        {"list": "b2b", "currency": "EUR", "price_minor": 700, "rules": {"company": "acme"}},
+        {"list": "base", "currency": "USD", "price_minor": 600},
+        {"list": "sale", "currency": "EUR", "price_minor": 500, "from": "2026-03-01", "overrides_base": True},
+        {"list": "sale", "currency": "EUR", "price_minor": 400, "to": "2026-01-01", "max_qty": 1},
+        {"list": "sale", "currency": "EUR", "price_minor": 300, "uom": "box"},
+        {"list": "small", "currency": "EUR", "price_minor": 950, "max_qty": 1},
+        {"list": "open", "currency": "EUR", "price_minor": 990},
+    ]
+    asked = {"at": "2026-02-01", "context": {"pricing": {"region": "DE"}}, "price_book": book}
+    lines = list(explain(_case([], items=[{"sku": "A", "qty": 2}], **asked)))
+    assert lines[:2] == ["2 x A: 16.00 EUR", "  8.00 EUR by list b2b, region AT or DE"]
+    assert sorted(lines[2:-1]) == sorted(
+        [
+            "  not 10.00 EUR by base list: the list price",
+            "  not 9.00 EUR by base list: from 10, here 2",
+            "  not 7.00 EUR by list b2b, company acme: its company is another",
+            "  not 6.00 USD by base list: it is in USD",
+            "  not 5.00 EUR by list sale, overrides the base: it begins on 2026-03-01 00:00",
+            "  not 4.00 EUR by list sale: it is over since 2026-01-01 00:00",
+            "  not 3.00 EUR per box by list sale: the item is not sold by box",
+            "  not 9.50 EUR by list small: up to 1, here 2",
+            "  not 9.90 EUR by list open: another row comes first, at 8.00 EUR",
+        ]
+    )
+    nothing = list(explain(_case([], items=[{"sku": "A", "qty": 2}], **asked | {"price_book": book[1:2]})))
+    assert nothing == ["2 x A: no price", "  not 9.00 EUR by base list: from 10, here 2"]

@@ -126,6 +126,51 @@ def test_units_of_rows_and_items() -> None:
     assert quote(shop) == quote(small_shop()), "an item in base units has no crates"
 
 
+def test_a_quote_tells_what_became_of_each_row() -> None:
+    """Only where it is asked for, and only of lines whose price the book gave."""
+    shop = small_shop()
+    put(
+        shop,
+        price("milk", 110, location_id="S1"),
+        price("milk", 100, channel_id="web"),
+        price("milk", 90, customer_group_id="staff", list_id="staff"),
+        price("milk", 80, list_id="b2b", rules={"company": "acme"}, min_qty_milli=3000),
+        price("milk", 70, list_id="b2b", rules={"company": "beta"}),
+        price("milk", 60, currency="USD"),
+    )
+    override = pricing_pb2.PriceOverride(price_minor=5, reason="dented")
+    lines = [core_line("milk", 2), core_line("bread"), core_line("milk", price_override=override)]
+    request = pricing_pb2.PriceBasketRequest(
+        location_id="S1", customer_group_id="staff", lines=lines, price_attributes=attributes(company="acme")
+    )
+    plain = shop.ask("PriceBasket", request, pricing_pb2.PriceBasketResponse).basket
+    request.explain_prices = True
+    told = shop.ask("PriceBasket", request, pricing_pb2.PriceBasketResponse).basket
+    outcomes = {
+        (
+            row.row.price_minor,
+            catalog_pb2.PriceOutcome.Name(row.outcome).removeprefix("PRICE_OUTCOME_"),
+            row.found,
+            row.needed,
+        )
+        for row in told.lines[0].price_rows
+    }
+    assert outcomes == {
+        (90, "CHOSEN", 0, 0),
+        (110, "LIST_PRICE", 0, 0),
+        (119, "BEATEN", 119, 90),
+        (100, "WRONG_CHANNEL", 0, 0),
+        (80, "NEEDS_QTY", 2000, 3000),
+        (70, "WRONG_RULE", 0, 0),
+        (60, "WRONG_CURRENCY", 0, 0),
+    }
+    assert {row.key for row in told.lines[0].price_rows} == {"", "company"}
+    assert [len(line.price_rows) for line in told.lines] == [7, 1, 0]
+    for priced in told.lines:
+        priced.ClearField("price_rows")
+    assert told == plain
+
+
 def test_which_of_several_rows_wins_is_a_rule_of_pricing() -> None:
     shop = small_shop()
     put(shop, price("milk", 130, from_ns=10), price("milk", 125, rules={"region": "DE"}))

@@ -69,7 +69,8 @@ from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
-from ringup.native.sale cimport ROWS_TO_LET_GO, SaleRow, Sales
+from ringup.native.sale cimport Sales
+from ringup.native.sale_book cimport ROWS_TO_LET_GO, SaleRow
 from ringup.native.settings cimport SettingsTable
 from ringup.native.spill cimport table_blocks_let_go
 from ringup.native.stock cimport Stock

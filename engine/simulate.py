@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -144,6 +145,13 @@ def load_files(files: list[Path]) -> list[dict[str, Any]]:
     return cases
 
 
+def known_zone(zone: str | None) -> None:
+    try:
+        ZoneInfo(zone or "UTC")
+    except (ValueError, OSError, KeyError):  # a zone that is not found is a KeyError
+        raise CaseError(f"--zone: expected a time zone like Europe/Berlin, found {zone!r}") from None
+
+
 def simulate(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE", help='Files {"cases": [...]}, or - for standard input.')
@@ -160,6 +168,7 @@ def simulate(
     Examples: [bold]ringup simulate offers.json[/bold], [bold]ringup simulate offers.json stock.json --json[/bold]
     """
     try:
+        known_zone(zone)
         cases = load_files(files)
     except CaseError as error:
         if as_json:

@@ -7,6 +7,7 @@ key.  What a key means is in `simulate_pricing`; here is only what may stand whe
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ class CaseError(ValueError):
 
 
 Check = Callable[[Any, str], None]
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 
 
 def _fail(path: str, expected: str, found: object) -> None:
@@ -27,8 +29,10 @@ def _fail(path: str, expected: str, found: object) -> None:
 def text(value: Any, path: str) -> None:
     if not isinstance(value, str):
         _fail(path, "a text", value)
-    if len(value.encode()) > 4096:
-        raise CaseError(f"{path}: expected a text of at most 4,096 bytes, found {len(value.encode()):,}")
+    if (size := len(value.encode(errors="surrogatepass"))) > 4096:
+        raise CaseError(f"{path}: expected a text of at most 4,096 bytes, found {size:,}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        _fail(path, "a text of whole characters", value)
 
 
 def whole(value: Any, path: str) -> None:
@@ -68,12 +72,17 @@ def number(value: Any, path: str) -> None:
     """A number or a decimal text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         _fail(path, "a number or a decimal text", value)
-    try:
-        found = float(value)
-    except ValueError:
-        found = float("nan")
-    if not abs(found) <= 1e15:
+    if isinstance(value, str) and not NUMBER.fullmatch(value.strip()):
         _fail(path, "a number or a decimal text", value)
+    if not abs(float(value)) <= 1e15:
+        _fail(path, "a number or a decimal text", value)
+
+
+def present(value: Any, path: str) -> None:
+    """A time that a till's clock can show."""
+    moment(value, path)
+    if not 1970 < datetime.fromisoformat(value).year < 2262:
+        _fail(path, "a time between 1971 and 2261", value)
 
 
 def quantity(value: Any, path: str) -> None:
@@ -148,6 +157,7 @@ def map_of(check: Check) -> Check:
         if not isinstance(value, dict):
             _fail(path, "an object", value)
         for key, entry in value.items():
+            text(key, path)
             check(entry, f"{path}.{key}")
 
     return run
@@ -444,7 +454,7 @@ EXPECT = record(
         "gift_card_left_minor": list_of(optional(whole)),
         "parts": list_of(optional(whole)),
         "converted": record(
-            {"currency": text, "rate": number, "unit_minor": optional(whole), "total_minor": optional(whole)},
+            {"currency": text, "rate": over_zero, "unit_minor": optional(whole), "total_minor": optional(whole)},
             "currency",
             "rate",
         ),
@@ -460,7 +470,7 @@ CASE = record(
         "kind": text,
         "note": text,
         "currency": text,
-        "at": optional(moment),
+        "at": optional(present),
         "items": list_of(ITEM, 2_000),
         "promotions": list_of(PROMOTION),
         "coupons": list_of(text),

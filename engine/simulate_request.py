@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +12,8 @@ from ringup.v1 import catalog_pb2
 from ringup.v1 import promotion_pb2 as pb
 
 Case = dict[str, Any]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+INT64_MAX = 2**63 - 1
 PPB_OF_PERCENT = 10_000_000
 # Stands for the benefits of a promotion that has none: its gates and its code are still looked at.
 NOTHING: list[dict[str, Any]] = [{"type": "item_percent_off", "percent": 0, "target": {"all": True}}]
@@ -76,11 +78,17 @@ class Clock:
     @staticmethod
     def ns(moment: datetime) -> int:
         """Since 1970, exact to the microsecond."""
-        past = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        past = moment.replace(tzinfo=UTC) - (moment.utcoffset() or timedelta(0)) - EPOCH
         return (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
 
     def ns_of(self, text: str | None) -> int:
-        return 0 if text is None else self.ns(self.instant(self.parse(text)))
+        """A bound; years that no clock here can show (9999 for no end) are the nearest that it can."""
+        if text is None:
+            return 0
+        moment = self.parse(text)
+        if not 1970 < moment.year < 2262:
+            return 1 if moment.year < 2000 else INT64_MAX
+        return self.ns(self.instant(moment))
 
     def at_ns(self) -> int:
         return 0 if self.at is None else self.ns(self.at)

@@ -92,6 +92,11 @@ OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
             _case(items=[{"sku": "A", "qty": 1, "unit_price_minor": 1}] * 100_000),
             "at most 2,000 entries, found 100,000",
         ),
+        (_case(items=[{"sku": "\ud800", "qty": 1, "unit_price_minor": 1}]), "expected a text of whole characters"),
+        (_case(tax={"mode": "inclusive", "rates": {"\ud800": []}}), "expected a text of whole characters"),
+        (_case(items=[{"sku": "A", "qty": "1_0", "unit_price_minor": 1}]), "expected a number or a decimal text"),
+        (_case(items=[{"sku": "A", "qty": "\u0663", "unit_price_minor": 1}]), "expected a number or a decimal text"),
+        (_case(at="0001-01-01"), ".at: expected a time between 1971 and 2261"),
         (_case(at="yesterday"), ".at: expected an ISO time"),
         (_case(promotions=[_promotion(OFF, window={"to": "2026-13-01"})]), "window.to: expected an ISO time"),
         (_case(items=[{"sku": "A", "qty": 1, "uom_factor": 0}]), "uom_factor: expected a number above zero"),
@@ -217,6 +222,21 @@ def test_a_time_without_a_zone_is_the_store_s_clock(tmp_path: Path) -> None:
     assert _run(tmp_path, {"cases": [case]}, "--zone", "Europe/Berlin").exit_code == 0
     case["at"] = "2025-07-01T09:00"
     assert _run(tmp_path, {"cases": [case]}, "--zone", "Europe/Berlin").exit_code == 1
+
+
+def test_a_window_without_an_end_may_say_so_with_a_far_year(tmp_path: Path) -> None:
+    window = {"from": "0001-01-01T00:00:00+05:00", "to": "9999-12-31T23:59:59-05:00"}
+    case = _case(at="2025-07-01T09:30", promotions=[_promotion(OFF, window=window)], expect={"total_minor": 1800})
+    assert _run(tmp_path, {"cases": [case]}).exit_code == 0
+    over = _case(at="2025-07-01T09:30", promotions=[_promotion(OFF, window={"to": "1960-12-31"})])
+    assert _run(tmp_path, {"cases": [over]}).exit_code == 0, "it ended before all clocks"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "../etc", "Europe"])
+def test_a_zone_that_is_none_is_named(tmp_path: Path, zone: str) -> None:
+    result = _run(tmp_path, {"cases": [_case()]}, "--zone", zone)
+    assert result.exit_code == 2
+    assert f"expected a time zone like Europe/Berlin, found '{zone}'" in result.output
 
 
 def test_check_case_takes_what_the_collection_has() -> None:

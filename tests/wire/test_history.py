@@ -53,7 +53,11 @@ def _open(channel: grpc.Channel) -> None:
 
 
 def _answered(method: Any, request: Any) -> Any:
-    """The answer; a call that the transport refused (RST_STREAM) is sent again with the same ids, which is safe."""
+    """The answer; a call that was refused is sent again with the same ids, which is safe.
+
+    All channels of a process to one address share a connection, so these are 64 callers on it, and finished streams
+    count among its 100 until the engine has freed them (see SERVER_OPTIONS in engine/edge.py).
+    """
     for _ in range(5):
         try:
             return method(request, timeout=20)

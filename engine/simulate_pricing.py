@@ -6,6 +6,7 @@ agree.  Readings of the format that a case can rest on are listed in docs and in
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -243,13 +244,14 @@ class Answer:
     def key_converted(self) -> dict[str, Any]:
         wanted = self.expected("converted")
         ours, theirs, rate = self.case["currency"], wanted["currency"], wanted["rate"]
-        unit = self.prices[0][0] if self.prices else None
-        return {
+        unit = self.of_book()[0] if self.prices or "price_book" in self.case else None
+        found = {
             "currency": theirs,
             "rate": rate,
             "unit_minor": extras.converted(unit or 0, rate, ours, theirs),
             "total_minor": extras.converted(self.response.total_minor, rate, ours, theirs),
         }
+        return {key: None if asked is None else found[key] for key, asked in wanted.items()}
 
     def barcode(self) -> dict[str, str]:
         return extras.read_barcode(self.case["barcode"]) if "barcode" in self.case else {}
@@ -325,8 +327,28 @@ def price_case(case: Case, zone: str | None = None) -> dict[str, Any]:
         if key == "lines_tolerance_minor":
             got[key] = wanted
             continue
-        got[key] = in_form_of(wanted, answer.get(key))
+        found = answer.get(key)
+        got[key] = wanted if key in UNORDERED and same_things(wanted, found) else in_form_of(wanted, found)
     return got
+
+
+# Lists whose order says nothing: gifts of one item may stand apart or together, codes as presented or as taken.
+UNORDERED = ("free_items", "accepted_coupons", "rejected_coupons")
+
+
+def same_things(wanted: Any, found: Any) -> bool:
+    """Whether two lists name the same codes, or the same number of each gift, in any order."""
+
+    def counted(entries: Any) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for entry in entries:
+            if isinstance(entry, dict) and "qty" in entry:
+                counts[entry["sku"]] += entry["qty"]
+            else:
+                counts[repr(entry if isinstance(entry, str) else sorted(entry.items()))] += 1
+        return counts
+
+    return isinstance(found, list) and counted(wanted) == counted(found)
 
 
 def in_form_of(wanted: Any, found: Any) -> Any:

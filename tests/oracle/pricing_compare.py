@@ -29,6 +29,20 @@ def agrees(key: str, wanted: Any, answer: Any, tolerance: int) -> bool:
     if key == "not_applied" and isinstance(answer, list):
         # The reasons asked for must be among those given; other promotions may be named beside them.
         return all(entry in answer for entry in wanted)
+    if key == "free_items" and isinstance(answer, list):
+        return by_sku(wanted) == by_sku(answer)
+    if key in ("accepted_coupons", "rejected_coupons") and isinstance(answer, list):
+        return sorted(map(str, wanted)) == sorted(map(str, answer))
+    if key == "converted" and isinstance(answer, dict):
+        return all(answer[name] == value for name, value in wanted.items() if value is not None)
     if key in ("points_earned", "value") and answer != "no such answer":
         return Decimal(str(wanted)) == Decimal(str(answer))
     return bool(wanted == answer)
+
+
+def by_sku(gifts: list[dict[str, Any]]) -> dict[str, int]:
+    """How many of each item: gifts of one item may stand apart or together."""
+    found: dict[str, int] = {}
+    for gift in gifts:
+        found[gift["sku"]] = found.get(gift["sku"], 0) + gift["qty"]
+    return found

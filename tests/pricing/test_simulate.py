@@ -224,6 +224,36 @@ def test_a_time_without_a_zone_is_the_store_s_clock(tmp_path: Path) -> None:
     assert _run(tmp_path, {"cases": [case]}, "--zone", "Europe/Berlin").exit_code == 1
 
 
+def test_gifts_and_codes_agree_in_any_order(tmp_path: Path) -> None:
+    gift = {"type": "free_item", "sku": "G", "qty": 1}
+    promotions = [_promotion(gift, id="a", coupon="K"), _promotion({**gift, "qty": 2}, id="b", coupon="L")]
+    base = _case(promotions=promotions, coupons=["K", "L", "X", "Y"])
+    agrees = [
+        {"free_items": [{"sku": "G", "qty": 3}], "accepted_coupons": ["L", "K"]},
+        {"rejected_coupons": [{"code": code, "reason": "unknown"} for code in ("Y", "X")]},
+    ]
+    differs = [
+        {"free_items": [{"sku": "G", "qty": 2}]},
+        {"accepted_coupons": ["L"]},
+        {"rejected_coupons": [{"code": "X", "reason": "unknown"}, {"code": "X", "reason": "unknown"}]},
+    ]
+    result = _run(tmp_path, {"cases": [{**base, "expect": expect} for expect in agrees + differs]}, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()][:-1]
+    assert [line["ok"] for line in lines] == [True, True, False, False, False]
+    assert lines[2]["got"] == {"free_items": [{"sku": "G", "qty": 1}, {"sku": "G", "qty": 2}]}
+
+
+def test_amounts_of_another_currency_are_asserted_one_by_one(tmp_path: Path) -> None:
+    converted = {"currency": "USD", "rate": "1.1"}
+    cases = [
+        _case(id="total", expect={"converted": converted | {"total_minor": 2200}}),
+        _case(id="null", expect={"converted": converted | {"unit_minor": None, "total_minor": 2200}}),
+        _case(id="wrong", expect={"converted": converted | {"unit_minor": 1}}),
+    ]
+    result = _run(tmp_path, {"cases": cases}, "--json")
+    assert [json.loads(line).get("ok") for line in result.stdout.splitlines()][:-1] == [True, True, False]
+
+
 def test_a_window_without_an_end_may_say_so_with_a_far_year(tmp_path: Path) -> None:
     window = {"from": "0001-01-01T00:00:00+05:00", "to": "9999-12-31T23:59:59-05:00"}
     case = _case(at="2025-07-01T09:30", promotions=[_promotion(OFF, window=window)], expect={"total_minor": 1800})

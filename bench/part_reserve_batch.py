@@ -25,6 +25,7 @@ from bench.measure import Bench, Chart, Skipped, interleaved, rate
 from bench.peer_reserve import PLENTY, POSTGRES_BATCH, RedisBatches, SqliteStock, redis_benchmark, redis_stock
 from bench.peers import postgres, redis_server
 from bench.shop import Ids, Requests, holds, session_request
+from ringup.engine.commit_thread import keep_freed_memory
 
 TITLE = "Reservations in batches of 1,024 a commit, beside PostgreSQL, Redis and SQLite"
 BATCH = 1024
@@ -37,6 +38,7 @@ Measures = dict[str, Callable[[], float]]
 def run(bench: Bench) -> None:
     """Measure all in turn, after a round that warms all up."""
     items, count, seconds = bench.size(100_000, 500), bench.size(BATCH, 64), bench.seconds(1.5)
+    keep_freed_memory()  # as the engine's process does
     with contextlib.ExitStack() as stack:
         measures: Measures = {}
         bytes_each: dict[str, Callable[[], float]] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from ringup.engine.commit_thread import CommitThread
 from ringup.engine.event_log import EventLog
 from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
@@ -88,7 +89,6 @@ class Engine:
         self.checkpoint_sequence = recovered.checkpoint_sequence
         self.checkpoint_count = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._checkpoint_thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         if recovered.replayed >= 1000:
             self._since_commands = checkpoint_commands  # a long tail was replayed: do not replay it twice
@@ -98,10 +98,11 @@ class Engine:
     def start(self, *, clock_ns: Callable[[], int] | None = None) -> None:
         """Bind to the running event loop.  `clock_ns` stands in for the machine's clock, for simulations."""
         self._loop = asyncio.get_running_loop()
+        self._commits = CommitThread(self._write, self._written)
         self.sequencer = Sequencer(
             self.core,
             self._proven.of,
-            self._commit,
+            self._commits.hand_over,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
             wake_in=self._wake_in,
@@ -191,13 +192,12 @@ class Engine:
 
     # Commits
 
-    def _commit(self, batch: Batch) -> None:
-        future = self._commit_thread.submit(write_batch, self.journal, self._layout, batch, self._digest)
-        future.add_done_callback(
-            lambda done: self._loop.call_soon_threadsafe(
-                self._commit_ended, batch, done.exception(), 0 if done.exception() else done.result()
-            )
-        )
+    def _write(self, batch: Batch) -> int:
+        # In the commit thread: `_digest` is of the batch before, which was durable when this one was handed over.
+        return write_batch(self.journal, self._layout, batch, self._digest)
+
+    def _written(self, batch: Batch, error: BaseException | None, record_bytes: int) -> None:
+        self._loop.call_soon_threadsafe(self._commit_ended, batch, error, record_bytes)
 
     def _commit_ended(self, batch: Batch, error: BaseException | None, record_bytes: int) -> None:
         if error is not None:
@@ -283,7 +283,7 @@ class Engine:
         self.drain()
         if self._timer is not None:
             self._timer.cancel()
-        self._commit_thread.shutdown()
+        self._commits.stop()
         self.events.close()
         await self._checkpoint_written.wait()
         self._checkpoint_thread.shutdown()

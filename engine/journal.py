@@ -47,7 +47,7 @@ class Journal(Protocol):
     def acquire(self) -> int:
         """Become the owner; the new epoch fences every earlier owner off."""
 
-    def append(self, sequence: int, record: bytes) -> None:
+    def append(self, sequence: int, record: bytes | bytearray) -> None:
         """Make `record` durable as number `sequence`, the one after the last.
 
         Raises Fenced when another owner took over, AppendUnknown for any other failure.

@@ -275,7 +275,7 @@ class LmdbJournal:
             txn.put(b"guard", self._guard(txn))
         return self._epoch
 
-    def append(self, sequence: int, record: bytes) -> None:
+    def append(self, sequence: int, record: bytes | bytearray) -> None:
         try:
             with self._env.begin(db=self._records, write=True) as txn:
                 if int(txn.get(b"epoch", b"0", db=self._meta)) != self._epoch:

@@ -63,7 +63,7 @@ def encode(
     previous: bytes,
     events: bytes = b"",
     last_event: int = 0,
-) -> tuple[bytes, bytes]:
+) -> tuple[bytearray, bytes]:
     """The record's bytes and its digest, the next record's `previous`."""
     header = _HEADER.pack(
         MAGIC,
@@ -75,9 +75,10 @@ def encode(
         len(events),
         last_event,
     )
-    body = b"".join([header, previous, *commands, *replies, events])
-    digest = hashlib.sha256(body).digest()
-    return body + digest, digest
+    record = bytearray().join([header, previous, *commands, *replies, events])
+    digest = hashlib.sha256(record).digest()
+    record += digest
+    return record, digest
 
 
 def decode(data: bytes | memoryview, sequence: int, previous: bytes | None) -> Record:

@@ -43,17 +43,17 @@ class FakeDisk:
     def acquire(self) -> int:
         return 1
 
-    def append(self, sequence: int, record: bytes) -> None:
+    def append(self, sequence: int, record: bytes | bytearray) -> None:
         assert sequence == len(self.durable) + len(self._cached) + 1
         if self.fail_next:
             self.fail_next = False
             if self._rng.random() < 0.5:  # a failed sync may have written all the same
-                self.durable.append(record)
+                self.durable.append(bytes(record))
             raise AppendUnknown(f"batch {sequence}: the commit failed")
         if self._sync:
-            self.durable.append(record)
+            self.durable.append(bytes(record))
         else:
-            self._cached.append(record)
+            self._cached.append(bytes(record))
 
     def crash(self) -> None:
         """Power cut: what is not synced is gone."""

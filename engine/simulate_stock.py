@@ -25,6 +25,7 @@ from ringup.engine.simulate_stock_requests import (
     id_of,
     to_milli,
     to_ns,
+    with_decimals,
 )
 from ringup.v1 import admin_pb2, catalog_pb2, stock_pb2
 from ringup.v1.result_pb2 import ResultCode
@@ -324,7 +325,8 @@ class Replay(CaseRequests):
             if step["op"] == "unship":
                 self.lowered |= {(sku, place) for sku in self.policies for place in self.places}
         if step["op"] == "set_policy":
-            self.policies[step["sku"]] |= step["policy"]
+            before, written = self.policies[step["sku"]], step["policy"]
+            self.policies[step["sku"]] = with_decimals(before | written, written)
             if step["policy"].get("backorder"):
                 self.owing.add(step["sku"])
 

@@ -60,6 +60,20 @@ def to_ns(text: str | None) -> int:
     return int(moment.timestamp()) * 1_000_000_000
 
 
+def in_parts(*quantities: Any) -> bool:
+    """Whether one of the quantities is no whole number of units."""
+    return any(to_milli(qty) % MILLI_PER_UNIT for qty in quantities if qty is not None)
+
+
+def with_decimals(policy: Json, written: Json) -> Json:
+    """A policy, measured where that is not said but something just written of it is in parts of a unit."""
+    backorder = written.get("backorder")
+    limit = backorder["limit"] if isinstance(backorder, dict) else None
+    if in_parts(limit, *(written.get(name) for name in ("safety", "min_qty", "max_qty", "step"))):
+        return {"decimals": True} | policy
+    return policy
+
+
 class CaseRequests:
     """What a case names, and one request for each of its steps; `send_item` is called when an item changes."""
 
@@ -80,8 +94,10 @@ class CaseRequests:
         for step in chain(case["steps"], *(step.get("steps", []) for step in case["steps"])):
             if step["op"] in NAMES_AN_ITEM:  # goods may be the first that a case says of an item
                 self.policies.setdefault(step["sku"], {})
-        for row in self.setup.get("stock", []):  # an item that is there in part of a unit is no whole-unit item
-            if to_milli(row["on_hand"]) % MILLI_PER_UNIT or to_milli(row.get("incoming") or 0) % MILLI_PER_UNIT:
+        for sku, policy in self.policies.items():
+            self.policies[sku] = with_decimals(policy, policy)
+        for row in self.setup.get("stock", []):
+            if in_parts(row["on_hand"], row.get("incoming")):
                 self.policies[row["sku"]].setdefault("decimals", True)
 
     def kit(self, sku: str) -> stock_pb2.Kit:
@@ -303,7 +319,7 @@ class CaseRequests:
         if sku not in self.policies:
             return "PutStockPolicies", stock_pb2.PutStockPoliciesRequest(policies=[stock_pb2.StockPolicy(item_id=sku)])
         before = self.policies[sku]
-        self.policies[sku] = before | written
+        self.policies[sku] = with_decimals(before | written, written)
         try:
             policy, kit = self.policy(sku), self.kit(sku)
             if set(written) <= KIT_KEYS:

@@ -16,8 +16,9 @@ Readings
 Where the vocabulary leaves room, the model takes the reading that most inventory systems take.
 
 Quantities
- 1. Items are whole units unless `decimals` says otherwise or setup has part of a unit of them; three decimals at most.
-    Zero or less is invalid everywhere. A quantity may be written as a text ("9.5").
+ 1. Items are whole units unless `decimals` says otherwise or, where it is not said, setup has part of a unit of them
+    or a policy names one (a step of 0.5); three decimals at most. Zero or less is invalid everywhere. A quantity may be
+    written as a text ("9.5").
  2. min_qty, max_qty and step are rules of sale: they bind check, hold, resize, place and sell, on the sum of the item's
     lines in one request (an `add` is its own request). Other operations only need a quantity the item can have. Zero
     is no bound.

@@ -58,8 +58,9 @@ class Stockroom:
         self.now = 0
         for row in setup.get("stock", []):
             self._add_row(row)
+            policy = self.policies[row["sku"]]
             if any(to_milli(row.get(name, 0)) % MILLI_PER_UNIT for name in ("on_hand", "incoming")):
-                self.policies[row["sku"]].decimals = setup.get("skus", {}).get(row["sku"], {}).get("decimals", True)
+                policy.decimals = policy.decimals is not False
         for policy in list(self.policies.values()):
             for part in policy.kit or {}:
                 self.policies.setdefault(part, Policy())

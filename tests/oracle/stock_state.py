@@ -121,7 +121,7 @@ class Policy:
     limit: int = 0  # or down to this many units below zero
     backorder_at: str | None = None
     safety: int = 0
-    decimals: bool = False
+    decimals: bool | None = None  # None: not said
     min_qty: int | None = None
     max_qty: int | None = None
     step: int | None = None
@@ -149,6 +149,10 @@ class Policy:
                 new[name] = value
         for name, value in new.items():
             setattr(self, name, value)
+        if self.decimals is None and any(
+            (new.get(name) or 0) % MILLI_PER_UNIT for name in ("limit", "safety", "min_qty", "max_qty", "step")
+        ):
+            self.decimals = True
 
     def accepts(self, qty_milli: int) -> bool:
         """A quantity this item can be moved in: more than none, and whole units unless it is sold by measure."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ringup.engine.webhook import Limits
+    from ringup.engine.webhook_post import Poster
 
 CALL_TIMEOUT_S = 5.0
 Engine = Annotated[
@@ -70,6 +71,13 @@ def run(
         ),
     ],
     engine: Engine = ENGINE_DEFAULT,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RINGUP_WEBHOOK_CA_FILE",
+            help="PEM file of the authorities to trust for https, instead of the usual ones.",
+        ),
+    ] = None,
     from_sequence: Annotated[
         int, typer.Option("--from", min=0, help="First event of a name that is new; 0: the oldest there is.")
     ] = 0,
@@ -100,7 +108,7 @@ def run(
     from ringup.engine import logs
     from ringup.engine.config import resolve
     from ringup.engine.webhook import Limits, Parked
-    from ringup.engine.webhook_post import WebhookError
+    from ringup.engine.webhook_post import Poster, WebhookError, read_secrets
 
     if not 1 <= len(name.encode()) <= 64:
         raise typer.BadParameter(f"expected 1 to 64 bytes, found {len(name.encode())}", param_hint="--name")
@@ -109,7 +117,8 @@ def run(
         logs.set_up(settings.log_level, settings.log_format)
         limits = Limits(events_max, park_after, min(wait_s_min, wait_s_max), wait_s_max)
         try:
-            _run(engine, url, name, secret_file, limits, timeout_s=timeout_s, from_sequence=from_sequence, keep=keep)
+            poster = Poster(url, read_secrets(secret_file), timeout_s, ca_file=ca_file)
+            _run(engine, poster, name, limits, from_sequence=from_sequence, keep=keep)
         except WebhookError as error:
             note(str(error), "red")
             raise typer.Exit(Exit.USAGE) from error
@@ -120,12 +129,10 @@ def run(
 
 def _run(
     engine: str,
-    url: str,
+    poster: Poster,
     name: str,
-    secret_file: Path,
     limits: Limits,
     *,
-    timeout_s: float,
     from_sequence: int,
     keep: bool,
 ) -> None:
@@ -134,18 +141,12 @@ def _run(
 
     from ringup.clients import AsyncClient
     from ringup.engine.webhook import Sender
-    from ringup.engine.webhook_post import Poster, read_secrets
-
-    secrets = read_secrets(secret_file)
 
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with (
-            Poster(url, secrets, timeout_s) as poster,
-            AsyncClient(engine, batching=False, secret=secret()) as client,
-        ):
+        async with poster, AsyncClient(engine, batching=False, secret=secret()) as client:
             typer.echo(f"ringup: posting events of {engine} to {poster.origin} as {name}")
             sender = Sender(client, poster, name, limits=limits, from_sequence=from_sequence, keep=keep)
             await sender.run_until(stop)

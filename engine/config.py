@@ -27,6 +27,7 @@ OTHER_VARIABLES = frozenset(
         "RINGUP_DEVICES",  # the device file of `ringup devices`
         "RINGUP_ENGINE",  # `ringup webhook` and `ringup events`: the engine
         "RINGUP_SECRET_FILE",  # the secret of the commands that call an engine
+        "RINGUP_WEBHOOK_CA_FILE",  # `ringup webhook run`: whom it trusts
         "RINGUP_WEBHOOK_NAME",  # `ringup webhook run`: its cursor
         "RINGUP_WEBHOOK_SECRET_FILE",  # `ringup webhook run`: what it signs with
         "RINGUP_WEBHOOK_URL",  # `ringup webhook run`: where it posts to

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,30 @@ def read_secrets(file: Path) -> list[bytes]:
             f"{'a shorter one' if secrets else 'none'}; make one with: openssl rand -hex 32"
         )
     return secrets
+
+
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """TLS that trusts the authorities in a PEM file, and no others."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one: a file without a certificate
+        raise WebhookError(
+            f"{ca_file}: expected a PEM file with the certificates of the authorities to trust, found: "
+            f"{error.strerror or error}"
+        ) from error
+
+
+def tls_failure(error: BaseException) -> str:
+    """What was wrong with the receiver's TLS, somewhere under `error`; "" where that was not it."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {found.verify_message.rstrip('.')}; "
+            "correct it, or name its authority with --ca-file"
+        )
+    return f"no TLS with it: {found.reason or found}" if found is not None else ""
 
 
 def origin_of(url: str) -> str:
@@ -109,13 +134,20 @@ class Poster:
     """Posts bodies to one URL; use it as an asynchronous context."""
 
     def __init__(
-        self, url: str, secrets: Sequence[bytes], timeout_s: float, clock_s: Callable[[], float] = time.time
+        self,
+        url: str,
+        secrets: Sequence[bytes],
+        timeout_s: float,
+        clock_s: Callable[[], float] = time.time,
+        ca_file: Path | None = None,
     ) -> None:
+        """`ca_file` names the authorities to trust instead of those that browsers trust."""
         self.origin = origin_of(url)
         self._url, self._secrets, self._timeout_s, self._clock_s = url, secrets, timeout_s, clock_s
         self._httpx = httpx_module()
         # Redirects are not followed: they would carry what is signed for one receiver to another.
-        self._client = self._httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
+        verify = True if ca_file is None else trusting(ca_file)
+        self._client = self._httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, verify=verify)
 
     async def __aenter__(self) -> Poster:
         return self
@@ -147,8 +179,8 @@ class Poster:
         except (TimeoutError, self._httpx.TimeoutException):
             return None if is_acknowledged else Failure(f"no answer within {self._timeout_s:g} s")
         except (self._httpx.HTTPError, self._httpx.InvalidURL, OSError) as error:
-            # Only the kind: messages may carry the URL.
-            return None if is_acknowledged else Failure(f"no answer ({type(error).__name__})")
+            # Only the kind, or what TLS says: other messages may carry the URL.
+            return None if is_acknowledged else Failure(tls_failure(error) or f"no answer ({type(error).__name__})")
 
     async def _drain(self, answer: Any) -> None:
         try:

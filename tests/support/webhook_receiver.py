@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -68,7 +69,7 @@ def drip(receiver: Receiver, handler: BaseHTTPRequestHandler) -> None:
 class Receiver:
     """An HTTP server on loopback; answers by `script` first and 200 then.  Keeps all that it got, with its answer."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.script: list[Answer] = []
         self.got: list[tuple[float, dict[str, Any], bool]] = []  # (when, body, was it acknowledged)
         self.closing = threading.Event()
@@ -93,7 +94,9 @@ class Receiver:
 
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = int(self.server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}{SECRET_PATH}"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}{SECRET_PATH}"
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -122,8 +125,8 @@ def check_signature(header: str, body: bytes) -> None:
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    receiver = Receiver(port)
+def receiving(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    receiver = Receiver(port, tls)
     try:
         yield receiver
     finally:
@@ -160,7 +163,7 @@ class Sending:
         file.write_bytes(SECRET + b"\n")
         # Half in the environment: the URL's path shows in no list of processes.
         self.process = command(
-            "webhook", "run", "--engine", engine.target, "--name", name, "--timeout-s", "0.3", "--wait-s-min", "0.02",
+            "webhook", "run", "--engine", engine.target, "--name", name, "--timeout-s", "5", "--wait-s-min", "0.02",
             "--wait-s-max", "0.1", *args, RINGUP_WEBHOOK_URL=url, RINGUP_WEBHOOK_SECRET_FILE=str(file),
             RINGUP_LOG_LEVEL="debug",
         )  # fmt: skip

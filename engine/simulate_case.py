@@ -120,8 +120,8 @@ def optional(check: Check) -> Check:
 
 def one_of(*words: str) -> Check:
     def run(value: Any, path: str) -> None:
-        if value not in words:
-            near = difflib.get_close_matches(str(value), words, 1)
+        if not isinstance(value, str) or value not in words:
+            near = difflib.get_close_matches(str(value)[:80], words, 1)
             _fail(path, f"one of {', '.join(words)}" + (f" (perhaps {near[0]})" if near else ""), value)
 
     return run
@@ -185,10 +185,10 @@ def by_type(kinds: Mapping[str, Check], what: str) -> Check:
         if not isinstance(value, dict):
             _fail(path, "an object", value)
         kind = value.get("type")
-        if kind not in kinds:
-            near = difflib.get_close_matches(str(kind), kinds, 1, 0.4)
+        if not isinstance(kind, str) or kind not in kinds:
+            near = difflib.get_close_matches(str(kind)[:80], kinds, 1, 0.4)
             hint = f"; the nearest known type is {near[0]!r}" if near else ""
-            raise CaseError(f"{path}.type: unknown {what} type {kind!r}{hint}")
+            raise CaseError(f"{path}.type: unknown {what} type {repr(kind)[:80]}{hint}")
         kinds[kind](value, path)
 
     return run

@@ -28,6 +28,7 @@ REASONS = {
     pb.PROMOTION_OUTCOME_CUSTOMER_LIMIT: "customer_limit",
     pb.PROMOTION_OUTCOME_BUDGET: "budget",
 }
+UNITS_SHOWN_MAX = 100_000
 # Nothing refused these: nobody presented the code, another was better, or there was nothing to make cheaper.
 NOT_REFUSED = (
     pb.PROMOTION_OUTCOME_COUPON_MISSING,
@@ -139,6 +140,11 @@ class Answer:
         return [line.gross_minor - line.total_minor for line in self.response.lines]
 
     def key_unit_discounts_minor(self) -> list[list[int]]:
+        if self.unpriced:
+            return []
+        units = sum(run.count for line in self.response.lines for run in line.units)
+        if units > UNITS_SHOWN_MAX:
+            raise Unfit(f"unit_discounts_minor: expected at most {UNITS_SHOWN_MAX:,} units to show, found {units:,}")
         return [
             [run.discount_minor for run in line.units for _ in range(run.count)]
             if extras.exact(item["qty"]) > 0 and price is not None and price >= 0

@@ -41,11 +41,18 @@ def scaled(value: Any, scale: int, what: str) -> int:
     exact = Decimal(str(value)) * scale
     if exact != exact.to_integral_value():
         raise Unfit(f"{what}: {value} has more digits than the engine keeps (1/{scale:,})")
-    return int(exact)
+    return held(int(exact), what)
 
 
 def near(value: Any, scale: int) -> int:
     return int((Decimal(str(value)) * scale).to_integral_value(ROUND_HALF_UP))
+
+
+def held(number: int, what: str) -> int:
+    """A number that the messages can carry."""
+    if abs(number) > INT64_MAX:
+        raise Unfit(f"{what}: expected less than the engine can hold ({INT64_MAX:,}), found {number:,}")
+    return number
 
 
 def ppb(percent: Any) -> int:
@@ -341,7 +348,7 @@ def line(item: dict[str, Any], classes: Iterable[str]) -> pb.SimulatedLine:
         floor_minor=item.get("min_price_minor", 0),
         not_discountable=not item.get("discountable", True),
         deposit_minor=item.get("deposit_minor", 0),
-        base_units_ppm=near(item.get("uom_factor", 1), 1_000_000),
+        base_units_ppm=held(near(item.get("uom_factor", 1), 1_000_000), "uom_factor"),
     )
 
 

@@ -5,9 +5,11 @@ Every path here is the same fold: batches from the journal go through the same c
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ringup.engine.answers import Answers
 from ringup.engine.journal import Journal, JournalError
@@ -110,6 +112,34 @@ def load_checkpoint(core: Core, store: CheckpointStore) -> tuple[int, bytes, str
             )
     core.rebuild()
     return int(meta["sequence"]), bytes.fromhex(meta["digest"]), ""
+
+
+Digests = dict[str, tuple[bytes, int]]  # of each table, with its rows
+
+
+def checkpoint_digests(store: CheckpointStore, meta: dict[str, Any], like: Core) -> Digests:
+    """What `load_checkpoint` would load, table by table, without loading it; `like` is any core of its layout.
+
+    Raises DamagedCheckpoint.
+    """
+    counts: dict[str, int] = meta["counts"]
+    hashers = {table.name: hashlib.sha256(f"{table.name}:{counts[table.name]}:".encode()) for table in like.tables}
+    left = {table.name: counts[table.name] * table.row_bytes for table in like.tables}
+    pages = Counter[str]()
+    for number, page, data in store.pages():  # in the order of tables and pages
+        table = like.tables[number]
+        if left[table.name] > 0 and page == pages[table.name] and len(data) == table.page_rows * table.row_bytes:
+            hashers[table.name].update(data[: left[table.name]])
+            left[table.name] -= len(data)
+            pages[table.name] += 1
+    for table in like.tables:
+        if left[table.name] > 0:
+            expected = -(-counts[table.name] // table.page_rows)
+            raise DamagedCheckpoint(
+                f"table {table.name} has {pages[table.name]} pages up to the first that is missing, expected "
+                f"{counts[table.name]} rows on {expected} pages"
+            )
+    return {name: (hasher.digest(), counts[name]) for name, hasher in hashers.items()}
 
 
 def recover(

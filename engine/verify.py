@@ -1,7 +1,8 @@
 """`verify`: fold the whole journal into an empty core and compare it with what a start would load.
 
 Two cores are fed, one after the other: one from the checkpoint on, one from the first batch on.  Both must have
-the same tables, byte for byte, at the checkpoint and at the end; of the first one the digests stay.  Beside the
+the same tables, byte for byte, at the checkpoint and at the end; of the first one the digests stay, and where there are
+no batches since the checkpoint its pages are digested as they are.  Beside the
 second all stock movements are folded from the commands and answers alone (movements.py), and every counter of the core
 is compared with them; answers that an older version gave are compared with what this one would answer.
 
@@ -14,18 +15,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ringup.engine.answers import Answers, ChangedAnswer
 from ringup.engine.journal import Journal, JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint
 from ringup.engine.movements import Movements
 from ringup.engine.record import GENESIS, DamagedRecord, decode
-from ringup.engine.recovery import NotDeterministic, Progress, core_of, fold, load_checkpoint
+from ringup.engine.recovery import (
+    Digests,
+    NotDeterministic,
+    Progress,
+    checkpoint_digests,
+    core_of,
+    fold,
+    load_checkpoint,
+)
 from ringup.engine.spill import spilled_tables
 from ringup.engine.verify_counters import CounterDifference, compare, on_hand_total, where_they_part
 from ringup.native.core import Core
 
 Stages = Callable[[str], Progress | None]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +80,6 @@ class VerifyReport:
         return not self.differences and not self.problems and not self.counter_difference_count
 
 
-Digests = dict[str, tuple[bytes, int]]  # of each table, with its rows
-
-
 def _digests(core: Core) -> Digests:
     return {table.name: (table.digest(), table.count) for table in core.tables}
 
@@ -89,62 +97,78 @@ class _Stored:
     record_digest: bytes  # of the record that it stands for
     at_checkpoint: Digests
     at_end: Digests | None = None  # None: its tail could not be folded
+    last: int = 0  # the last batch that is folded
 
 
-def _loaded(journal: Journal, store: CheckpointStore | None, report: VerifyReport) -> tuple[Core | None, int, bytes]:
-    """A core with the checkpoint loaded, the batch that it stands for and the digest of that record."""
+def _unchanged(store: CheckpointStore, report: VerifyReport, read: Callable[[dict[str, Any]], Read]) -> Read | None:
+    """What `read` makes of the checkpoint, whose description it is given; None where there is nothing to compare."""
     for _ in range(10):  # an engine at work may replace the checkpoint between two reads
-        core = core_of(journal)
+        before = None
         try:
-            before = store.meta() if store is not None else None
-            if store is None or before is None:
+            before = store.meta()
+            if before is None:
                 report.notes.append("there is no checkpoint: nothing to compare the journal with")
-                return None, 0, GENESIS
-            sequence, digest, note = load_checkpoint(core, store)
-            if store.meta() != before:
-                continue
+                return None
+            if before["layout"] != (layout := Core().layout()):
+                note = f"the checkpoint has layout {before['layout']}, this version has {layout}"
+                report.notes.append(f"{note}: it cannot be compared")
+                return None
+            found = read(before)
+            if store.meta() == before:
+                return found
         except (DamagedCheckpoint, ValueError) as damage:
-            if store is not None and store.meta() != before:
-                continue
-            report.problems.append(str(damage))
-            return None, 0, GENESIS
-        if note:
-            report.notes.append(f"{note}: it cannot be compared")
-            return None, 0, GENESIS
-        return core, sequence, digest
+            if store.meta() == before:
+                report.problems.append(str(damage))
+                return None
     report.problems.append("the checkpoint changes faster than it can be read; try again or verify a backup")
-    return None, 0, GENESIS
+    return None
+
+
+def _loaded(core: Core, store: CheckpointStore) -> Core:
+    load_checkpoint(core, store)
+    return core
 
 
 def _stored(
-    journal: Journal, store: CheckpointStore | None, report: VerifyReport, progress: Progress | None
-) -> tuple[_Stored | None, int]:
-    """Feed a core from the checkpoint to the last batch that there is now, which is returned too."""
-    core, sequence, digest = _loaded(journal, store, report)
-    last = journal.last_sequence()
-    report.checkpoint_sequence = sequence
-    if core is None:
-        return None, last
-    if sequence > last:
+    journal: Journal, store: CheckpointStore, report: VerifyReport, progress: Progress | None
+) -> _Stored | None:
+    """The tables as the checkpoint has them, and as they are after the batches since."""
+
+    def read(meta: dict[str, Any]) -> tuple[_Stored, Core | None]:
+        found = _Stored(meta["sequence"], bytes.fromhex(meta["digest"]), {}, last=journal.last_sequence())
+        if found.last <= found.sequence:  # nothing is to be folded: there is no need for a core
+            found.at_checkpoint = found.at_end = checkpoint_digests(store, meta, Core())
+            return found, None
+        core = _loaded(core_of(journal), store)
+        found.at_checkpoint = _digests(core)
+        return found, core
+
+    stored = _unchanged(store, report, read)
+    if stored is None:
+        return None
+    found, core = stored
+    report.checkpoint_sequence, last = found.sequence, found.last
+    if found.sequence > last:
         report.problems.append(
-            f"the checkpoint stands for batch {sequence}, but the journal ends at {last}: records are missing"
+            f"the checkpoint stands for batch {found.sequence}, but the journal ends at {last}: records are missing"
         )
-        return None, last
-    found = _Stored(sequence, digest, _digests(core))
+        return None
+    if core is None:
+        return found
     try:
-        for number, raw in journal.read(sequence + 1):
+        for number, raw in journal.read(found.sequence + 1):
             if number > last:
                 break
             fold(core, decode(raw, number, None), Answers())
             if progress is not None:
-                progress(number - sequence, last - sequence)
+                progress(number - found.sequence, last - found.sequence)
     except DamagedRecord:
-        return found, last  # the walk from the first record on comes to it as well, and names it
+        return found  # the walk from the first record on comes to it as well, and names it
     except NotDeterministic as error:
         report.problems.append(f"folded from the checkpoint on: {error}")
-        return found, last
-    found.at_end = _digests(core) if last > sequence else found.at_checkpoint
-    return found, last
+        return found
+    found.at_end = _digests(core)
+    return found
 
 
 def _compare(folded: Digests, stored: Digests, report: VerifyReport) -> bool:
@@ -156,6 +180,19 @@ def _compare(folded: Digests, stored: Digests, report: VerifyReport) -> bool:
     ]
     report.differences += [one for one in differences if one not in report.differences]
     return bool(differences)
+
+
+def _counters_stored(
+    journal: Journal, store: CheckpointStore, sequence: int, movements: Movements
+) -> list[CounterDifference]:
+    """The counters of the checkpoint that differ from the movements, where it is still the one of this batch."""
+
+    def read(meta: dict[str, Any]) -> list[CounterDifference]:
+        if meta["sequence"] != sequence:
+            return []
+        return compare(_loaded(core_of(journal), store), movements)[1]
+
+    return _unchanged(store, VerifyReport(), read) or []  # what is damaged was told when it was read first
 
 
 def _compare_counters(
@@ -201,8 +238,13 @@ def verify(
     """
     report = VerifyReport()
     stage = stages or (lambda name: None)
-    with spilled_tables():
-        stored, last = _stored(journal, store, report, stage("folding from the checkpoint"))
+    stored = None
+    if store is None:
+        report.notes.append("there is no checkpoint: nothing to compare the journal with")
+    else:
+        with spilled_tables():
+            stored = _stored(journal, store, report, stage("reading the checkpoint"))
+    last = stored.last if stored is not None else journal.last_sequence()
     with spilled_tables():
         _fold_all(journal, store, stored, last, report, stage, make_core, accept_changed_answers)
     return report
@@ -239,12 +281,10 @@ def _fold_all(
             movements.take(record, fold(folded, record, answers))
             digest, report.sequence = record.digest, number
             report.batches += 1
-            if stored is not None and number == stored.sequence:
+            if stored is not None and store is not None and number == stored.sequence:
                 tables = _digests(folded)
                 if _compare(tables, stored.at_checkpoint, report):
-                    again, sequence, _ = _loaded(journal, store, report)
-                    if again is not None and sequence == number:
-                        report.stored_counter_differences = compare(again, movements)[1]
+                    report.stored_counter_differences = _counters_stored(journal, store, number, movements)
                 if digest != stored.record_digest:
                     report.problems.append(f"record {number} of the journal is not the one the checkpoint stands for")
             if progress is not None:

@@ -12,9 +12,11 @@ import pytest
 
 from ringup.engine import lmdb_store, spill
 from ringup.engine import verify as verify_module
-from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
+from ringup.engine.lmdb_store import CheckpointStore, DamagedCheckpoint, LmdbJournal
+from ringup.engine.recovery import checkpoint_digests, load_checkpoint
 from ringup.engine.spill import spilled_tables
 from ringup.engine.verify import VerifyReport, verify
+from ringup.native.core import Core
 from ringup.native.spill import begin_spill, end_spill
 from ringup.native.table import Table
 from ringup.v1 import sale_pb2
@@ -158,4 +160,26 @@ def test_verify_with_all_tables_in_a_file_finds_the_same(tmp_path: Path, monkeyp
     monkeypatch.setattr(verify_module, "spilled_tables", all_in_a_file)
     assert report() == first
     assert chunks == [1, 1]  # of both cores
-    assert stages == ["folding from the checkpoint", "folding all batches", "comparing counters"] * 2
+    assert stages == ["reading the checkpoint", "folding all batches", "comparing counters"] * 2
+
+
+def test_digests_of_a_checkpoint_are_those_of_the_core_that_it_makes(tmp_path: Path) -> None:
+    book = write_directory(tmp_path / "book", 40, checkpoint_at=30)
+    store = CheckpointStore(book.path / "checkpoint")
+    meta, core = store.meta(), Core()
+    assert meta is not None
+    assert load_checkpoint(core, store)[0] == 30
+    expected = {table.name: (table.digest(), table.count) for table in core.tables}
+    assert checkpoint_digests(store, meta, Core()) == expected
+
+    # One page less, or a row more than there are pages for.
+    pages = [(table, page, bytes(data)) for table, page, data in store.pages()]
+    number = [table.name for table in core.tables].index("sales")
+    store.write(meta, ((t, p, memoryview(data)) for t, p, data in pages if t != number), fresh=True)
+    with pytest.raises(DamagedCheckpoint, match="table sales has 0 pages"):
+        checkpoint_digests(store, meta, Core())
+    store.write(meta, ((t, p, memoryview(data)) for t, p, data in pages), fresh=True)
+    meta["counts"]["sales"] += core.tables[number].page_rows
+    with pytest.raises(DamagedCheckpoint, match="table sales has 1 pages up to the first that is missing"):
+        checkpoint_digests(store, meta, Core())
+    store.close()

@@ -6,8 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from bench.shop import Ids, setup_batches
-from ringup.engine.lmdb_store import LmdbJournal
+from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
 from ringup.engine.record import GENESIS, encode
+from ringup.engine.recovery import recover
 from ringup.native.core import Core
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -48,14 +49,24 @@ class BareCore:
 class DurableCore(BareCore):
     """The same with the engine's journal, as the engine runs it: batch n+1 executes while batch n commits."""
 
-    def __init__(self, directory: Path, items: int, ids: Ids) -> None:
+    def __init__(self, directory: Path, items: int, ids: Ids, *, checkpoint: Path | None = None) -> None:
+        """A fresh shop, or the one that is in the journal: from the engine's `checkpoint`, where there is one."""
         self.journal = LmdbJournal(directory)
         self.journal.acquire()
         self._digest = GENESIS
         self._layout = Core().layout()
         self._thread = ThreadPoolExecutor(1)
         self._committing: Future[None] | None = None
-        super().__init__(items, ids)
+        if self.journal.last_sequence():
+            has_one = checkpoint is not None and (checkpoint / "data.mdb").exists()
+            store = CheckpointStore(checkpoint, readonly=True) if checkpoint is not None and has_one else None
+            recovered = recover(self.journal, store)
+            if store is not None:
+                store.close()
+            self.core, self._digest, self.record_bytes = recovered.core, recovered.digest, 0
+            self._now_ns = self.core.now_ns
+        else:
+            super().__init__(items, ids)
         self.flush()
 
     def apply(self, request: bytes) -> bytes:

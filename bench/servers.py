@@ -23,7 +23,7 @@ from bench.shop import LOCATION, item_id
 from ringup.v1 import stock_pb2
 
 ROOT = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 120  # a last checkpoint of a large state is written within it
+STOP_SECONDS = 600  # a last checkpoint of a large state is written within it, on a disk that others use as well
 _SERVING = re.compile(r"serving on (?P<host>[\d.]+):(?P<port>\d+)")
 
 

@@ -48,7 +48,7 @@ PARTS = {
     "growth_promotions": ["growth_promotions_50_price_cpu_us", "growth_promotions_price_last_over_first"],
     "growth_holds": ["growth_holds_600_cpu_us", "expire_600_holds_ms"],
     "growth_callers": ["growth_callers_session_4_per_s", "growth_callers_floor_p50_ms"],
-    "growth_journal": ["growth_journal_2_mb_verify_s", "growth_journal_6_mb_memory_mb", "growth_journal_6_mb_fold_s"],
+    "growth_journal": ["growth_journal_4_mb_verify_s", "growth_journal_8_mb_memory_mb", "growth_journal_8_mb_fold_s"],
     "flash": ["flash_sold", "flash_refusal_from_open_p99_ms", "flash_postgres_sold", "flash_redis_refused"],
 }
 

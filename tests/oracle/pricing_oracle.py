@@ -14,7 +14,8 @@ Prices and sums
  3. Return lines (negative quantity) and manual reductions (negative price) are not touched by promotions on units,
     are not counted by quantity conditions, and stand in every sum of value: thresholds, order percentages and caps
     see the net basket value. Order discounts are laid on the sale lines; a
-    percentage of a set that holds such lines is rounded once for the set.
+    percentage of a set that holds such lines is rounded once for the set. A line of quantity 0 has no units and is
+    contained in nothing.
  4. discountable false keeps an item out of every benefit and of the base of order percentages; conditions count it,
     and it may be a buy unit.
  5. unit_price_minor of a priced basket is what the first unit of the first line sells for (of measured goods: the
@@ -30,7 +31,8 @@ Selection
  7. `manual` says that a person gave the promotion: it applies like any other.
  8. Codes compare without case and outer blanks; a code presented twice counts once. A code is accepted when one of
     its promotions applied or was only beaten by another; conditions that fail, and a promotion that finds nothing to
-    give, are not_eligible. not_applied lists what a gate, a condition or a budget kept out, not what was beaten.
+    give, are not_eligible. not_applied lists what a gate, a condition or a budget kept out, not what was beaten or
+    excluded, whose code nobody presented, or that found nothing to give.
  9. Gates are looked at in this order: window, channel, uses, uses per customer, budget, schedule, customer group.
     Without `at` no dated gate closes. `used` includes the cancelled uses.
 10. "best" in a group is judged when its first member's turn comes, on the prices of that moment; the winner applies
@@ -63,21 +65,24 @@ Best deal
     an amount per line: a line), and the sets with any units of their targets. Inside one buy_get set the pick rule
     says which units are the get units. Other benefits follow the mix in priority order. Conditions of offers see the
     prices before the mix. Of units that cost the same any may count as the cheapest. With best_allocation the pick
-    rule does not bind.
+    rule does not bind. applied names the mix first, then what followed it.
 Taxes
 24. Compound taxes build on exact, not rounded, taxes; only the booked amount is rounded. Unnamed taxes have their
     class for a name, and at round_at total are rounded one by one. before_discount means the price after the catalog
     stage. Deposits and free items are not taxed. A charge is one unit.
 Paying
-25. due_minor is total less gift cards plus cash rounding. Redeemed points are a discount laid on the items after all
-    promotions (before tax), and cost the whole points that what they took off is worth; a reward item is a free item.
-    Points per currency unit are earned, unrounded, on the
-    items' value after discounts in price mode, without charges, deposits and additive tax; per unit on the net
-    quantity.
+25. due_minor is total less gift cards plus cash rounding. A cash rounding without payments says that all is cash.
+    Redeemed points are a discount laid on the items after all promotions (before tax), and cost the whole points that
+    what they took off is worth; a reward item is a free item. Points per currency unit are earned, unrounded, on the
+    items' value after discounts in price mode, without charges, deposits and additive tax, and never below 0; per
+    unit on the net quantity.
 26. A refund at the paid price takes each line's paid amount (additive tax and deposit included) in equal shares over
     its units, the first units first. reprice_kept is what was paid less what the kept basket costs, never below 0,
     all charges and coupons staying.
 27. converted: unit_minor is the first item's shelf price, total_minor the converted total.
+28. A barcode pattern shorter than the code says how the code begins; one without braces has the value 0; a value that
+    reaches over the check digit's place is zeroed with it, and the fresh digit stands there.
+29. Gifts are compared by their number of each item, codes in any order; a percent is kept to its seventh decimal.
 """
 
 from __future__ import annotations

@@ -236,18 +236,17 @@ cdef class HoldCommands(KitCommands):
             return refuse(out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms, HOLD_TTL_MS_MAX)
         hold = self.stock.find_hold(<unsigned char*>request.hold_id.data)
         deadline_ns = command.now_ns + request.ttl_ms * 1000000
-        if hold >= 0:
-            latest_ns = self.stock.hold_row(hold).made_ns + HOLD_TTL_MS_MAX * 1000000
-            if deadline_ns > latest_ns:
-                return refuse(
-                    out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms,
-                    (latest_ns - command.now_ns) // 1000000,
-                )
         code = self.stock.open_code(hold, command.now_ns)
         if code == RESULT_CODE_OK and self.stock.hold_row(hold).state == HOLD_STATE_PAYING:
             code = RESULT_CODE_HOLD_PAYING
         if code != RESULT_CODE_OK:
             return refuse_hold(out, code, request.hold_id)
+        latest_ns = self.stock.hold_row(hold).made_ns + HOLD_TTL_MS_MAX * 1000000
+        if deadline_ns > latest_ns and self.stock.hold_row(hold).deadline_ns:  # any end is sooner than none
+            return refuse(
+                out, RESULT_CODE_TIME_INVALID, "ttl_ms", 0, no_span(), request.ttl_ms,
+                (latest_ns - command.now_ns) // 1000000,
+            )
 
         # Apply.
         self.stock.extend(hold, deadline_ns)

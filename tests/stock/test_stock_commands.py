@@ -221,12 +221,25 @@ def test_a_hold_is_named_by_16_bytes(shop: Shop, name: str) -> None:
 
 def test_extensions_end_31_days_after_the_hold_was_made(shop: Shop) -> None:
     shop.receive("tea", 5000)
-    assert shop.do(pb.HoldStockRequest(hold_id=ID, location_id="store", lines=[line("tea", 1000)]))[0] == "OK"
+    made = pb.HoldStockRequest(hold_id=ID, location_id="store", lines=[line("tea", 1000)], ttl_ms=31 * DAY_MS)
+    assert shop.do(made)[0] == "OK"
     shop.now_ns += 30 * DAY_MS * 10**6
     assert shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=0))[0] == "TIME_INVALID"
     found, answer = shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS + 1))
     assert (found, answer.problem.limit) == ("TIME_INVALID", DAY_MS)
     assert shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS))[0] == "OK"
+    shop.now_ns += 40 * DAY_MS * 10**6
+    assert shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS))[0] == "HOLD_EXPIRED"
+
+
+def test_a_hold_without_a_deadline_may_be_given_one_at_any_time(shop: Shop) -> None:
+    """It was refused after 31 days, as if the hold were made longer by it: nobody could let it end by itself."""
+    shop.receive("tea", 5000)
+    assert shop.do(pb.HoldStockRequest(hold_id=ID, location_id="store", lines=[line("tea", 1000)]))[0] == "OK"
+    shop.now_ns += 40 * DAY_MS * 10**6
+    assert shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS))[0] == "OK"
+    shop.now_ns += DAY_MS * 10**6
+    assert shop.do(pb.ExtendHoldRequest(hold_id=ID, ttl_ms=DAY_MS))[0] == "HOLD_EXPIRED"
 
 
 def test_availability_at_one_place_and_at_all(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from ringup.native.catalog cimport Catalog, PriceRow, TermsRow
+from ringup.native.contract cimport PRICE_SELECTION_LOWEST
 from ringup.native.wire cimport Span
 
 cdef enum:
@@ -53,16 +54,14 @@ cdef struct PriceFound:
     const TermsRow* terms
 
 cdef void ask_plain(PriceAsk* ask) noexcept nogil
-cdef PriceFound find_price(Catalog catalog, int64_t item, const PriceAsk* ask) noexcept nogil
-cdef PriceFound find_list_price(Catalog catalog, int64_t item, const PriceAsk* ask) noexcept nogil
+cdef void find_price(Catalog catalog, int64_t item, const PriceAsk* ask, PriceFound* best) noexcept nogil
+cdef void find_list_price(Catalog catalog, int64_t item, const PriceAsk* ask, PriceFound* best) noexcept nogil
 cdef PriceAsk list_price_ask(const PriceAsk* ask) noexcept nogil
 cdef void scan_prices(
     Catalog catalog, int64_t row, uint32_t bonus, const PriceAsk* ask, PriceFound* best
 ) noexcept nogil
 cdef int price_outcome(Catalog catalog, PriceFound* found, const PriceAsk* ask) noexcept nogil
 cdef int64_t failed_rule(const FurtherTerms* further, const PriceAsk* ask) noexcept nogil
-cdef bint asks_list_price(Catalog catalog, const PriceFound* found, const PriceAsk* ask) noexcept nogil
-cdef int64_t found_price(const PriceFound* found, const PriceAsk* ask) noexcept nogil
 cdef int64_t found_price_of(const PriceFound* found, const PriceAsk* ask, int64_t base_qty_milli) noexcept nogil
 
 cdef inline const FurtherTerms* further_terms(Catalog catalog, const TermsRow* terms) noexcept nogil:
@@ -74,3 +73,13 @@ cdef inline uint32_t price_list_of(Catalog catalog, const PriceFound* found) noe
 
 cdef inline bint overrides_base(const TermsRow* terms) noexcept nogil:
     return terms.rank >= RANK_OVERRIDES
+
+cdef inline int64_t found_price(const PriceFound* found, const PriceAsk* ask) noexcept nogil:
+    # What the row asks for its base quantity in the item's unit, rounded half up; -1 beyond the limit.
+    return found.price.price_minor if found.own_unit else found_price_of(found, ask, found.terms.base_qty_milli)
+
+cdef inline bint asks_list_price(Catalog catalog, const PriceFound* found, const PriceAsk* ask) noexcept nogil:
+    # Whether another row than the one found may have the list price: a row that overrides the base replaces it.
+    return (found.terms.further != 0 or ask.selection == PRICE_SELECTION_LOWEST) and not overrides_base(found.terms) and (
+        ask.selection == PRICE_SELECTION_LOWEST or price_list_of(catalog, found) != 0
+    )

@@ -8,7 +8,7 @@ location (the list that the row stands in) and the unit.
 
 from libc.stdint cimport int64_t, uint32_t
 
-from ringup.native.catalog cimport BASE_UNITS_PPM_DEFAULT, Catalog, TermsRow
+from ringup.native.catalog cimport BASE_UNITS_PPM_DEFAULT, Catalog, ItemRow, PriceRow, TermsRow
 from ringup.native.contract cimport (
     PRICE_OUTCOME_ABOVE_QTY,
     PRICE_OUTCOME_BEATEN,
@@ -45,14 +45,13 @@ cdef void ask_plain(PriceAsk* ask) noexcept nogil:
     ask.plain = ask.currency == 0 and not ask.any_time and not ask.base_list
 
 
-cdef PriceFound find_price(Catalog catalog, int64_t item, const PriceAsk* ask) noexcept nogil:
+cdef void find_price(Catalog catalog, int64_t item, const PriceAsk* ask, PriceFound* best) noexcept nogil:
     """The price row for a line; its row is -1 where none matches."""
-    cdef PriceFound best
+    cdef const ItemRow* sold = catalog.item(item)
     best.row = -1
-    scan_prices(catalog, catalog.first_price(item, -1), 0, ask, &best)
-    if ask.location >= 0:
-        scan_prices(catalog, catalog.first_price(item, ask.location), RANK_RULE, ask, &best)
-    return best
+    scan_prices(catalog, <int64_t>sold.first_price - 1, 0, ask, best)
+    if sold.first_chain and ask.location >= 0:
+        scan_prices(catalog, catalog.first_price(item, ask.location), RANK_RULE, ask, best)
 
 
 cdef PriceAsk list_price_ask(const PriceAsk* ask) noexcept nogil:
@@ -65,10 +64,10 @@ cdef PriceAsk list_price_ask(const PriceAsk* ask) noexcept nogil:
     return listing
 
 
-cdef PriceFound find_list_price(Catalog catalog, int64_t item, const PriceAsk* ask) noexcept nogil:
+cdef void find_list_price(Catalog catalog, int64_t item, const PriceAsk* ask, PriceFound* best) noexcept nogil:
     """The row of the base list that a line would have without the other lists."""
     cdef PriceAsk listing = list_price_ask(ask)
-    return find_price(catalog, item, &listing)
+    find_price(catalog, item, &listing, best)
 
 
 cdef void scan_prices(
@@ -76,14 +75,14 @@ cdef void scan_prices(
 ) noexcept nogil:
     """Let `best` be the best of itself and the rows from `row` on, whose ranks are higher by `bonus`."""
     cdef PriceFound found
+    cdef const PriceRow* price
     cdef const TermsRow* terms
     while row >= 0:
         found.row = row
-        found.price = catalog.price(row)
-        row = <int64_t>found.price.next - 1
-        terms = found.terms = catalog.terms_of(found.price)
+        found.price = price = catalog.price(row)
+        row = <int64_t>price.next - 1
+        found.terms = terms = catalog.terms_of(price)
         found.rank = terms.rank + bonus
-        found.own_unit = ask.plain
         if ask.plain and not terms.further:
             if (
                 (terms.channel and <int64_t>terms.channel != ask.channel + 1)
@@ -94,6 +93,7 @@ cdef void scan_prices(
                 or (terms.to_ns and ask.at_ns >= terms.to_ns)
             ):
                 continue
+            found.own_unit = True
         elif price_outcome(catalog, &found, ask) != PRICE_OUTCOME_UNSPECIFIED:
             continue
         if best.row < 0 or _better(&found, best, ask):
@@ -188,20 +188,8 @@ cdef bint _cheaper(const PriceFound* a, const PriceFound* b, const PriceAsk* ask
     )
 
 
-cdef bint asks_list_price(Catalog catalog, const PriceFound* found, const PriceAsk* ask) noexcept nogil:
-    """Whether another row than the one found may have the list price: a row that overrides the base replaces it."""
-    if overrides_base(found.terms):
-        return False
-    return ask.selection == PRICE_SELECTION_LOWEST or price_list_of(catalog, found) != 0
-
-
-cdef int64_t found_price(const PriceFound* found, const PriceAsk* ask) noexcept nogil:
-    """What the row asks for its base quantity in the item's unit, rounded half up; -1 beyond the limit."""
-    return found_price_of(found, ask, found.terms.base_qty_milli)
-
-
 cdef int64_t found_price_of(const PriceFound* found, const PriceAsk* ask, int64_t base_qty_milli) noexcept nogil:
-    """The same for another base quantity."""
+    """What the row asks for a base quantity in the item's unit, rounded half up; -1 beyond the limit."""
     cdef int128 price = found.price.price_minor
     cdef int128 divisor = 1
     if not found.own_unit:

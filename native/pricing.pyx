@@ -650,8 +650,10 @@ cdef class Pricing:
         """Give the line the price that the book has for it, -1 where that is beyond the limit; False without a row."""
         cdef PriceAsk* ask = &scope.ask
         cdef PriceFound found
-        self.aim(ask, line)
-        found = find_price(self.catalog, line.item, ask)
+        ask.qty_milli = line.qty_milli
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            self.aim(ask, line)
+        find_price(self.catalog, line.item, ask, &found)
         if found.row >= 0:
             line.by_book = True
             line.price_minor, line.base_qty_milli = found_price(&found, ask), found.terms.base_qty_milli
@@ -664,18 +666,16 @@ cdef class Pricing:
         return found.row >= 0
 
     cdef void aim(self, PriceAsk* ask, const Line* line) noexcept nogil:
-        """Ask for the quantity of a line, in the unit that its item is sold in."""
-        cdef const ItemRulesRow* rules
-        ask.qty_milli = line.qty_milli
-        if self.catalog.item(line.item).flags & ITEM_RULES:
-            rules = self.catalog.find_item_rules(line.item)
-            ask.uom, ask.base_units_ppm = self.catalog.text(rules.uom), rules.base_units_ppm
-            ask.plain = ask.plain and rules.base_units_ppm == BASE_UNITS_PPM_DEFAULT
+        """Ask in the unit that the line's item, which has rules of its own, is sold in."""
+        cdef const ItemRulesRow* rules = self.catalog.find_item_rules(line.item)
+        ask.uom, ask.base_units_ppm = self.catalog.text(rules.uom), rules.base_units_ppm
+        ask.plain = ask.plain and rules.base_units_ppm == BASE_UNITS_PPM_DEFAULT
 
     cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil:
         """Note the list that gave the price, and what the base list asks."""
-        cdef PriceFound listed = find_list_price(self.catalog, line.item, ask)
+        cdef PriceFound listed
         cdef int64_t price = -1
+        find_list_price(self.catalog, line.item, ask, &listed)
         line.price_list = price_list_of(self.catalog, found)
         if listed.row >= 0:
             price = found_price_of(&listed, ask, line.base_qty_milli)
@@ -997,10 +997,13 @@ cdef class Pricing:
         cdef PriceAsk ask = self.asked
         cdef PriceFound found, listed
         ask_plain(&ask)
-        self.aim(&ask, line)
-        found = listed = find_price(self.catalog, line.item, &ask)
+        ask.qty_milli = line.qty_milli
+        if self.catalog.item(line.item).flags & ITEM_RULES:
+            self.aim(&ask, line)
+        find_price(self.catalog, line.item, &ask, &found)
+        listed = found
         if asks_list_price(self.catalog, &found, &ask):
-            listed = find_list_price(self.catalog, line.item, &ask)
+            find_list_price(self.catalog, line.item, &ask, &listed)
         write_price_rows(out, PricedLine_price_rows, self.catalog, line.item, -1, &found, &listed, &ask)
         if ask.location >= 0:
             write_price_rows(out, PricedLine_price_rows, self.catalog, line.item, ask.location, &found, &listed, &ask)

@@ -534,8 +534,9 @@ cdef class Pricer:
 
     cdef PriceFound find_row(self, Span item_id, const PriceAsk* ask) noexcept nogil:
         """The best of the rows of an item and those of all items."""
-        cdef PriceFound found = find_price(self.catalog, ANY_ITEM, ask)
+        cdef PriceFound found
         cdef int64_t item = self.catalog.find_item_code(item_id)
+        find_price(self.catalog, ANY_ITEM, ask, &found)
         if item > ANY_ITEM:
             scan_prices(self.catalog, self.catalog.first_price(item, -1), 0, ask, &found)
         return found

@@ -30,6 +30,9 @@ from ringup.engine.simulate_embedded import START_NS
 CALL_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 60.0
 CALLERS_MAX = 64
+SENT_AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}  # with its id, so it counts once
+TRIES_MAX = 100
+PAUSE_SECONDS = 0.02
 CHECKPOINT_NEVER = 1 << 40  # a case is over before one is due
 
 
@@ -40,6 +43,7 @@ class ServedEngine:
         self.now_ns = START_NS
         self._folder = tempfile.TemporaryDirectory(prefix="ringup-simulate-")
         self._started = threading.Event()
+        self._pause = threading.Event()  # never set
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="simulated engine", daemon=True)
         self._thread.start()
@@ -105,7 +109,13 @@ class ServedEngine:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
-        return unary(request, timeout=CALL_SECONDS_MAX, wait_for_ready=True)
+        for left in reversed(range(TRIES_MAX)):
+            try:
+                return unary(request, timeout=CALL_SECONDS_MAX, wait_for_ready=True)
+            except grpc.RpcError as failure:  # many callers at once: a stream may be refused before it is read
+                if failure.code() not in SENT_AGAIN or not left:
+                    raise
+                self._pause.wait(PAUSE_SECONDS)
 
     def batch(self, requests: Sequence[tuple[str, Message]]) -> list[Any]:
         """Send requests at the same time, each from a caller of its own; their answers, in the order given."""

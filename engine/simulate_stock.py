@@ -7,9 +7,9 @@ Each step becomes one request; result codes are told in the words of the case fo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -34,6 +34,8 @@ COUNTERS = ("on_hand", "allocated", "held", "incoming")
 SCOPE_KEYS = ("channel", "location", "locations")
 NAMES = {*SCOPE_KEYS, "sku", "lot", "hold"}  # in a row of the end: what it is about, all else is what is asserted
 KEYS_KEPT_MS = 3650 * 86_400_000  # the longest there is: a case's clock may run for years
+SETUP_ROWS_MAX = 1000
+Row = TypeVar("Row")
 SECONDS_MAX = 100 * 366 * 86_400
 __all__ = ["Engine", "Replay", "SetupError", "check_case", "run_case"]
 RESULT_WORDS = {
@@ -147,8 +149,7 @@ class Replay(CaseRequests):
         kept = admin_pb2.Settings(currency="EUR", reply_retention_ms=KEYS_KEPT_MS)
         self.must("PutSettings", admin_pb2.PutSettingsRequest(settings=kept))
         places = [catalog_pb2.Location(location_id=name, disabled=not on) for name, on in self.places.items()]
-        if places:
-            self.must("PutLocations", catalog_pb2.PutLocationsRequest(locations=places))
+        self.put("PutLocations", places, lambda some: catalog_pb2.PutLocationsRequest(locations=some))
         sourcing = {
             "priority": stock_pb2.SOURCING_PRIORITY,
             "most_available": stock_pb2.SOURCING_MOST_AVAILABLE,
@@ -162,21 +163,20 @@ class Replay(CaseRequests):
             )
             for name, channel in self.channels.items()
         ]
-        self.must("PutChannels", stock_pb2.PutChannelsRequest(channels=channels))
+        self.put("PutChannels", channels, lambda some: stock_pb2.PutChannelsRequest(channels=some))
         if not self.policies:
             return
         items = [self.item(sku) for sku in self.policies]
         # Tracked and measured until the stock is there: what stands somewhere does not depend on the rules.
         first = [catalog_pb2.Item(item_id=sku, name=sku, measured=True) for sku in self.policies]
-        self.must("PutItems", catalog_pb2.PutItemsRequest(items=first))
+        self.put("PutItems", first, lambda some: catalog_pb2.PutItemsRequest(items=some))
         for row in self.setup.get("stock", []):
             self.stock_row(row)
-        self.must("PutItems", catalog_pb2.PutItemsRequest(items=items))
+        self.put("PutItems", items, lambda some: catalog_pb2.PutItemsRequest(items=some))
         kits = [self.kit(sku) for sku, policy in self.policies.items() if policy.get("kit")]
-        if kits:
-            self.must("PutKits", stock_pb2.PutKitsRequest(kits=kits))
+        self.put("PutKits", kits, lambda some: stock_pb2.PutKitsRequest(kits=some))
         policies = [self.policy(sku) for sku in self.policies]
-        self.must("PutStockPolicies", stock_pb2.PutStockPoliciesRequest(policies=policies))
+        self.put("PutStockPolicies", policies, lambda some: stock_pb2.PutStockPoliciesRequest(policies=some))
 
     def stock_row(self, row: Json) -> None:
         """Put one row of the setup's stock where it belongs; a row without units is still a position."""
@@ -200,6 +200,11 @@ class Replay(CaseRequests):
         if row.get("incoming"):
             lines = [stock_pb2.StockLine(item_id=sku, qty_milli=to_milli(row["incoming"]))]
             self.must("ExpectStock", stock_pb2.ExpectStockRequest(location_id=place, lines=lines))
+
+    def put(self, method: str, rows: list[Row], request: Callable[[list[Row]], Message]) -> None:
+        """Send rows of the setup in as many requests as they need."""
+        for start in range(0, len(rows), SETUP_ROWS_MAX):
+            self.must(method, request(rows[start : start + SETUP_ROWS_MAX]))
 
     def must(self, method: str, request: Any) -> None:
         """Send a request of the setup.  Raises SetupError when the engine refuses it."""

@@ -49,3 +49,10 @@ def test_the_clock_of_a_served_case_is_the_case_s_own() -> None:
         request = pb.GetPromiseRequest(item_ids=["tea"])
         assert engine.call("GetPromise", request).promises[0].available_milli == 5000
         assert replay.do(place("o1")).word == "ok"
+
+
+def test_a_race_may_have_more_steps_than_the_engine_has_streams() -> None:
+    """Streams that were refused ended the whole file in a traceback; sent again with its id, a step counts once."""
+    race = {"op": "race", "steps": [place(f"o{n}") for n in range(300)]}
+    race["expect"] = {"counts": {"ok": 5, "insufficient": 295}}
+    assert run_case(case([race], totals=[{"sku": "tea", "allocated": 5}]))[1] == []

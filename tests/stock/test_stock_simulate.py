@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ringup.engine.cli import app
 from ringup.engine.simulate import load_cases, run_cases
 from ringup.engine.simulate_case import CaseError
+from ringup.engine.simulate_stock import run_case
 
 CASE: dict[str, Any] = {
     "id": "ham",
@@ -156,6 +157,13 @@ def test_null_is_not_asserted() -> None:
     rows = [{"sku": "ham", "location": "shop", "on_hand": None, "held": 0}]
     (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "steps": steps, "expect": {"levels": rows}}]})))
     assert outcome.ok, outcome.differs
+
+
+def test_a_setup_may_have_more_items_than_a_request() -> None:
+    setup = {"locations": ["shop"], "skus": {f"s{n}": {"safety": 1} for n in range(12_000)}}
+    rows = [{"sku": "s11999", "available": 0}]
+    case = {"id": "wide", "setup": setup, "steps": [], "expect": {"available": rows}}
+    assert run_case(case) == ({"available": rows}, [])
 
 
 def test_a_setup_that_the_engine_refuses_is_reported() -> None:

@@ -6,6 +6,7 @@ every other one is about price.  The whole file is checked before the first case
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -48,10 +49,10 @@ class Outcome:
 def exact_json(value: Any) -> str:
     """JSON with the decimals of stock cases as the numbers they are, exact and never through a float."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)}: {exact_json(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(k)}: {exact_json(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(exact_json, value)) + "]"
-    return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value)
 
 
 def load_cases(text: str) -> list[dict[str, Any]]:
@@ -167,12 +168,14 @@ def simulate(
 
     Examples: [bold]ringup simulate offers.json[/bold], [bold]ringup simulate offers.json stock.json --json[/bold]
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         known_zone(zone)
         cases = load_files(files)
     except CaseError as error:
         if as_json:
-            typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+            typer.echo(json.dumps({"error": str(error)}))
         typer.secho(f"ringup simulate: {error}", fg="red", err=True)
         raise typer.Exit(EXIT_INVALID) from error
     differing = 0

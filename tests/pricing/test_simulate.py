@@ -254,6 +254,19 @@ def test_amounts_of_another_currency_are_asserted_one_by_one(tmp_path: Path) -> 
     assert [json.loads(line).get("ok") for line in result.stdout.splitlines()][:-1] == [True, True, False]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_terminal_without_unicode_gets_the_same_lines(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The letters of an id that such a terminal cannot show once ended in a traceback after half of the cases."""
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"cases": [_case(id="\u20ac \U0001f600", expect={"total_minor": 1})]}))
+    runner = CliRunner(charset="latin-1")
+    result = runner.invoke(app, ["simulate", str(path), *options])
+    assert result.exit_code == 1
+    assert "total_minor: expected 1, found 2000" in result.stdout
+    if options:
+        assert json.loads(result.stdout.splitlines()[0])["id"] == "\u20ac \U0001f600"
+
+
 def test_a_window_without_an_end_may_say_so_with_a_far_year(tmp_path: Path) -> None:
     window = {"from": "0001-01-01T00:00:00+05:00", "to": "9999-12-31T23:59:59-05:00"}
     case = _case(at="2025-07-01T09:30", promotions=[_promotion(OFF, window=window)], expect={"total_minor": 1800})

@@ -6,8 +6,7 @@
 # first entry has the line's own number; `next` leads to the line's further segments in order.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from ringup.native.money cimport int128
-from ringup.native.promotion cimport Benefit, Component, Rules, Snapshot, Target, Usage
+from ringup.native.promotion cimport Usage
 from ringup.native.wire cimport Span
 
 cdef struct InputLine:

@@ -12,7 +12,7 @@ from ringup.native.contract cimport (
     SellRequest_lines,
     SellRequest_price_attributes,
 )
-from ringup.native.pricing cimport PriceScope
+from ringup.native.pricing_basket cimport PriceScope
 from ringup.native.sale_book cimport SaleRow
 from ringup.native.sale_request cimport SellIn
 from ringup.native.sale_returns cimport SaleReturns

@@ -22,7 +22,8 @@ from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.gift_cards cimport GiftCards
 from ringup.native.index cimport hash_bytes, hash_int, index_add, index_free, index_next, index_reserve, index_start
 from ringup.native.limits cimport ID_BYTES
-from ringup.native.pricing cimport ChargeLine, Line, Pricing
+from ringup.native.pricing cimport Pricing
+from ringup.native.pricing_basket cimport ChargeLine, Line
 from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.replies cimport reply_at_of
 from ringup.native.settings cimport SettingsTable

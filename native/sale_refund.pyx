@@ -7,7 +7,7 @@ from libc.string cimport memset
 from ringup.native.catalog cimport TAX_INCLUSIVE, TaxSetRow
 from ringup.native.limits cimport LINES_MAX, TAXES_PER_CLASS_MAX
 from ringup.native.money cimport HALF_UP, allocate, multiply_divide, share_until
-from ringup.native.pricing cimport ChargeLine, Line
+from ringup.native.pricing_basket cimport ChargeLine, Line
 from ringup.native.pricing_rates cimport TaxPlace
 from ringup.native.sale_book cimport SaleChargeRow, SaleExtraRow, SaleLineRow
 from ringup.native.sale_request cimport SaleRequests

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 
 from ringup.native.command cimport Command
-from ringup.native.pricing cimport PriceScope
+from ringup.native.pricing_basket cimport PriceScope
 from ringup.native.sale_stock cimport SaleStock
 from ringup.native.wire cimport Span, Writer
 

@@ -39,7 +39,7 @@ from ringup.native.contract cimport (
     Tender_reference,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, TENDERS_MAX
-from ringup.native.pricing cimport PriceScope
+from ringup.native.pricing_basket cimport PriceScope
 from ringup.native.sale_stock cimport HOLDS_PER_SALE_MAX, SaleStock
 from ringup.native.wire cimport (
     Reader,

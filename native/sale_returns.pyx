@@ -43,7 +43,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, REASON_BYTES_MAX
-from ringup.native.pricing cimport CHARGES_MAX, PriceScope
+from ringup.native.pricing_basket cimport CHARGES_MAX, PriceScope
 from ringup.native.reprice cimport write_kept
 from ringup.native.sale_book cimport SALE_HAS_KITS, SALE_IS_RETURN, SaleChargeRow, SaleLineRow, SaleRow
 from ringup.native.sale_refund cimport SaleRefunds

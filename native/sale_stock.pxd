@@ -1,7 +1,7 @@
 # What a sale takes from stock and a return brings in.
 from libc.stdint cimport int64_t, uint32_t
 
-from ringup.native.pricing cimport Line
+from ringup.native.pricing_basket cimport Line
 from ringup.native.sale_book cimport SaleRow
 from ringup.native.sale_tenders cimport SaleTenders
 from ringup.native.stock cimport Demand

@@ -23,7 +23,7 @@ from ringup.native.contract cimport (
     Take_qty_milli,
 )
 from ringup.native.limits cimport LINES_MAX, QTY_MILLI_MAX
-from ringup.native.pricing cimport Line
+from ringup.native.pricing_basket cimport Line
 from ringup.native.sale_book cimport SALE_HAS_KITS, SaleKitRow, SaleRow
 from ringup.native.sale_tenders cimport SaleTenders
 from ringup.native.stock cimport Demand

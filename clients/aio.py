@@ -22,6 +22,7 @@ from ringup.v1 import admin_pb2, catalog_pb2, event_pb2, pricing_pb2, promotion_
 
 from . import _retry, _wire
 from ._connection import Connection, stream_failure
+from ._orders import OrderCalls, scope_of
 from ._session import SessionPump
 from .errors import NoAnswer, Refused, RejectedCommand
 from .rows import attributes, rows
@@ -33,7 +34,7 @@ _EVENTS_PATH = "/ringup.v1.EventService/SubscribeEvents"
 Row = Mapping[str, Any]
 
 
-class AsyncClient:
+class AsyncClient(OrderCalls):
     """A client for one event loop.
 
     target: where the engine listens, "host:port"; gRPC's other forms work too, and with
@@ -296,15 +297,23 @@ class AsyncClient:
     async def hold_stock(
         self,
         *,
-        location_id: str,
         lines: Iterable[stock_pb2.StockLine | Row],
         ttl_ms: int,
+        location_id: str = "",
+        channel_id: str = "",
+        location_ids: Iterable[str] = (),
+        collection_point_id: str = "",
+        partial: bool = False,
         owner: str = "",
         hold_id: bytes = b"",
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> stock_pb2.HoldStockResponse:
-        """Reserve units, all or none; return `hold_id` and `deadline_ns`.  ttl_ms 0 means no deadline."""
+        """Reserve units, all or none; return `hold_id`, `deadline_ns` and where they are (`takes`).
+
+        At one place (location_id), or wherever a channel or a list of places has them, asking collection_point_id
+        first.  ttl_ms 0 means no deadline.  partial takes what there is, and `short_item_ids` says what was short.
+        """
         request = stock_pb2.HoldStockRequest(
             command_id=command_id,
             hold_id=hold_id,
@@ -312,6 +321,8 @@ class AsyncClient:
             lines=rows(stock_pb2.StockLine, lines),
             ttl_ms=ttl_ms,
             owner=owner,
+            scope=scope_of(channel_id, location_ids, collection_point_id),
+            partial=partial,
         )
         answer: stock_pb2.HoldStockResponse = await self._do(request, timeout_s)
         return answer

@@ -82,8 +82,14 @@ ADVICE: dict[str, tuple[str, str]] = {
     "HOLD_ORDERED": ("an open hold", "go on with the order: the hold became its allocation"),
     "ORDER_EXISTS": ("an order id that is not in use", "add to the order, or take another id"),
     "ORDER_DONE": ("an order that is not over yet", "nothing: it was done or cancelled before"),
-    "ORDER_EXCEEDED": ("no more units than the order has", "read the order and lower the quantity"),
-    "ORDER_STATE": ("an order in a state that allows this step", "read the order and take the step before first"),
+    "ORDER_EXCEEDED": (
+        "no more units than the order has, and to pack none that are not picked",
+        "read the order, then lower the quantity, or pick what is left or say that it is short",
+    ),
+    "ORDER_STATE": (
+        "an order in a state that allows this step, and to be ready all of it at one place",
+        "read the order and take the step before first, or bring it to one place (ReallocateOrder)",
+    ),
     "ITEM_IS_KIT": ("an item with stock of its own", "name the parts of the kit"),
     "PICKUP_CODE_WRONG": ("the pickup code of the order", "ask the customer for the code again"),
     "GIFT_CARD_BLOCKED": ("a gift card that is not blocked", "take another tender, or unblock the card"),

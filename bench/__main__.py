@@ -81,7 +81,7 @@ def run_all(names: list[str], build: Path, work_dir: Path, settings: Settings) -
     about, began_s = machine(), time.monotonic()
     failed = run_parts(names, build / "parts", work_dir, settings, console)
     files = {name: build / "parts" / f"{name}.json" for name in PARTS}
-    records = {name: load(file) for name, file in files.items() if file.exists()}
+    records = {name: record for name, file in files.items() if file.exists() and (record := load(file))}
     values: dict[str, Value] = {
         **about,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -116,10 +116,13 @@ def save(record: Record, path: Path) -> None:
     path.write_text(json.dumps(asdict(record)))
 
 
-def load(path: Path) -> Record:
-    """Read what `save` wrote."""
+def load(path: Path) -> Record | None:
+    """Read what `save` wrote; None for what another version of it wrote."""
     data = json.loads(path.read_text())
-    return Record(data["values"], [Chart(**chart) for chart in data["charts"]], data["notes"], data["seconds"])
+    try:
+        return Record(data["values"], [Chart(**chart) for chart in data["charts"]], data["notes"], data["seconds"])
+    except (KeyError, TypeError):
+        return None
 
 
 def interleaved(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dict[str, float]:

@@ -46,9 +46,11 @@ def counters(target: str) -> dict[str, int]:
 def booked(target: str, before: dict[str, int], *, answered: int, unanswered: int = 0) -> int:
     """How many commands the engine counts since `before`: as many as callers got answers to.
 
-    Each of the `unanswered` may have been booked or not.  Raises BooksDiffer.
+    Those that a client sent again, because its link broke, count once.  Each of the `unanswered` may have been booked
+    or not.  Raises BooksDiffer.
     """
-    count = counters(target)["commands"] - before["commands"]
+    now = counters(target)
+    count = now["commands"] - before["commands"] - (now["replays"] - before["replays"])
     if not answered <= count <= answered + unanswered:
         unknown = f" ({unanswered} were not answered)" if unanswered else ""
         raise BooksDiffer(f"callers got {answered} answers{unknown}, but the engine counts {count} commands")

@@ -14,6 +14,9 @@ FORETOLD_BATCHES = 5
 CAUTION = 0.7
 """The share of the time left that a wait may take: the rest is for an engine that slows down meanwhile."""
 _KEPT = 0.5  # the weight of what was known before, at each answered batch
+_KEPT_LONG = 0.8
+"""The same of the long memory, by which commands are admitted as well: a quick batch must not let in what then has to
+be turned away after it has waited."""
 
 
 class Pace:
@@ -22,7 +25,8 @@ class Pace:
     def __init__(self) -> None:
         self._batches = self._commands = self._seconds = 0.0
         self._answered_at_s = 0.0
-        self._command_s = 0.0
+        self._long_commands = self._long_seconds = 0.0
+        self._command_s = self._long_command_s = 0.0
         self._foretold_commands = 0.0
 
     def answered(self, commands: int, sent_at_s: float, now_s: float) -> None:
@@ -33,6 +37,9 @@ class Pace:
         self._commands = self._commands * _KEPT + commands
         self._seconds = self._seconds * _KEPT + took_s
         self._command_s = self._seconds / self._commands if self._commands else 0.0
+        self._long_commands = self._long_commands * _KEPT_LONG + commands
+        self._long_seconds = self._long_seconds * _KEPT_LONG + took_s
+        self._long_command_s = self._long_seconds / self._long_commands if self._long_commands else 0.0
         usual = self._commands / self._batches
         self._foretold_commands = float("inf") if usual >= AMORTIZED_COMMANDS else FORETOLD_BATCHES * usual
 
@@ -42,4 +49,5 @@ class Pace:
 
     def admits(self, ahead: int, left_s: float) -> bool:
         """Whether a command with left_s until its deadline may queue behind so many."""
-        return self.wait_s(ahead) <= CAUTION * left_s
+        command_s = max(self._command_s, self._long_command_s)
+        return min(ahead, self._foretold_commands) * command_s <= CAUTION * left_s

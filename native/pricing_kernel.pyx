@@ -326,12 +326,14 @@ cdef int64_t _target_qty_milli(Basket* basket, Snapshot snapshot, int32_t target
     return <int64_t>divide(milli, 1000000, HALF_UP)
 
 
-cdef int64_t _target_value(Basket* basket, Snapshot snapshot, int32_t target) noexcept nogil:
-    # Running value, reductions and returns included.
+cdef int64_t _target_value(Basket* basket, Snapshot snapshot, int32_t target, bint original) noexcept nogil:
+    # Running or original value, reductions and returns included.
     cdef int64_t i, value = 0
+    cdef Segment* segment
     choose(basket, snapshot, target, PICK_LISTED, False, False)
     for i in range(basket.pick_count):
-        value += basket.segments[basket.picks[i].segment].price * basket.picks[i].count
+        segment = &basket.segments[basket.picks[i].segment]
+        value += (segment.original if original else segment.price) * basket.picks[i].count
     return value + returned_value(basket, snapshot, target)
 
 
@@ -368,7 +370,7 @@ cdef bint conditions_hold(Basket* basket, Snapshot snapshot, Promotion* promotio
             if condition.type == MAX_SUBTOTAL and found > condition.amount:
                 return _refused(verdict, OUT_ABOVE_VALUE, found, condition.amount)
         elif condition.type == MIN_VALUE:
-            found = _target_value(basket, snapshot, condition.target)
+            found = _target_value(basket, snapshot, condition.target, condition.original)
             if found < condition.amount:
                 return _refused(verdict, OUT_NEEDS_VALUE, found, condition.amount)
         elif condition.type == MIN_QTY or condition.type == MAX_QTY:

@@ -83,9 +83,10 @@ class Basket:
         fixed = self.lines[line].fixed_value
         return fixed if fixed is not None else sum(self.units[i].price for i in self.units_of(line))
 
-    def value(self, target: dict[str, Any] | None = None) -> int:
-        """Running value of the lines of a target (all when None), returns and reductions included."""
-        total = sum(u.price for u in self.units if matches(self.lines[u.line], target))
+    def value(self, target: dict[str, Any] | None = None, base: str = "running") -> int:
+        """Running or original value of the lines of a target (all when None), returns and reductions included."""
+        units = [u for u in self.units if matches(self.lines[u.line], target)]
+        total = sum(u.original if base == "original" else u.price for u in units)
         return total + self.fixed_value(target)
 
     def fixed_value(self, target: dict[str, Any] | None = None) -> int:

@@ -563,7 +563,7 @@ def holds(condition: dict[str, Any], basket: Basket, case: dict[str, Any], net_v
             for line in basket.lines
         )
     if kind == "min_value":
-        return basket.value(target) >= int(condition["amount_minor"])
+        return basket.value(target, condition.get("base", "running")) >= int(condition["amount_minor"])
     if kind == "contains":
         return bool(members(basket, target, gives=False))
     if kind == "distinct":

@@ -84,6 +84,7 @@ async def _run(engine: str, asked: int | None, *, follow: bool, as_json: bool) -
             return
         async for batch in client.follow_events(from_sequence=first):
             for row in rows_of(batch):
+                row["engine_id"] = batch.engine_id  # with the sequence, the name of the event
                 if not follow and row["sequence"] > last:
                     return
                 _show(row, as_json=as_json)
@@ -103,7 +104,7 @@ def events(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each event as it happens.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line, as webhooks post them.")
+        bool, typer.Option("--json", help="Print one JSON object a line, as webhooks post them, with its engine_id.")
     ] = False,
 ) -> None:
     """Read what happened to stock, and follow it as it happens.

@@ -29,6 +29,7 @@ class EngineProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "ringup", "serve"),
                 *("--data-dir", str(self.directory), "--listen", f"127.0.0.1:{self.port}"),
+                *("--callers-file", ""),  # it calls its own engine, whatever is set for others
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

@@ -243,6 +243,11 @@ def test_the_command_line_says_whose_it_is(restored: Restored) -> None:
     assert shown["restored_from"] == [f"{restored.old_id} up to batch {shown['last_sequence']:,}"]
     code, out, err = ran("restore", restored.path / "backup", same, "--same-engine", "--json")
     assert (code, json.loads(out)["engine_id"]) == (0, restored.old_id)
+    with restored.second("third") as engine:
+        move(engine)
+        lines = ran("events", "--engine", engine.target, "--from", 1, "--json")[1].splitlines()
+        owners = [json.loads(line)["engine_id"] for line in lines]
+        assert owners == [restored.old_id] * restored.shared + [shown["engine_id"]]
     for folder in (third, same):
         assert ran("verify", folder)[0] == ran("check", folder)[0] == 0
 

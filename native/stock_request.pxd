@@ -53,6 +53,8 @@ cdef class StockRequests:
     cdef int check_quantity(self, StockIn* request, int64_t qty_milli, const char* field, Writer* out) noexcept nogil
     cdef int check_known(self, StockIn* request, bint located, Writer* out) noexcept nogil
     cdef int check_item_and_place(self, StockIn* request, bint located, Writer* out) noexcept nogil
+    cdef int check_goods(self, StockIn* request, Writer* out) noexcept nogil
+    cdef int check_item_goods(self, StockIn* request, Writer* out) noexcept nogil
     cdef int check_scope(self, StockIn* request, Writer* out) noexcept nogil
     cdef int check_positions(self, StockIn* request, Writer* out) noexcept nogil
     cdef void sum_wants(self, StockIn* request) noexcept nogil
@@ -65,6 +67,7 @@ cdef class StockRequests:
         self, uint32_t field, int64_t item, int64_t location, int64_t lot, int64_t qty_milli, bint owed, int64_t kit,
         Writer* out
     ) noexcept nogil
+    cdef void write_positions(self, StockIn* request, uint32_t field, Writer* out) noexcept nogil
     cdef void write_position(self, int64_t item, int64_t location, uint32_t field, Writer* out) noexcept nogil
 
 cdef int refuse_hold(Writer* out, int code, Span hold_id) noexcept nogil

@@ -325,6 +325,16 @@ cdef class StockRequests:
             return refuse(out, RESULT_CODE_LOCATION_UNKNOWN, "location_id", 0, request.location_code, 0, 0)
         return RESULT_CODE_OK
 
+    cdef int check_goods(self, StockIn* request, Writer* out) noexcept nogil:
+        """That items and places of all lines are known, and are kept in stock as they are."""
+        cdef int code = self.check_known(request, True, out)
+        return self.check_stocked(request, out) if code == RESULT_CODE_OK else code
+
+    cdef int check_item_goods(self, StockIn* request, Writer* out) noexcept nogil:
+        """The same of a request about one item at one place."""
+        cdef int code = self.check_item_and_place(request, True, out)
+        return self.check_stocked(request, out) if code == RESULT_CODE_OK else code
+
     cdef int check_positions(self, StockIn* request, Writer* out) noexcept nogil:
         """POSITION_UNKNOWN where the one place named has never had the item."""
         cdef int64_t i, location, kit, at
@@ -471,6 +481,12 @@ cdef class StockRequests:
             line = self.stock.line_row(at - 1)
             self.write_take(field, line.item, line.location, line.lot, line.qty_milli, line.owed, line.kit, out)
             at = line.next
+
+    cdef void write_positions(self, StockIn* request, uint32_t field, Writer* out) noexcept nogil:
+        """The counters of every line's item at the place of the request."""
+        cdef int64_t i
+        for i in range(request.line_count):
+            self.write_position(self.lines[i].item, request.location, field, out)
 
     cdef void write_position(self, int64_t item, int64_t location, uint32_t field, Writer* out) noexcept nogil:
         """The counters of an item at a location, over its lots and by lot; zeros where there is no position."""

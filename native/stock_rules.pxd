@@ -1,6 +1,6 @@
 # Handlers about the rules of promising: policies of items, and channels.
 from ringup.native.command cimport Command
-from ringup.native.stock_goods cimport GoodsCommands
+from ringup.native.stock_reorders cimport ReorderCommands
 from ringup.native.wire cimport Span, Writer
 from libc.stdint cimport int64_t
 
@@ -15,7 +15,7 @@ cdef struct ChannelIn:
     int64_t sourcing, buffer_milli, place_count
     bint bad
 
-cdef class RuleCommands(GoodsCommands):
+cdef class RuleCommands(ReorderCommands):
     cdef int put_stock_policies(self, Command* command, Writer* out) noexcept nogil
     cdef int put_channels(self, Command* command, Writer* out) noexcept nogil
     cdef PolicyIn read_policy(self, Span body) noexcept nogil

@@ -73,7 +73,7 @@ cdef QuotaIn _read_quota(Span body) noexcept nogil:
     return quota
 
 
-cdef class RuleCommands(GoodsCommands):
+cdef class RuleCommands(ReorderCommands):
     """Policies and channels; each request goes in whole or not at all."""
 
     cdef PolicyIn read_policy(self, Span body) noexcept nogil:

@@ -245,7 +245,9 @@ def test_a_restart_of_the_engine_is_waited_for(tmp_path: Path) -> None:
 
 def test_people_read_and_follow_events(engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     last = move(engine, 25)
-    expected = told_by_engine(engine)
+    with Client(engine.target, batching=False) as client:
+        engine_id = client.call(event_pb2.ReadEventsRequest(from_sequence=last)).engine_id
+    expected = [{**row, "engine_id": engine_id} for row in told_by_engine(engine)]
     code, out, err = ran("events", "--engine", engine.target, "--from", "1", "--json")
     assert (code, err) == (0, "")
     assert [json.loads(line) for line in out.splitlines()] == expected

@@ -52,6 +52,10 @@ FLOORS: tuple[Floor, ...] = (
         "half_load_floor_p99_ms", "p99 of one fdatasync and of one echo", "ms",
     ),
     Floor(
+        "overload_goodput", "goodput of unary sales at twice the load, over the peak",
+        "overload_echo_goodput", "the same of an empty echo of the same bytes", "",
+    ),
+    Floor(
         "growth_callers_session_1_p50_ms", "p50 of a sale, one caller, Session",
         "growth_callers_floor_p50_ms", "p50 of one fdatasync and of one echo", "ms",
     ),

@@ -3,8 +3,8 @@
 Open loop: latency counts from when a call was due, so that a stall is not hidden (HdrHistogram, three
 digits).  The rate is raised until goodput, answers within a second of being due, falls: its best is the
 peak.  Then twice the peak in turn with the peak, by the same client: what is refused must be refused at
-once with RESOURCE_EXHAUSTED, and afterwards the engine must be as fast as before.  The light client
-shares the machine with the engine.
+once with RESOURCE_EXHAUSTED, and afterwards the engine must be as fast as before.  The same for an empty
+echo of the same bytes: what grpcio keeps of its own peak.  The light client shares the machine with the server.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -21,7 +22,7 @@ import grpc
 from bench import unary_load
 from bench.floors import fdatasync_seconds
 from bench.measure import Bench, latency_ms
-from bench.open_curve import curve, histogram_ms, overload
+from bench.open_curve import Curve, Drive, curve, histogram_ms, overload
 from bench.samples import sale_sample
 from bench.servers import Server, echo
 from bench.shop import SELL_PATH, Ids, Requests, body_is_ok, sales
@@ -32,6 +33,7 @@ TITLE = "Unary sales at a fixed rate: latency against load, and twice the load t
 GUESS_CALLERS = 64
 CONNECTIONS = 64  # of 100 streams each: more calls at once than the engine takes
 SHOWN_MAX = 3
+ECHO_SHARES = (0.5, 0.7, 0.85, 1.0)  # of the echo's closed loop, where its peak is looked for
 
 
 def run(bench: Bench) -> None:
@@ -44,19 +46,22 @@ def run(bench: Bench) -> None:
     ):
         before, loads = counters(engine.target), [_guess(bench, engine, requests)]
 
-        def drive(per_s: float, seconds: float) -> Load:
-            load = unary_load.open_loop(
-                engine.port, SELL_PATH, requests.body, body_is_ok,
+        def offer(server: Server, per_s: float, seconds: float) -> Load:
+            return unary_load.open_loop(
+                server.port, SELL_PATH, requests.body, body_is_ok,
                 per_s=per_s, seconds=seconds, connections=CONNECTIONS,
             )  # fmt: skip
-            loads.append(load)
-            return load
+
+        def drive(per_s: float, seconds: float) -> Load:
+            loads.append(offer(engine, per_s, seconds))
+            return loads[-1]
 
         bench.put("load_unary_closed_loop_per_s", loads[0].per_s)
         found = curve(bench, "load_unary", "Unary sales", drive, loads[0].per_s)
         loads += _half_load(bench, engine, empty, requests, found.peak_per_s)
         with _probe(engine, requests) as seen:
             overload(bench, "overload", drive, found)
+        _echo_overload(bench, partial(offer, empty), _guess(bench, empty, requests).per_s)
         answered = seen.pop("OK", 0)
         booked(
             engine.target, before, answered=sum(one.answered for one in loads) + answered,
@@ -100,6 +105,15 @@ def _half_load(bench: Bench, engine: Server, empty: Server, requests: Requests, 
         bench.put(f"half_load_{name}_p99_ms", statistics.median(values))
     bench.put("sale_p99_vs_floor", statistics.median(ratios))
     return loads
+
+
+def _echo_overload(bench: Bench, drive: Drive, guess_per_s: float) -> None:
+    """What grpcio itself keeps of its peak at twice that load, where nothing stands behind it."""
+    peak = max(
+        (drive(guess_per_s * share, bench.seconds(2)) for share in ECHO_SHARES), key=lambda load: load.good_per_s
+    )
+    found = Curve(peak.due / peak.seconds, peak.good_per_s)
+    overload(bench, "overload_echo", drive, found)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ SECONDS_BY_PART: dict[str, int] = {
     "start": 45,
     "price": 45,
     "best_deal": 20,
-    "load_unary": 80,
+    "load_unary": 110,
     "load_session": 65,
     "flash": 25,
     "peak": 65,

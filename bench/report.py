@@ -156,7 +156,7 @@ def _floors(values: Mapping[str, Value]) -> str:
     rows = []
     for share in shares(values):
         one = share.floor
-        is_rate = one.unit.endswith("/s")
+        is_rate = one.unit.endswith("/s") or not one.unit
         width = min(1.0, share.share if is_rate else 1 / share.share if share.share else 1.0)
         said = f"{share.share:.0%} of it" if is_rate else f"{share.share:.3g} times it"
         rows.append(

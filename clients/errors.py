@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ringup.v1 import result_pb2
+from ringup.v1 import result_pb2, stock_pb2
 
 _PREFIX = "RESULT_CODE_"
 
@@ -156,7 +156,10 @@ class Refused(RingUpError):
         parts = []
         if problem.subject:
             parts.append(repr(problem.subject))
-        if problem.found or problem.limit:
+        is_state = self.code == result_pb2.RESULT_CODE_ORDER_STATE and problem.found in stock_pb2.OrderState.values()
+        if is_state:
+            parts.append(f"that is {stock_pb2.OrderState.Name(problem.found).removeprefix('ORDER_STATE_')}")
+        elif problem.found or problem.limit:
             parts.append(f"{problem.found:,} against {problem.limit:,}")
         if problem.field:
             parts.append(f"at {problem.field}[{problem.index}]")

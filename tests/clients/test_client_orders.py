@@ -59,6 +59,8 @@ def test_an_order_is_held_paid_placed_picked_and_collected(shop: tuple[EnginePro
     assert client.call(move).code == result_pb2.RESULT_CODE_OK
     client.pick_order("A1", location_id="STORE", lines=[stock_line("TEA", 1)])
     client.pack_order("A1")
+    with pytest.raises(Refused, match=r"found 'A1' that is PACKED at order_id.*take the step before first"):
+        client.hand_over_order("A1", pickup_code="K9")
     assert client.ready_order("A1", pickup_code="K9", ttl_ms=3_600_000) > 0
     with pytest.raises(Refused) as refused:
         client.hand_over_order("A1", pickup_code="K8")

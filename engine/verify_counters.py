@@ -9,7 +9,8 @@ from operator import itemgetter
 
 from ringup.engine.answers import Answers
 from ringup.engine.journal import Journal
-from ringup.engine.movements import COUNTERS, ON_HAND, Movements
+from ringup.engine.movements import Movements
+from ringup.engine.movements_counters import COUNTERS, ON_HAND
 from ringup.engine.record import GENESIS, decode
 from ringup.engine.recovery import Progress, core_of, fold
 from ringup.native.core import Core

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import DecodeError, Message
 
-from ringup.engine import movements
+from ringup.engine import movements, movements_promises
 from ringup.engine.movements import Movements
 from ringup.engine.record import Record
 from ringup.engine.verify_counters import compare
@@ -205,7 +205,7 @@ def steady() -> list[Record]:
 
 def test_memory_does_not_grow_with_the_journal(steady: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the sales, ended holds and settled orders with the same that is open: 1.3 times the memory at most."""
-    monkeypatch.setattr(movements, "DUE_SPARE", 100)
+    monkeypatch.setattr(movements_promises, "DUE_SPARE", 100)
     half, whole = peak_bytes(steady[: len(steady) // 2]), peak_bytes(steady)
     assert whole < 1.3 * half, (half, whole)
 
@@ -215,7 +215,7 @@ def test_memory_grows_where_what_has_ended_is_kept(
     steady: list[Record], monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     """The control: each of the two by itself would grow with the journal."""
-    monkeypatch.setattr(movements, "DUE_SPARE", 10**9 if kept == "deadlines" else 100)
+    monkeypatch.setattr(movements_promises, "DUE_SPARE", 10**9 if kept == "deadlines" else 100)
     if kept == "orders":
         monkeypatch.setattr(Movements, "_rest", lambda self: None)
     half, whole = peak_bytes(steady[: len(steady) // 2]), peak_bytes(steady)

@@ -61,10 +61,12 @@ class Engine:
             self._checkpoints, damage = _open_checkpoints(directory / "checkpoint")
             self.journal.acquire()
             began = time.perf_counter()
+            self.journal.is_read_alone = True
             recovered: Recovered = recover(
                 self.journal, self._checkpoints, progress, accept_changed_answers=accept_changed_answers
             )
             recovered.note = recovered.note or damage
+            self.journal.is_read_alone = False
             self._checkpoints.let_go_of_pages()
         except BaseException:
             self._lock.close()

@@ -216,6 +216,8 @@ class LmdbJournal:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self._path = path
         self._readonly = readonly
+        self.is_read_alone = readonly
+        """Whether nobody else uses this object while `read` goes on, so that it may map the file anew meanwhile."""
         self._env = _open(path, readonly=readonly)
         self._epoch = 0
         self._meta, self._records = _databases(self._env, path, ("meta", "records"), readonly=readonly)
@@ -324,15 +326,15 @@ class LmdbJournal:
             yield from chunk
             from_sequence = chunk[-1][0] + 1
             mapped += size
-            if self._readonly and mapped >= MAPPED_BYTES_MAX:
+            if self.is_read_alone and mapped >= MAPPED_BYTES_MAX:
                 mapped = 0
                 self._map_anew()
 
     def _map_anew(self) -> None:
         """Give back the memory that reading took: the file is mapped, so it counts as this process's."""
         self._env.close()
-        self._env = _open(self._path, readonly=True)
-        self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=True)
+        self._env = _open(self._path, readonly=self._readonly)
+        self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=self._readonly)
 
     def trim(self, before_sequence: int) -> int:
         count = 0
@@ -405,8 +407,10 @@ class CheckpointStore:
         return size
 
     def pages(self) -> Iterator[tuple[int, int, memoryview]]:
-        """(table number, page number, bytes) of all pages; the views end with the iteration.
+        """(table number, page number, bytes) of all pages; a view ends with the next one.
 
+        Nobody else may use the store meanwhile: the file is mapped anew from time to time, or all of it would count as
+        this process's memory.
         Beside an engine at work they are of one checkpoint where `meta` is the same before and after.
         Raises DamagedCheckpoint, which names the page.
         """
@@ -421,7 +425,7 @@ class CheckpointStore:
                     if zlib.crc32(data, zlib.crc32(key)) != _CRC.unpack(value[-_CRC.size :])[0]:
                         raise DamagedCheckpoint(f"{self._path}: page {page} of table {table} is damaged")
                     yield table, page, data
-                    mapped += len(value) if self._readonly else 0
+                    mapped += len(value)
                     found = cursor.next()
                 if not found:
                     return

@@ -242,11 +242,13 @@ class AsyncClient(OrderCalls):
         at_ns: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
         price_attributes: Mapping[str, str] | None = None,
+        currency: str = "",
         timeout_s: float | None = None,
     ) -> pricing_pb2.PricedBasket:
         """Return what a basket costs, exactly as a sale at this instant would; nothing is changed.
 
-        price_attributes are what the rules of price rows ask for: {"region": "DE"}.
+        price_attributes are what the rules of price rows ask for: {"region": "DE"}.  currency is that of
+        all amounts, the engine's where it is empty.
         """
         request = pricing_pb2.PriceBasketRequest(
             location_id=location_id,
@@ -256,6 +258,7 @@ class AsyncClient(OrderCalls):
             at_ns=at_ns,
             charges=rows(promotion_pb2.Charge, charges),
             price_attributes=attributes(price_attributes),
+            currency=currency,
         )
         answer: pricing_pb2.PriceBasketResponse = await self._do(request, timeout_s)
         return answer.basket
@@ -450,12 +453,13 @@ class AsyncClient(OrderCalls):
         expected_total_minor: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
         price_attributes: Mapping[str, str] | None = None,
+        currency: str = "",
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> sale_pb2.Receipt:
         """Book a sale and return its receipt; `submit` with a SellRequest also gives its shortfalls.
 
-        price_attributes are what the rules of price rows ask for, as in price_basket.
+        price_attributes and currency are as in price_basket.
         command_id becomes the sale's id; empty means a new one.
         """
         request = sale_pb2.SellRequest(
@@ -470,6 +474,7 @@ class AsyncClient(OrderCalls):
             expected_total_minor=expected_total_minor,
             charges=rows(promotion_pb2.Charge, charges),
             price_attributes=attributes(price_attributes),
+            currency=currency,
         )
         answer: sale_pb2.SellResponse = await self._do(request, timeout_s)
         return answer.receipt

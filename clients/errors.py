@@ -100,6 +100,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "the currency of the prices in the book",
         "take the price rows out first: amounts are not converted",
     ),
+    "CURRENCY_DIFFERS": (
+        "amounts in the basket's currency only",
+        "sell it in the engine's currency, or pay in another way",
+    ),
     "STOCK_INSUFFICIENT": ("enough free units", "lower the quantity, receive stock, or take another location"),
     "STOCK_BELOW_LIMIT": ("an adjustment that leaves the counter at its limit or above", "count again, adjust less"),
     "STOCK_PROMISED": (

@@ -41,6 +41,7 @@ def reason(
         "SCHEDULE": "not on this day or at this hour",
         "WRONG_CHANNEL": "not in this channel",
         "WRONG_CUSTOMER": "not for this customer's groups",
+        "WRONG_CURRENCY": "its amounts are in another currency",
         "COUPON_MISSING": "its coupon was not presented",
         "USAGE_LIMIT": f"used {found} times of {needed}",
         "CUSTOMER_LIMIT": f"this customer has used it {found} times of {needed}",

@@ -1,7 +1,7 @@
 """Price-book rows: the handler of PutPrices, and what a row or a basket says of price terms."""
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset, strlen
+from libc.string cimport memset
 
 from ringup.native.catalog cimport (
     SYMBOL_CHANNEL,
@@ -440,7 +440,7 @@ cdef class PriceCommands:
         cdef Reader reader = reader_of(command.body)
         cdef PriceIn price
         cdef TermsRow terms
-        cdef Span own_currency = span_at(self.settings.now().currency, strlen(self.settings.now().currency))
+        cdef Span own_currency = self.settings.currency()
         cdef int64_t index = 0
         cdef int code = check_count(command.body, PutPricesRequest_rows, "rows", out)
 

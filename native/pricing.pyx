@@ -21,6 +21,7 @@ from ringup.native.contract cimport (
     PriceBasketRequest_channel_id,
     PriceBasketRequest_charges,
     PriceBasketRequest_coupons,
+    PriceBasketRequest_currency,
     PriceBasketRequest_customer_group_id,
     PriceBasketRequest_customer_id,
     PriceBasketRequest_explain_prices,
@@ -55,6 +56,7 @@ cdef class Pricing(PricedAnswer):
             charges_field, coupons_field = PriceBasketRequest_charges, PriceBasketRequest_coupons
         self.clear()
         self.book.see(scope.ask.at_ns)
+        self.currency = scope.ask.currency
         scope.ask.selection = self.book.snapshot.rules.price_selection
         ask_plain(&scope.ask)
         while next_field(&reader):
@@ -76,9 +78,15 @@ cdef class Pricing(PricedAnswer):
             return refuse(out, RESULT_CODE_LINES_EMPTY, "lines", 0, none, 0, 1)
         if asked > LINES_MAX:
             return refuse(out, RESULT_CODE_TOO_MANY, "lines", 0, none, asked, LINES_MAX)
-        self.redeem_minor = (
-            self.loyalty.offer_minor if self.loyalty.open(scope.customer, scope.redeem) else scope.redeem_minor
-        )
+        if self.currency:
+            code = self.check_currency(scope, out)
+            if code != RESULT_CODE_OK:
+                return code
+            self.redeem_minor = 0
+        else:
+            self.redeem_minor = (
+                self.loyalty.offer_minor if self.loyalty.open(scope.customer, scope.redeem) else scope.redeem_minor
+            )
         # Most baskets without promotions need no units: their taxes follow from the lines.
         self.promoted = (
             self.book.snapshot.promotion_count > 0 or charges > 0 or coupons > 0 or self.redeem_minor > 0
@@ -98,7 +106,7 @@ cdef class Pricing(PricedAnswer):
         cdef bint attributes = False, explains = False
         cdef Reader reader = reader_of(request)
         cdef PriceScope scope
-        cdef Span location = no_span(), channel = no_span(), group = no_span()
+        cdef Span location = no_span(), channel = no_span(), group = no_span(), currency = no_span()
         cdef int code
         memset(&scope, 0, sizeof(PriceScope))
         while next_field(&reader):
@@ -117,6 +125,8 @@ cdef class Pricing(PricedAnswer):
             elif reader.field == PriceBasketRequest_price_attributes:
                 read_span(&reader)
                 attributes = True
+            elif reader.field == PriceBasketRequest_currency:
+                currency = read_span(&reader)
             elif reader.field == PriceBasketRequest_explain_prices:
                 explains = read_int(&reader) != 0
             else:
@@ -142,6 +152,10 @@ cdef class Pricing(PricedAnswer):
         scope.ask.customer_group = self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, group) if group.size else -1
         if scope.ask.at_ns == 0:
             scope.ask.at_ns = now_ns
+        if currency.size:
+            code = self.take_currency(currency, &scope, out)
+            if code != RESULT_CODE_OK:
+                return code
         if attributes:
             code = self.read_attributes(request, PriceBasketRequest_price_attributes, &scope, out)
             if code != RESULT_CODE_OK:

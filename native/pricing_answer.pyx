@@ -12,6 +12,7 @@ from ringup.native.contract cimport (
     PricedBasket_charges,
     PricedBasket_charges_minor,
     PricedBasket_coupons,
+    PricedBasket_currency,
     PricedBasket_deposit_minor,
     PricedBasket_discount_minor,
     PricedBasket_free_items,
@@ -104,6 +105,8 @@ cdef class PricedAnswer(PromotedBasket):
             end_message(out, inner)
         write_int(out, PricedBasket_charges_minor, self.charges_minor)
         write_int(out, PricedBasket_deposit_minor, self.deposit_minor)
+        if self.currency:
+            write_span(out, PricedBasket_currency, self.catalog.symbol(<int64_t>self.currency - 1))
         end_message(out, mark)
 
     cdef void write_line(self, Writer* out, Line* line) noexcept nogil:

@@ -71,6 +71,7 @@ cdef class PricedBasket:
     cdef Taxes rates  # the catalog's tax sets, by row, and the taxes of this basket by line, then charge
     cdef bint rates_stale  # no set may be taken as loaded
     cdef bint explains_prices
+    cdef uint32_t currency  # of the basket, symbol row + 1; 0: the engine's
     cdef PriceAsk asked  # what the price book was asked for the basket, with explains_prices
     cdef bint promoted  # the basket holds promotions, coupons or charges
     cdef Line* lines

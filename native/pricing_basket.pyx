@@ -62,6 +62,7 @@ cdef class PricedBasket:
         """Begin an empty basket."""
         self.line_count = self.discount_count = self.tax_count = self.charge_count = 0
         self.promoted = False
+        self.currency = 0
         self.loyalty.close()
         self.subtotal_minor = self.discount_total_minor = self.charges_minor = self.deposit_minor = 0
         self.tax_added_minor = self.total_minor = 0

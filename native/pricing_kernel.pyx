@@ -59,6 +59,7 @@ from ringup.native.promotion cimport (
     OUT_UNKNOWN,
     OUT_USAGE_LIMIT,
     OUT_WRONG_CHANNEL,
+    OUT_WRONG_CURRENCY,
     OUT_WRONG_CUSTOMER,
     OUT_WRONG_ORDER,
     PICK_LISTED,
@@ -277,6 +278,8 @@ cdef bint gate(Basket* basket, Snapshot snapshot, int32_t number, Verdict* verdi
             )
         if not found:
             return _refused(verdict, OUT_WRONG_CHANNEL, 0, 0)
+    if basket.foreign and promotion.has_amounts:
+        return _refused(verdict, OUT_WRONG_CURRENCY, 0, 0)
     if promotion.max_uses != UNLIMITED:
         used = 0
         if basket.usage != NULL:

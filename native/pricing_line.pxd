@@ -1,5 +1,5 @@
 # A line asked for becomes a priced one.
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from ringup.native.price_book cimport PriceAsk, PriceFound
 from ringup.native.pricing_basket cimport Line, PricedBasket, PriceScope
@@ -21,6 +21,9 @@ cdef class PricedLines(PricedBasket):
     cdef bint price_by_book(self, Line* line, PriceScope* scope) noexcept nogil
     cdef void aim(self, PriceAsk* ask, const Line* line) noexcept nogil
     cdef void price_by_list(self, Line* line, const PriceFound* found, PriceAsk* ask) noexcept nogil
+    cdef int check_currency(self, PriceScope* scope, Writer* out) noexcept nogil
+    cdef bint taxed_by_quantity(self, int32_t tax_set) noexcept nogil
+    cdef int take_currency(self, Span currency, PriceScope* scope, Writer* out) noexcept nogil
     cdef int read_attributes(self, Span request, uint32_t field, PriceScope* scope, Writer* out) noexcept nogil
     cdef int read_code(
         self, LineIn* asked, int64_t index, PriceScope* scope, int64_t* item, Writer* out

@@ -1,14 +1,17 @@
 """A line asked for becomes a priced one: item or scanned code, price book or override, discounts by hand."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
 from ringup.native.catalog cimport BASE_UNITS_PPM_DEFAULT, ITEM_MEASURED, ITEM_RULES, ItemRulesRow
+from ringup.native.catalog_prices cimport find_currency
 from ringup.native.catalog_prices cimport read_attributes as read_price_attributes
+from ringup.native.currency cimport is_currency
 from ringup.native.command cimport MALFORMED, is_text, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_INVALID,
     RESULT_CODE_AMOUNT_TOO_LARGE,
+    RESULT_CODE_CURRENCY_DIFFERS,
     RESULT_CODE_DISCOUNT_TOO_LARGE,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_ITEM_UNKNOWN,
@@ -40,6 +43,7 @@ from ringup.native.limits cimport (
 )
 from ringup.native.money cimport HALF_UP, divide, int128, multiply_divide
 from ringup.native.price_book cimport (
+    CURRENCY_UNKNOWN,
     PriceAsk,
     PriceFound,
     ask_plain,
@@ -221,6 +225,45 @@ cdef class PricedLines(PricedBasket):
         if price != line.price_minor:
             line.list_price_minor = max(<int64_t>0, price)
 
+    cdef int take_currency(self, Span currency, PriceScope* scope, Writer* out) noexcept nogil:
+        """Price in a currency; empty is the engine's."""
+        if currency.size and not is_currency(currency):
+            return refuse(out, RESULT_CODE_FIELD_INVALID, "currency", 0, currency, currency.size, 3)
+        scope.ask.currency = find_currency(self.catalog, currency, self.codes.settings.currency())
+        if scope.ask.currency == CURRENCY_UNKNOWN:  # no row ever was in it
+            return refuse(out, RESULT_CODE_PRICE_MISSING, "currency", 0, currency, 0, 0)
+        return RESULT_CODE_OK
+
+    cdef int check_currency(self, PriceScope* scope, Writer* out) noexcept nogil:
+        """Refuse lines of a basket in another currency that have an amount in the engine's."""
+        cdef const ItemRulesRow* rules
+        cdef Line* line
+        cdef int64_t at
+        if scope.redeem:
+            return refuse(out, RESULT_CODE_CURRENCY_DIFFERS, "redeem", 0, scope.customer, 0, 0)
+        for at in range(self.line_count):
+            line = &self.lines[at]
+            rules = self.catalog.find_item_rules(line.item)
+            if rules != NULL and (rules.floor_minor or rules.deposit_minor):
+                return refuse(
+                    out, RESULT_CODE_CURRENCY_DIFFERS, "lines.item_id", at, self.catalog.item_code(line.item),
+                    max(rules.floor_minor, rules.deposit_minor), 0,
+                )
+            if self.taxed_by_quantity(line.tax_set):
+                return refuse(
+                    out, RESULT_CODE_CURRENCY_DIFFERS, "lines.tax_class_id", at, self.catalog.item_code(line.item), 0, 0
+                )
+        return RESULT_CODE_OK
+
+    cdef bint taxed_by_quantity(self, int32_t tax_set) noexcept nogil:
+        cdef int64_t at
+        if tax_set < 0:
+            return False
+        for at in range(self.rates.classes[tax_set].rate_count):
+            if self.rates.classes[tax_set].rates[at].per_unit:
+                return True
+        return False
+
     cdef int read_attributes(self, Span request, uint32_t field, PriceScope* scope, Writer* out) noexcept nogil:
         """Take the basket's price attributes from a request that has some."""
         scope.ask.attributes = self.attributes
@@ -245,6 +288,8 @@ cdef class PricedLines(PricedBasket):
         if packs % 1000:
             return refuse(out, RESULT_CODE_QTY_INVALID, "lines.qty_milli", index, asked.code, packs, 1000)
         if found.price_minor >= 0:
+            if scope.ask.currency:  # the price in a code is in the engine's
+                return refuse(out, RESULT_CODE_CURRENCY_DIFFERS, "lines.item_id", index, asked.code, found.price_minor, 0)
             found.qty_milli = 1000
             if self.catalog.item(found.item).flags & ITEM_MEASURED:  # what the price says that it weighs
                 memset(&line, 0, sizeof(Line))

@@ -7,6 +7,7 @@ from ringup.native.catalog cimport ITEM_NOT_DISCOUNTABLE, ItemRulesRow
 from ringup.native.command cimport MALFORMED, is_code, is_code_or_empty, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_AMOUNT_TOO_LARGE,
+    RESULT_CODE_CURRENCY_DIFFERS,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_OK,
     RESULT_CODE_QTY_TOO_LARGE,
@@ -91,6 +92,7 @@ cdef class PromotedBasket(PricedLines):
         basket.customer_context = <void*>self.book
         basket.customer_uses = customer_uses
         basket.redeem = self.redeem_minor
+        basket.foreign = self.currency != 0
         price_promotions(basket, self.book.snapshot, &self.rates)  # the amounts were checked with the lines
         for at in range(basket.input_line_count):
             line = &self.lines[at]
@@ -222,6 +224,8 @@ cdef class PromotedBasket(PricedLines):
         charge.amount = amount
         if row >= 0:
             charge.tax_class = self.load_set(self.catalog.find_tax_set(row, scope.ask.at_ns))
+            if self.currency and self.taxed_by_quantity(charge.tax_class):
+                return refuse(out, RESULT_CODE_CURRENCY_DIFFERS, "charges.tax_class_id", index, tax_class, 0, 0)
         line = &self.charges[index]
         self.charge_count += 1
         memset(line, 0, sizeof(ChargeLine))

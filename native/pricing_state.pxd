@@ -129,6 +129,7 @@ cdef struct Basket:
     int64_t at_ns
     int64_t utc_offset_s
     bint explain_all
+    bint foreign  # in another currency than amounts of promotions
     int64_t redeem
     Usage* usage  # by promotion; NULL when nothing is used
     void* taxes  # Taxes*

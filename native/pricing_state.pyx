@@ -47,7 +47,7 @@ cdef void basket_clear(Basket* basket) noexcept nogil:
     basket.channel.size = 0
     basket.has_customer = False
     basket.completed_orders = basket.at_ns = basket.utc_offset_s = 0
-    basket.explain_all = False
+    basket.explain_all = basket.foreign = False
     basket.redeem = 0
     basket.usage = NULL
     basket.customer_context = NULL

@@ -80,6 +80,7 @@ cdef enum Outcomes:
     OUT_EXCLUDED = 19
     OUT_BEATEN = 20
     OUT_SET_INCOMPLETE = 21
+    OUT_WRONG_CURRENCY = 22
 
 cdef enum:
     PICK_LISTED = 0
@@ -196,6 +197,7 @@ cdef struct Promotion:
     int64_t budget
     bint budget_skips
     bint release_on_cancel
+    bint has_amounts  # of money, which are in the engine's currency
 
 cdef struct Usage:
     int64_t used

@@ -53,24 +53,30 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, NAME_BYTES_MAX, TIME_NS_MAX
 from ringup.native.promotion cimport (
+    BASIS_QTY,
     BUNDLE_FIXED_PRICE,
     BUY_GET,
     CHARGE_FIXED_PRICE,
     CHARGE_PERCENT_OFF,
     CONTAINS,
     DISTINCT,
+    FIRST_THEN_AMOUNT,
     FREE_ITEM,
+    ITEM_FIXED_PRICE,
     LISTS,
     MIN_QTY,
     MIN_VALUE,
     NO_SYMBOL,
     ORDER_FIXED_TOTAL,
     PROMOTIONS,
+    QUANTITY_BREAK,
     SPACE_CAMPAIGN,
     SPACE_CHANNEL,
     SPACE_COUPON,
     SPACE_GROUP,
     SPACE_STACK,
+    TARGETS,
+    TIERED_AMOUNT,
     UNLIMITED,
     Benefit,
     Condition,
@@ -236,9 +242,38 @@ cdef bint _check_promotion(Snapshot snapshot, Promotion* promotion, bint malform
     return True
 
 
+cdef bint _has_amounts(Snapshot snapshot, const Promotion* promotion, int64_t first_target) noexcept nogil:
+    """Whether anything of a promotion is money: a discount, a price, a cap, a threshold or a budget.
+
+    Its targets are those from `first_target` on.
+    """
+    cdef const Benefit* benefit
+    cdef int64_t i
+    for i in range(promotion.condition_count):
+        if snapshot.conditions[promotion.conditions + i].amount:
+            return True
+    for i in range(promotion.benefit_count):
+        benefit = &snapshot.benefits[promotion.benefits + i]
+        if (
+            benefit.amount or benefit.has_cap or benefit.base_amount or benefit.additional
+            or benefit.type == ITEM_FIXED_PRICE or benefit.type == ORDER_FIXED_TOTAL or benefit.type == BUNDLE_FIXED_PRICE
+            or benefit.type == FIRST_THEN_AMOUNT or benefit.type == CHARGE_FIXED_PRICE
+        ):
+            return True
+        if benefit.tier_count and (
+            benefit.type == QUANTITY_BREAK or benefit.type == TIERED_AMOUNT or benefit.basis != BASIS_QTY
+        ):
+            return True
+    for i in range(first_target, snapshot.counts[TARGETS]):
+        if snapshot.targets[i].has_min or snapshot.targets[i].has_max:
+            return True
+    return promotion.budget != UNLIMITED
+
+
 cdef bint add_promotion(Snapshot snapshot, Span body) noexcept nogil:
     """Compile one definition; False (and `defect`) when it is not sound."""
     cdef Reader reader = reader_of(body)
+    cdef int64_t first_target = snapshot.counts[TARGETS]
     cdef int32_t at = snapshot.add_promotion()
     cdef Promotion* promotion = &snapshot.promotions[at]
     cdef Span text, limits, schedule
@@ -308,6 +343,7 @@ cdef bint add_promotion(Snapshot snapshot, Span body) noexcept nogil:
         snapshot.defect.index = at
         snapshot.defect.subject = promotion.id
         return False
+    snapshot.promotions[at].has_amounts = _has_amounts(snapshot, &snapshot.promotions[at], first_target)
     _choose_anchors(snapshot, at)
     return True
 

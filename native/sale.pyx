@@ -10,7 +10,6 @@ from ringup.native.contract cimport (
     RESULT_CODE_TILL_UNKNOWN,
     RESULT_CODE_TOTAL_DIFFERS,
     SellRequest_lines,
-    SellRequest_price_attributes,
 )
 from ringup.native.pricing_basket cimport PriceScope
 from ringup.native.sale_book cimport SaleRow
@@ -47,8 +46,8 @@ cdef class Sales(SaleReturns):
             return code
         scope = self.scope_of(&asked, location, command.now_ns)
         scope.customer, scope.redeem = asked.customer, asked.redeem
-        if asked.has_attributes:
-            code = self.pricing.read_attributes(command.body, SellRequest_price_attributes, &scope, out)
+        if asked.has_attributes or asked.currency.size:
+            code = self.price_terms(&asked, command.body, &scope, out)
             if code != RESULT_CODE_OK:
                 return code
         code = self.pricing.price(command.body, SellRequest_lines, &scope, out)

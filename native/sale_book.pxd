@@ -35,7 +35,7 @@ cdef struct SaleRow:
     uint32_t first_promotion  # row of what it used of promotions
     uint32_t promotion_count
     uint32_t points  # row + 1 of what it earned and burned
-    uint32_t padding
+    uint32_t currency  # symbol row + 1; 0: the engine's
 
 # What a line keeps so that a return gives back what was paid, whatever became of the item and its taxes.
 cdef struct SaleLineRow:

@@ -145,6 +145,7 @@ cdef class SaleBook:
         sale.line_count = <uint32_t>self.pricing.line_count
         sale.original = <uint32_t>(original + 1)
         sale.flags = flags
+        sale.currency = self.pricing.currency
         for at in range(self.pricing.line_count):
             line = &self.pricing.lines[at]
             line_row = <SaleLineRow*>self.lines.edit(first + at)

@@ -6,6 +6,7 @@ from libc.string cimport memset
 from ringup.native.catalog cimport SYMBOL_CHANNEL, SYMBOL_CUSTOMER_GROUP, TillRow
 from ringup.native.command cimport Command, is_code_or_empty, refuse
 from ringup.native.contract cimport (
+    RESULT_CODE_CURRENCY_DIFFERS,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_HOLD_UNKNOWN,
     RESULT_CODE_OK,
@@ -24,6 +25,7 @@ from ringup.native.contract cimport (
     Receipt_tenders,
     Receipt_till_id,
     SellRequest_channel_id,
+    SellRequest_currency,
     SellRequest_customer_group_id,
     SellRequest_customer_id,
     SellRequest_expected_total_minor,
@@ -34,6 +36,7 @@ from ringup.native.contract cimport (
     SellRequest_tenders,
     SellRequest_till_id,
     SellResponse_receipt,
+    TENDER_METHOD_GIFT_CARD,
     Tender_amount_minor,
     Tender_method,
     Tender_reference,
@@ -84,6 +87,8 @@ cdef class SaleRequests(SaleStock):
                 asked.sold_at_ns = read_int(&reader)
             elif reader.field == SellRequest_redeem:
                 asked.redeem = read_int(&reader) != 0
+            elif reader.field == SellRequest_currency:
+                asked.currency = read_span(&reader)
             elif reader.field == SellRequest_price_attributes:
                 read_span(&reader)
                 asked.has_attributes = True
@@ -142,6 +147,22 @@ cdef class SaleRequests(SaleStock):
             self.catalog.find_symbol(SYMBOL_CUSTOMER_GROUP, asked.customer_group) if asked.customer_group.size else -1
         )
         return scope
+
+    cdef int price_terms(self, SellIn* asked, Span request, PriceScope* scope, Writer* out) noexcept nogil:
+        """What few sales say of their prices: another currency, attributes."""
+        cdef int64_t at
+        cdef int code = RESULT_CODE_OK
+        if asked.currency.size:
+            code = self.pricing.take_currency(asked.currency, scope, out)
+        if code == RESULT_CODE_OK and asked.has_attributes:
+            code = self.pricing.read_attributes(request, SellRequest_price_attributes, scope, out)
+        if code == RESULT_CODE_OK and scope.ask.currency:
+            for at in range(self.tender_count):
+                if self.tenders[at].method == TENDER_METHOD_GIFT_CARD:
+                    return refuse(
+                        out, RESULT_CODE_CURRENCY_DIFFERS, "tenders.method", at, self.tenders[at].reference, 0, 0
+                    )
+        return code
 
     cdef void write_receipt(
         self, Writer* out, Command* command, int64_t till, Span customer, int64_t sold_at_ns, Span original

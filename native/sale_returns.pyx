@@ -10,6 +10,7 @@ from ringup.native.contract cimport (
     REFUND_POLICY_REPRICE_KEPT,
     REFUND_POLICY_UNSPECIFIED,
     RESULT_CODE_AMOUNT_INVALID,
+    RESULT_CODE_CURRENCY_DIFFERS,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_LINE_UNKNOWN,
     RESULT_CODE_LINES_EMPTY,
@@ -39,7 +40,6 @@ from ringup.native.contract cimport (
     ReturnLinesRequest_sale_id,
     ReturnLinesRequest_till_id,
     SellRequest_lines,
-    SellRequest_price_attributes,
 )
 from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, REASON_BYTES_MAX
@@ -108,6 +108,7 @@ cdef class SaleReturns(SaleRefunds):
                 return code
         memset(self.pricing.shares, 0, self.sale(original).line_count * sizeof(int64_t))  # returned by lines before
         self.pricing.begin_refund()
+        self.pricing.currency = self.sale(original).currency
         while next_of(&reader, ReturnLinesRequest_lines):
             line = self.read_return_line(read_span(&reader))
             code = self.check_return_line(&line, index, original, out)
@@ -135,6 +136,8 @@ cdef class SaleReturns(SaleRefunds):
         elif self.pricing.total_minor > left_minor:
             self.scale_refund(left_minor)
         if asked.refund_method == TENDER_METHOD_GIFT_CARD:
+            if self.pricing.currency:
+                return refuse(out, RESULT_CODE_CURRENCY_DIFFERS, "refund_method", 0, asked.refund_reference, 0, 0)
             code = self.gift_cards.check_takes(
                 asked.refund_reference, "refund_reference", self.sale(original).total_minor, &gift_card, out
             )
@@ -356,8 +359,8 @@ cdef class SaleReturns(SaleRefunds):
             return RESULT_CODE_OK
         sold = self.read_sell(asked.original_sale)
         scope = self.scope_of(&sold, sale.location, sale.booked_at_ns)
-        if sold.has_attributes:
-            code = self.pricing.read_attributes(asked.original_sale, SellRequest_price_attributes, &scope, out)
+        if sold.has_attributes or sold.currency.size:
+            code = self.price_terms(&sold, asked.original_sale, &scope, out)
             if code != RESULT_CODE_OK:
                 return code
         scope.redeem_minor = self.pricing.loyalty.redeemed_on_kept(

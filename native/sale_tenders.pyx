@@ -72,7 +72,8 @@ cdef class SaleTenders(SaleBook):
 
     cdef CashRule cash_rule(self) noexcept nogil:
         cdef CashRule rule
-        rule.increment_minor = self.settings.now().cash_increment_minor
+        # The coins of another currency are not known.
+        rule.increment_minor = 1 if self.pricing.currency else self.settings.now().cash_increment_minor
         rule.rounding = <int>self.settings.now().cash_rounding
         return rule
 

@@ -18,7 +18,7 @@ from ringup.clients import Client, Refused, cash, line, price, return_line
 from ringup.engine.simulate_case import CaseError
 from ringup.engine.simulate_pricing import Answer
 from ringup.engine.simulate_request import Clock, price_row
-from ringup.v1 import catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2
+from ringup.v1 import catalog_pb2, gift_card_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2
 from support.core import CoreHarness, small_shop
 from support.core import cash as cash_tender
 from support.core import line as core_line
@@ -241,6 +241,122 @@ def test_a_currency_of_a_case_s_row_that_nobody_knows_is_named() -> None:
         load_cases(json.dumps({"cases": [case]}))
 
 
+# ---- other currencies
+
+
+def foreign_shop() -> CoreHarness:
+    """The small shop, with rows of milk, lamp and wrap in US dollars, and a canned drink with a deposit."""
+    shop = small_shop(cash_increment_minor=5)
+    can = catalog_pb2.Item(item_id="can", name="Can", deposit_minor=25, untracked=True)
+    levy = catalog_pb2.Tax(name="levy", amount_minor_per_unit=10)
+    shop.send(catalog_pb2.PutTaxClassesRequest(tax_classes=[catalog_pb2.TaxClass(tax_class_id="levy", taxes=[levy])]))
+    bag = catalog_pb2.Item(item_id="bag", name="Bag", tax_class_id="levy", untracked=True)
+    shop.send(catalog_pb2.PutItemsRequest(items=[can, bag]))
+    dollars = [price(item, 133, currency="USD") for item in ("milk", "lamp", "wrap", "can", "bag")]
+    assert code_of(put(shop, price("can", 100), price("bag", 20), *dollars)) == "OK"
+    return shop
+
+
+def sell(shop: CoreHarness, *lines: pricing_pb2.BasketLine, paid: int, **fields: Any) -> Any:
+    return shop.send(sale_pb2.SellRequest(till_id="T1", lines=lines, tenders=[cash_tender(paid)], **fields))
+
+
+def test_a_sale_in_another_currency_is_priced_paid_and_taken_back_in_it() -> None:
+    shop = foreign_shop()
+    sale = sell(shop, core_line("milk", 2), paid=300, currency="USD")
+    assert code_of(sale) == "OK"
+    basket = sale.receipt.basket
+    assert (basket.currency, basket.total_minor, sale.receipt.cash_rounding_minor) == ("USD", 266, 0)
+    assert sale.receipt.change_minor == 34
+    request = pricing_pb2.PriceBasketRequest(location_id="S1", lines=[core_line("milk", 2)], currency="USD")
+    assert shop.ask("PriceBasket", request, pricing_pb2.PriceBasketResponse).basket == basket
+    one = sale_pb2.ReturnLine(line=0, qty_milli=1000)
+    back = sale_pb2.ReturnLinesRequest(till_id="T1", sale_id=sale.receipt.sale_id, lines=[one])
+    card_back = sale_pb2.ReturnLinesRequest()
+    card_back.CopyFrom(back)
+    card_back.refund_method, card_back.refund_reference = sale_pb2.TENDER_METHOD_GIFT_CARD, "card"
+    assert code_of(shop.send(card_back)) == "CURRENCY_DIFFERS"
+    receipt = shop.send(back).receipt
+    assert (receipt.basket.currency, receipt.basket.total_minor, receipt.cash_rounding_minor) == ("USD", 133, 0)
+    ours = sell(shop, core_line("milk", 1), paid=120, currency="EUR").receipt
+    assert (ours.basket.currency, ours.basket.total_minor, ours.cash_rounding_minor) == ("", 119, 1)
+    assert shop.refold().digest() == shop.core.digest()
+
+
+def test_what_has_its_amount_in_the_engine_s_currency_is_refused_in_another() -> None:
+    shop = foreign_shop()
+    gift = sale_pb2.Tender(method=sale_pb2.TENDER_METHOD_GIFT_CARD, amount_minor=1, reference="card")
+    charge = promotion_pb2.Charge(charge_id="bag", amount_minor=1, tax_class_id="levy")
+    card = gift_card_pb2.NewGiftCard(gift_card_id="card", amount_minor=500)
+    assert code_of(shop.send(gift_card_pb2.IssueGiftCardsRequest(gift_cards=[card]))) == "OK"
+    refused = [
+        (sell(shop, core_line("can"), paid=200, currency="USD"), "CURRENCY_DIFFERS", "lines.item_id"),
+        (sell(shop, core_line("bag"), paid=200, currency="USD"), "CURRENCY_DIFFERS", "lines.tax_class_id"),
+        (
+            sell(shop, core_line("milk"), paid=200, currency="USD", charges=[charge]),
+            "CURRENCY_DIFFERS",
+            "charges.tax_class_id",
+        ),
+        (
+            sell(shop, core_line("milk"), paid=200, currency="USD", redeem=True, customer_id="c"),
+            "CURRENCY_DIFFERS",
+            "redeem",
+        ),
+        (sell(shop, core_line("bread"), paid=999, currency="USD"), "PRICE_MISSING", "lines.item_id"),
+        (sell(shop, core_line("milk"), paid=999, currency="CHF"), "PRICE_MISSING", "currency"),
+        (sell(shop, core_line("milk"), paid=999, currency="usd"), "FIELD_INVALID", "currency"),
+        (
+            shop.send(sale_pb2.SellRequest(till_id="T1", lines=[core_line("milk")], tenders=[gift], currency="USD")),
+            "CURRENCY_DIFFERS",
+            "tenders.method",
+        ),
+    ]
+    for answer, code, field in refused:
+        assert (code_of(answer), answer.problem.field) == (code, field)
+    receipt = sell(shop, core_line("milk"), paid=133, currency="USD").receipt
+    assert (receipt.number, receipt.basket.total_minor) == (1, 133), "nothing was booked before"
+
+
+def test_promotions_with_amounts_stay_in_their_currency() -> None:
+    """Ten percent hold in any money; an amount, a threshold or a price range does not."""
+    shop = foreign_shop()
+    everything = promotion_pb2.Target(all=True)
+    dear = promotion_pb2.Target(all=True, unit_price_min_minor=1)
+
+    def percent(target: promotion_pb2.Target) -> promotion_pb2.Benefit:
+        return promotion_pb2.Benefit(
+            type=promotion_pb2.BENEFIT_TYPE_ITEM_PERCENT_OFF, rate_ppb=100_000_000, target=target
+        )
+
+    amount = promotion_pb2.Benefit(type=promotion_pb2.BENEFIT_TYPE_ORDER_AMOUNT_OFF, amount_minor=50, target=everything)
+    threshold = promotion_pb2.Condition(type=promotion_pb2.CONDITION_TYPE_MIN_SUBTOTAL, amount_minor=1)
+    promotions = [
+        promotion_pb2.Promotion(promotion_id="tenth", benefits=[percent(everything)]),
+        promotion_pb2.Promotion(promotion_id="dear", benefits=[percent(dear)]),
+        promotion_pb2.Promotion(promotion_id="amount", benefits=[amount]),
+        promotion_pb2.Promotion(promotion_id="big", benefits=[percent(everything)], conditions=[threshold]),
+        promotion_pb2.Promotion(
+            promotion_id="budget", benefits=[percent(everything)], limits=promotion_pb2.Limits(budget_minor=9)
+        ),
+    ]
+    assert code_of(shop.send(promotion_pb2.PutPromotionsRequest(promotions=promotions))) == "OK"
+
+    def outcomes(currency: str) -> dict[str, str]:
+        request = pricing_pb2.PriceBasketRequest(
+            location_id="S1", lines=[core_line("wrap", 10)], currency=currency, explain_all=True
+        )
+        basket = shop.ask("PriceBasket", request, pricing_pb2.PriceBasketResponse).basket
+        return {
+            one.promotion_id: promotion_pb2.PromotionOutcome.Name(one.outcome).removeprefix("PROMOTION_OUTCOME_")
+            for one in basket.promotions
+        }
+
+    assert set(outcomes("").values()) == {"APPLIED"}
+    assert outcomes("USD") == dict.fromkeys(("dear", "amount", "big", "budget"), "WRONG_CURRENCY") | {
+        "tenth": "APPLIED"
+    }
+
+
 # ---- beside the oracle
 
 
@@ -375,6 +491,9 @@ def test_a_client_puts_a_book_quotes_sells_and_takes_back(engine: EngineProcess)
         till.put_prices([price("BOLT", 99)])
         back = till.return_lines(till_id="T1", sale=sale, lines=[return_line(0)])
         assert back.basket.total_minor == 800
+        till.put_prices([price("BOLT", 1100, currency="USD", uom="box")])
+        dollars = till.sell(till_id="T1", lines=[line("BOLT")], tenders=[cash(1100)], currency="USD")
+        assert (dollars.basket.currency, dollars.basket.total_minor) == ("USD", 1100)
 
 
 def test_a_time_of_the_store_s_clock_reaches_the_rows() -> None:

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringup.native.currency import known_currencies
 from ringup.v1 import catalog_pb2, stock_pb2
 
 # Those of native/limits.pxd; a test holds them to it.
+PRICE_RULES_MAX, PRICE_VALUES_MAX = 8, 64  # of a row, as the core has them
 CODE_BYTES_MAX = 64
 NAME_BYTES_MAX = 200
 BARCODES_PER_ITEM_MAX = 32
@@ -293,13 +295,28 @@ def read_items(path: Path, known: Known) -> Read:
     return read
 
 
+def _rules(reader: Reader) -> list[catalog_pb2.PriceRule]:
+    """The rules of a price row: region=AT|region=DE|company=acme is a region that is one of two, and a company."""
+    found: dict[str, list[str]] = {}
+    for text in reader.texts("rules", PRICE_VALUES_MAX):
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value):
+            reader.fault("rules", f"expected key=value with | between them, found {text!r}")
+        elif value not in found.setdefault(key, []):
+            found[key].append(value)
+    if len(found) > PRICE_RULES_MAX:
+        reader.fault("rules", f"expected at most {PRICE_RULES_MAX} keys, found {len(found)}")
+    return [catalog_pb2.PriceRule(key=key, values=sorted(found[key])) for key in sorted(found)]
+
+
 def read_prices(path: Path, known: Known) -> Read:
     """Price-book rows of a file."""
     rules = ("location_id", "channel_id", "customer_group_id", "min_qty_milli", "from_ns", "to_ns")
-    optional = (*rules, "base_qty_milli", "removed")
-    reader = Reader(path, ("item_id", "price_minor"), optional)
+    further = ("max_qty_milli", "overrides_base", "list_id", "currency", "uom", "rules")
+    reader = Reader(path, ("item_id", "price_minor"), (*rules, *further, "base_qty_milli", "removed"))
+    currencies = set(known_currencies())
     read = Read(path, bad=reader.bad)
-    lines: dict[tuple[object, ...], int] = {}
+    lines: dict[bytes, int] = {}
     for line in reader.rows():
         row = catalog_pb2.PriceRow(
             item_id=reader.text("item_id", CODE_BYTES_MAX, required=True),
@@ -312,7 +329,17 @@ def read_prices(path: Path, known: Known) -> Read:
             from_ns=reader.time("from_ns"),
             to_ns=reader.time("to_ns"),
             removed=reader.flag("removed"),
+            max_qty_milli=reader.number("max_qty_milli", 0, QTY_MILLI_MAX),
+            overrides_base=reader.flag("overrides_base"),
+            list_id=reader.text("list_id", CODE_BYTES_MAX),
+            currency=reader.text("currency", CODE_BYTES_MAX),
+            uom=reader.text("uom", CODE_BYTES_MAX),
+            rules=_rules(reader),
         )
+        if row.currency and row.currency not in currencies:
+            reader.fault("currency", f"{row.currency!r} is no code of ISO 4217{_near(row.currency, currencies)}")
+        if row.max_qty_milli and row.max_qty_milli < row.min_qty_milli:
+            reader.fault("max_qty_milli", "expected at least min_qty_milli")
         if row.item_id and row.item_id not in known.measured:
             reader.fault("item_id", f"neither the engine nor the file of items has {row.item_id!r}")
         if row.location_id and row.location_id not in known.locations:
@@ -322,9 +349,15 @@ def read_prices(path: Path, known: Known) -> Read:
             )
         if row.to_ns and row.to_ns <= row.from_ns:
             reader.fault("to_ns", "expected a time after from_ns")
-        key = (row.item_id, row.location_id, row.channel_id, row.customer_group_id, row.min_qty_milli, row.from_ns)
+        same = catalog_pb2.PriceRow()
+        same.CopyFrom(row)
+        for name in ("price_minor", "base_qty_milli", "to_ns", "max_qty_milli", "removed"):
+            same.ClearField(name)
+        key = same.SerializeToString(deterministic=True)
         if key in lines:
-            reader.fault("item_id", f"the same item, rules, min_qty_milli and from_ns are on line {lines[key]}, too")
+            reader.fault(
+                "item_id", f"the same item, rules, unit, list, min_qty_milli and from_ns are on line {lines[key]}, too"
+            )
         lines[key] = line.number
         read.rows.append((line.number, row))
     return read

@@ -259,6 +259,32 @@ CELL = st.text(max_size=12) | st.sampled_from(
 )
 
 
+def test_price_rows_of_lists_rules_units_and_currencies(tmp_path: Path) -> None:
+    known = Known(measured={"tea": False}, locations=set())
+    header = "item_id,price_minor,list_id,currency,uom,rules,max_qty_milli,overrides_base"
+    path = write(tmp_path / "prices.csv", header, "tea,90,b2b,USD,case,region=DE|company=acme| region=AT,9000,yes")
+    rules = [
+        catalog_pb2.PriceRule(key="company", values=["acme"]),
+        catalog_pb2.PriceRule(key="region", values=["AT", "DE"]),
+    ]
+    assert [row for _, row in read_prices(path, known).rows] == [
+        catalog_pb2.PriceRow(
+            item_id="tea", price_minor=90, list_id="b2b", currency="USD", uom="case", rules=rules, max_qty_milli=9000,
+            overrides_base=True,
+        )
+    ]  # fmt: skip
+    lines = [
+        "tea,1,,EUX,,",
+        "tea,1,,,,region",
+        "tea,1,,,,a=1|b=1",
+        "tea,2,,,,b=1|a=1",
+        f"tea,1,,,,{'|'.join(f'k{n}=v' for n in range(9))}",
+    ]
+    bad = read_prices(write(tmp_path / "bad.csv", header, *(f"{line},," for line in lines)), known).bad
+    assert [(one.line, one.column) for one in bad] == [(2, "currency"), (3, "rules"), (5, "item_id"), (6, "rules")]
+    assert "did you mean" in bad[0].reason
+
+
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(st.lists(CELL, max_size=6), max_size=8), header=st.booleans())
 def test_any_table_is_read_or_its_faults_are_named(

@@ -7,7 +7,7 @@ second all stock movements are folded from the commands and answers alone (movem
 is compared with them; answers that an older version gave are compared with what this one would answer.
 
 Memory: what movements.py needs, a fixed budget for the tables of a core (what is beyond it stands in a temporary file,
-spill.py) and 32 bytes a sale for the core's indexes of receipts and ids.
+spill.py) and about 40 bytes a sale for the core's indexes of receipts and ids.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ringup.native.deal_offers cimport (
     ENDLESS,
     MONEY_WORDS,
     STATE_MAX,
+    USED_MAX,
     Node,
     Offer,
     Purse,
@@ -227,8 +228,8 @@ cdef struct Attempt:  # the options of one state
     int64_t must  # the class of which a unit must be used
     int64_t best
     int32_t best_offer
-    int16_t[384] best_used
-    int16_t[384] used
+    int16_t[USED_MAX] best_used
+    int16_t[USED_MAX] used
     int64_t density_units  # of the best, when the budget is spent
     int64_t density_worth
     int64_t weighed

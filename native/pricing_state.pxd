@@ -205,7 +205,6 @@ cdef int64_t load_lines(Basket* basket) noexcept nogil
 cdef int32_t cut(Basket* basket, int32_t segment, int64_t count) noexcept nogil
 cdef void discount(Basket* basket, int32_t segment, int64_t amount) noexcept nogil
 cdef void discount_charge(Basket* basket, int64_t charge, int64_t amount) noexcept nogil
-cdef void give_units(Basket* basket, int32_t segment, int64_t count, int64_t each) noexcept nogil
 cdef int64_t line_value(Basket* basket, int64_t line) noexcept nogil
 cdef int64_t basket_value(Basket* basket, bint original) noexcept nogil
 cdef int64_t given_since(Basket* basket, int64_t mark) noexcept nogil

@@ -226,14 +226,6 @@ cdef void discount_charge(Basket* basket, int64_t charge, int64_t amount) noexce
     _log(basket, <int32_t>(-1 - charge), 0, 1, amount)
 
 
-cdef void give_units(Basket* basket, int32_t segment, int64_t count, int64_t each) noexcept nogil:
-    """Take `each` off the first `count` units of the segment."""
-    if each == 0 or count == 0:
-        return
-    cut(basket, segment, count)
-    discount(basket, segment, each)
-
-
 cdef void save_state(Basket* basket, int level) noexcept nogil:
     """Remember prices, cuts and what was given; `restore_state` goes back.  Levels nest."""
     cdef SavedState* saved = &basket.saved[level]

@@ -15,5 +15,6 @@ cdef class HoldCommands(KitCommands):
     cdef int get_hold(self, Span request, Writer* out) noexcept nogil
 
     cdef StockIn read_hold(self, Span body, uint32_t id_field, uint32_t ttl_field, uint32_t qty_field) noexcept nogil
+    cdef int check_ending(self, StockIn* request, int64_t* hold, int64_t now_ns, Writer* out) noexcept nogil
     cdef int check_part(self, StockIn* request, int64_t hold, Writer* out) noexcept nogil
     cdef int check_part_rest(self, StockIn* request, int64_t hold, int64_t now_ns, Writer* out) noexcept nogil

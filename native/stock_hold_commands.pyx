@@ -310,6 +310,17 @@ cdef class HoldCommands(KitCommands):
             )
         return RESULT_CODE_OK
 
+    cdef int check_ending(self, StockIn* request, int64_t* hold, int64_t now_ns, Writer* out) noexcept nogil:
+        """Find the hold that a request ends, whole or in part: MALFORMED to HOLD_EXCEEDED."""
+        cdef int code
+        if request.bad:
+            return MALFORMED
+        if request.hold_id.size != ID_BYTES:
+            return refuse_hold_id(out, request.hold_id)
+        hold[0] = self.stock.find_hold(<unsigned char*>request.hold_id.data)
+        code = self.check_part(request, hold[0], out)
+        return self.check_part_rest(request, hold[0], now_ns, out) if code == RESULT_CODE_OK else code
+
     cdef int release_hold(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request = self.read_hold(
             command.body, ReleaseHoldRequest_hold_id, 0, ReleaseHoldRequest_qty_milli
@@ -318,14 +329,7 @@ cdef class HoldCommands(KitCommands):
         cdef int code
 
         # Check.
-        if request.bad:
-            return MALFORMED
-        if request.hold_id.size != ID_BYTES:
-            return refuse_hold_id(out, request.hold_id)
-        hold = self.stock.find_hold(<unsigned char*>request.hold_id.data)
-        code = self.check_part(&request, hold, out)
-        if code == RESULT_CODE_OK:
-            code = self.check_part_rest(&request, hold, command.now_ns, out)
+        code = self.check_ending(&request, &hold, command.now_ns, out)
         if code != RESULT_CODE_OK:
             return code
 
@@ -344,14 +348,7 @@ cdef class HoldCommands(KitCommands):
         cdef int code
 
         # Check.
-        if request.bad:
-            return MALFORMED
-        if request.hold_id.size != ID_BYTES:
-            return refuse_hold_id(out, request.hold_id)
-        hold = self.stock.find_hold(<unsigned char*>request.hold_id.data)
-        code = self.check_part(&request, hold, out)
-        if code == RESULT_CODE_OK:
-            code = self.check_part_rest(&request, hold, command.now_ns, out)
+        code = self.check_ending(&request, &hold, command.now_ns, out)
         if code != RESULT_CODE_OK:
             return code
 

@@ -1,7 +1,7 @@
 # Soft reservations with a deadline.
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from ringup.native.index cimport Index, hash_bytes, index_prefetch
+from ringup.native.index cimport Index
 from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_lines cimport Chain, Lines
 from ringup.native.stock_plan cimport Entry, ScopeIn, Want
@@ -51,9 +51,6 @@ cdef class Holds(Lines):
 
     cdef inline HoldRow* hold_row(self, int64_t hold) noexcept nogil:
         return <HoldRow*>self.holds.row(hold)
-
-    cdef inline void prefetch_hold(self, const uint8_t* id) noexcept nogil:
-        index_prefetch(&self.hold_index, hash_bytes(id, 16))
 
     cdef int64_t find_hold(self, const uint8_t* id) noexcept nogil
     cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil

@@ -13,7 +13,6 @@ from ringup.native.wire cimport Span
 
 cdef enum:
     ORDER_CANCELLED = 1
-    ORDER_CODE_BYTES_MAX = 64
 
 cdef struct OrderRow:
     int64_t placed_at_ns

@@ -22,7 +22,7 @@ cdef struct LineIn:
 
 # What a request says; each handler reads the fields that it has.
 cdef struct StockIn:
-    Span location_code, item_code, hold_id, order_id, text, from_code, to_code, lot_code, scope
+    Span location_code, item_code, hold_id, order_id, text, to_code, lot_code, scope
     Span channel_code, collection_code  # of the scope
     int64_t location, item  # rows, or -1
     int64_t qty_milli, ttl_ms

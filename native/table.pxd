@@ -11,7 +11,6 @@ cdef enum:
     CLEAN = 0
     DIRTY = 1
     FROZEN = 2
-    NO_ROW = -1
     PAGES_TO_LET_GO = 4096  # who has read so many pages in a row takes those that are spilled out of memory again
 
 cdef extern from *:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Literal
 
-from ringup.drivers.transport.base import TransportClosed, TransportError, TransportTimeout, deadline_in, remaining_s
+from ringup.drivers.transport.base import TransportClosed, TransportError, TransportTimeout, remaining_s
 from ringup.drivers.transport.fd import FdTransport, open_error
 
 if TYPE_CHECKING:
@@ -128,14 +128,3 @@ class SerialTransport(FdTransport):
     def send_break(self, duration_s: float = 0.25) -> None:
         """Hold the line in the break state: some scales reset on it."""
         self._require().send_break(duration_s)
-
-
-def probe_open(path: str, baud: int = 9600) -> str | None:
-    """Open and close a serial port; None when that works, else the reason.  Sends nothing."""
-    transport = SerialTransport(path, baud=baud)
-    try:
-        transport.open(deadline_in(1))
-    except TransportError as error:
-        return str(error)
-    transport.close()
-    return None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
 from pathlib import Path
 
 from bench.shop import Ids, setup_batches
+from ringup.engine.commit_thread import CommitThread
 from ringup.engine.lmdb_store import CheckpointStore, LmdbJournal
 from ringup.engine.record import GENESIS, encode
 from ringup.engine.recovery import recover
 from ringup.native.core import Core
 
 NOW_NS = 1_700_000_000_000_000_000
+COMMITS_MAX = 2  # one that is being written and one behind it, so that the disk does not wait for the core
+# sequence, clock value in ns, request, replies, events, sequence of the last event
+Executed = tuple[int, int, bytes, bytes, bytes, int]
 
 
 class BareCore:
@@ -47,7 +51,7 @@ class BareCore:
 
 
 class DurableCore(BareCore):
-    """The same with the engine's journal, as the engine runs it: batch n+1 executes while batch n commits."""
+    """The same with the engine's journal and its commit thread: a batch executes while those before it commit."""
 
     def __init__(self, directory: Path, items: int, ids: Ids, *, checkpoint: Path | None = None) -> None:
         """A fresh shop, or the one that is in the journal: from the engine's `checkpoint`, where there is one."""
@@ -55,8 +59,9 @@ class DurableCore(BareCore):
         self.journal.acquire()
         self._digest = GENESIS
         self._layout = Core().layout()
-        self._thread = ThreadPoolExecutor(1)
-        self._committing: Future[None] | None = None
+        self._room = threading.Semaphore(COMMITS_MAX)
+        self._failed: BaseException | None = None
+        self._commits = CommitThread[Executed](self._commit, self._ended)
         if self.journal.last_sequence():
             has_one = checkpoint is not None and (checkpoint / "data.mdb").exists()
             store = CheckpointStore(checkpoint, readonly=True) if checkpoint is not None and has_one else None
@@ -70,45 +75,48 @@ class DurableCore(BareCore):
         self.flush()
 
     def apply(self, request: bytes) -> bytes:
-        """Execute one batch and start its commit when the one before it is durable."""
+        """Execute one batch and have it committed after those before it."""
         replies = super().apply(request)
-        self.flush()
-        self._committing = self._thread.submit(
-            self._commit,
-            self.core.sequence,
-            self.core.now_ns,
-            request,
-            replies,
-            self.events,
-            self.core.event_sequence,
-        )
+        self._hand_over(request, replies)
         return replies
 
     def expire(self, later_ns: int) -> None:
         """A batch without commands, so much later: what is due by then expires.  Durable at once."""
-        self.flush()
         super().expire(later_ns)
-        self._commit(self.core.sequence, self.core.now_ns, b"", b"", self.events, self.core.event_sequence)
+        self._hand_over(b"", b"")
+        self.flush()
 
-    def _commit(
-        self, sequence: int, now_ns: int, request: bytes, replies: bytes, events: bytes, last_event: int
-    ) -> None:
+    def _hand_over(self, request: bytes, replies: bytes) -> None:
+        self._room.acquire()
+        self._commits.hand_over(
+            (self.core.sequence, self.core.now_ns, request, replies, self.events, self.core.event_sequence)
+        )
+
+    def _commit(self, executed: Executed) -> int:
         """One append, one sync."""
+        sequence, now_ns, request, replies, events, last_event = executed
         record, self._digest = encode(
             sequence, now_ns, self._layout, [request], [replies], self._digest, events, last_event
         )
         self.journal.append(sequence, record)
-        self.record_bytes += len(record)
+        return len(record)
+
+    def _ended(self, executed: Executed, error: BaseException | None, record_bytes: int) -> None:
+        self._failed = self._failed or error
+        self.record_bytes += record_bytes
+        self._room.release()
 
     def flush(self) -> None:
         """Wait until all that was applied is durable."""
-        if self._committing is not None:
-            self._committing.result()
-            self._committing = None
+        for _ in range(COMMITS_MAX):
+            self._room.acquire()
+        self._room.release(COMMITS_MAX)
+        if self._failed is not None:
+            raise self._failed
 
     def close(self) -> None:
         """Release the journal."""
         self.flush()
-        self._thread.shutdown()
+        self._commits.stop()
         assert self.journal.last_sequence() == self.core.sequence
         self.journal.close()

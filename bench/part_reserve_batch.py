@@ -1,7 +1,7 @@
 """reserve_batch_vs_best: durable reservations in process, 1,024 a commit, beside three databases.
 
-The engine's core and journal without a network (begin, apply, encode, one synced append; batch n+1 executes while
-batch n commits, as in the engine), beside each peer in its own best batch form: PostgreSQL one set-based UPDATE
+The engine's core and journal without a network (begin, apply, encode, one synced append; a batch executes while the
+one or two before it commit), beside each peer in its own best batch form: PostgreSQL one set-based UPDATE
 by one client or two, Redis a script call or a pipeline, SQLite one transaction in process.  One sync a batch for
 all.  A round that is not counted comes first, for all; requests are made before the clock runs, for all that
 need them.  Between rounds the engine's reservations expire, as a shop's do, outside the clock: peers, which

@@ -28,6 +28,6 @@ def set_up(level: str = "info", format: str = "auto") -> None:
     structlog.configure(
         processors=shared + ends,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # what it is then: it may be replaced, and closed
         cache_logger_on_first_use=False,  # loggers are made at import, before this is called
     )

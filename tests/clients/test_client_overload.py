@@ -119,6 +119,7 @@ def test_twice_the_load_leaves_the_goodput() -> None:
 
 def test_control_first_in_first_out_without_bound_collapses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pace.Pace, "wait_s", lambda self, ahead: 0.0)
+    monkeypatch.setattr(_pace.Pace, "admits", lambda self, ahead, left_s: True)
     with SlowEngine() as engine:
         found = _flooded(engine, 2.0)
     assert found.goodput < 0.6

@@ -83,9 +83,12 @@ def _guess(bench: Bench, engine: Server, requests: Requests) -> Load:
 
 
 def _half_load(bench: Bench, engine: Server, empty: Server, requests: Requests, peak_per_s: float) -> list[Load]:
-    """p99 of a sale beside one sync and one echo, in turn; returns the engine's loads."""
+    """p99 of a sale beside one sync and one echo, and beside an echo under the same load, in turn.
+
+    Returns the engine's loads.
+    """
     ratios: list[float] = []
-    parts: dict[str, list[float]] = {"sale": [], "fdatasync": [], "echo": [], "floor": []}
+    parts: dict[str, list[float]] = {"sale": [], "fdatasync": [], "echo": [], "floor": [], "loaded_echo": []}
     loads: list[Load] = []
     for _ in range(bench.rounds(5)):
         syncs = latency_ms(fdatasync_seconds(bench.work / "sync", bench.seconds(0.7)))["p99_ms"]
@@ -96,6 +99,10 @@ def _half_load(bench: Bench, engine: Server, empty: Server, requests: Requests, 
             engine.port, SELL_PATH, requests.body, body_is_ok, per_s=peak_per_s / 2, seconds=bench.seconds(1.5)
         )
         loads.append(load)
+        echoes = unary_load.open_loop(
+            empty.port, SELL_PATH, requests.body, body_is_ok, per_s=peak_per_s / 2, seconds=bench.seconds(1.5)
+        )
+        parts["loaded_echo"].append(histogram_ms(echoes.latencies_s)["p99_ms"])
         one_echo = latency_ms(alone.latencies_s)["p99_ms"]
         sale = histogram_ms(load.latencies_s)["p99_ms"]
         for name, value in (("sale", sale), ("fdatasync", syncs), ("echo", one_echo), ("floor", syncs + one_echo)):

@@ -25,7 +25,7 @@ from bench.measure import Bench, Chart, Skipped, interleaved, rate
 from bench.peer_reserve import PLENTY, POSTGRES_BATCH, RedisBatches, SqliteStock, redis_benchmark, redis_stock
 from bench.peers import postgres, redis_server
 from bench.shop import Ids, Requests, holds, session_request
-from ringup.engine.commit_thread import keep_freed_memory
+from ringup.engine.freed_memory import keep_freed_memory
 
 TITLE = "Reservations in batches of 1,024 a commit, beside PostgreSQL, Redis and SQLite"
 BATCH = 1024

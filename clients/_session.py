@@ -261,7 +261,7 @@ class SessionPump:
         # Callers that all wait for one batch leave engine and client idle in turns.  From 256 callers on, three
         # batches of a third of them each are faster: while one becomes durable the engine executes the next, and the
         # callers of the one before make their new commands (with 512 callers on 2 cores 1.17 times as many sales as
-        # two halves, and 1.6 times as many as one).  With fewer, another message costs more than it brings.
+        # two halves).  With fewer, another message costs more than it brings.
         outstanding = len(queue) + self._sent_commands
         commands_max = _wire.BATCH_COMMANDS_MAX
         if outstanding >= THIRDS_FROM_COMMANDS:

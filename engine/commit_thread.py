@@ -1,4 +1,4 @@
-"""The thread that makes batches durable, and the memory that it writes them from.
+"""The thread that makes batches durable.
 
 A hand-over costs two wake-ups and nothing else: with an executor, its futures, locks and callbacks would
 come to each commit, which is to each sale of an engine that is not busy.
@@ -6,17 +6,12 @@ come to each commit, which is to each sale of an engine that is not busy.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-KEPT_BYTES = 32 << 20
-OWN_MAPPING_BYTES = 1 << 20
 
 
 class CommitThread(Generic[Work]):
@@ -46,17 +41,3 @@ class CommitThread(Generic[Work]):
                 self._ended(work, error, 0)
             else:
                 self._ended(work, None, result)
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep the memory of records and messages that it frees, for the next ones.
-
-    By default glibc gives blocks of such sizes back to the system, which has to zero them page by page when they
-    are taken again: 2.5 times the work of making a record of 300 KB.  Other C libraries are left as they are.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)  # the tables' own blocks are larger
-    mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)

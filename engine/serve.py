@@ -13,9 +13,9 @@ from pathlib import Path
 import structlog
 
 from ringup.engine.callers import Callers, read_callers
-from ringup.engine.commit_thread import keep_freed_memory
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
+from ringup.engine.freed_memory import keep_freed_memory
 from ringup.engine.recovery import Progress
 
 log = structlog.get_logger()

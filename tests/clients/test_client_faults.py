@@ -92,6 +92,24 @@ def test_at_most_three_batches_are_in_flight(engine: FakeEngine) -> None:
     assert engine.batch_sizes == [1, 1, 1, 3]
 
 
+def test_a_slow_engine_gets_two_batches_at_once(engine: FakeEngine) -> None:
+    """What waits in the client can still be turned away, what is sent cannot."""
+    let_go = threading.Event()
+    engine.before = [lambda _: time.sleep(0.2) and None] + [lambda _: let_go.wait(5) and None] * 3
+
+    async def work(client: AsyncClient) -> None:
+        await client.submit(sale("slow"))
+        calls = []
+        for n in range(6):
+            calls.append(asyncio.ensure_future(client.submit(sale(str(n)))))
+            await asyncio.sleep(0.05)
+        let_go.set()
+        await asyncio.gather(*calls)
+
+    run(engine.target, work)
+    assert engine.batch_sizes == [1, 1, 1, 4]
+
+
 def test_many_callers_go_in_three_thirds(engine: FakeEngine) -> None:
     """So that one is executed while one becomes durable and one is answered."""
 

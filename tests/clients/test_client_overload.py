@@ -251,6 +251,15 @@ def test_batches_in_a_row_are_timed_from_answer_to_answer() -> None:
     assert pace.wait_s(1000) == pytest.approx(1.0)
 
 
+def test_one_quick_batch_lets_in_no_more_than_usual() -> None:
+    pace, now_s = _pace.Pace(), 0.0
+    for commands in (300, 300, 300, 300, 300, 3000):  # a second each, but the last is ten times as quick
+        pace.answered(commands, now_s, now_s + 1.0)
+        now_s += 1.0
+    assert pace.wait_s(1000) < 0.6, "by the latest batches"
+    assert not pace.admits(1000, 0.9), "by the longer experience"
+
+
 def test_a_stall_is_forgotten_after_a_few_batches() -> None:
     pace = _pace.Pace()
     pace.answered(300, 0.0, 3.0)

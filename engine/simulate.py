@@ -71,21 +71,23 @@ def _checked(text: str) -> list[dict[str, Any]]:
     if not isinstance(document, dict) or not isinstance(document.get("cases"), list):
         raise CaseError('expected {"cases": [case, ...]}, found something else')
     cases = [without_nulls(case) for case in document["cases"]]
-    if any(isinstance(case, dict) and "steps" in case for case in cases):  # quantities of stock are decimals
+    if any(is_of_stock(case) for case in cases):  # quantities of stock are decimals
         exact = json.loads(text, parse_float=Decimal)["cases"]
-        cases = [
-            without_nulls(exact[n]) if isinstance(case, dict) and "steps" in case else case
-            for n, case in enumerate(cases)
-        ]
+        cases = [without_nulls(exact[n]) if is_of_stock(case) else case for n, case in enumerate(cases)]
     for index, case in enumerate(cases):
         place = f"case number {index + 1}"
         if not isinstance(case, dict):
             raise CaseError(f"{place}: expected an object, found {type(case).__name__}")
-        if "steps" in case:
+        if is_of_stock(case):
             stock_module().check_case(case, place)
         else:
             check_case(case, place)
     return cases
+
+
+def is_of_stock(case: Any) -> bool:
+    """Whether a case is one of stock, also where one of the keys that only such have is misspelt."""
+    return isinstance(case, dict) and not {"steps", "setup"}.isdisjoint(case)
 
 
 def without_nulls(value: Any) -> Any:

@@ -22,9 +22,9 @@ from ringup.engine.simulate_stock_requests import (
     InvalidQuantityError,
     Json,
     from_milli,
+    goods,
     id_of,
     to_milli,
-    to_ns,
     with_decimals,
 )
 from ringup.v1 import admin_pb2, catalog_pb2, stock_pb2
@@ -170,7 +170,9 @@ class Replay(CaseRequests):
         # Tracked and measured until the stock is there: what stands somewhere does not depend on the rules.
         first = [catalog_pb2.Item(item_id=sku, name=sku, measured=True) for sku in self.policies]
         self.put("PutItems", first, lambda some: catalog_pb2.PutItemsRequest(items=some))
-        for row in self.setup.get("stock", []):
+        # Empty positions in no lot come first, as do those below zero: lowering them later could take of lots.
+        rows = self.setup.get("stock", [])
+        for row in sorted(rows, key=lambda row: bool(row.get("lot")) or to_milli(row["on_hand"]) > 0):
             self.stock_row(row)
         self.put("PutItems", items, lambda some: catalog_pb2.PutItemsRequest(items=some))
         kits = [self.kit(sku) for sku, policy in self.policies.items() if policy.get("kit")]
@@ -181,13 +183,7 @@ class Replay(CaseRequests):
     def stock_row(self, row: Json) -> None:
         """Put one row of the setup's stock where it belongs; a row without units is still a position."""
         sku, place, qty_milli = row["sku"], row["location"], to_milli(row["on_hand"])
-        line = stock_pb2.StockLine(
-            item_id=sku,
-            lot_id=row.get("lot") or "",
-            received_ns=to_ns(row.get("received")),
-            expires_ns=to_ns(row.get("expiry")),
-            barred=not row.get("saleable", True),
-        )
+        line = goods(row)
         line.qty_milli = qty_milli if qty_milli > 0 else MILLI_PER_UNIT
         self.must("ReceiveStock", stock_pb2.ReceiveStockRequest(location_id=place, lines=[line]))
         if qty_milli <= 0:

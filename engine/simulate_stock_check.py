@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from ringup.engine.simulate_case import CaseError
 from ringup.engine.simulate_stock_requests import InvalidQuantityError, to_milli
 
 SCOPE = {"channel", "location", "locations"}
+GOODS = {"saleable", "lot", "received", "expiry"}
 # op: (keys that must be there, keys that may be there)
 OPERATIONS: dict[str, tuple[set[str], set[str]]] = {
     "check": ({"sku", "qty"}, SCOPE | {"hold"}),
@@ -26,9 +28,9 @@ OPERATIONS: dict[str, tuple[set[str], set[str]]] = {
     "unship": ({"order"}, set()),
     "return": ({"order", "sku", "qty", "location"}, {"restock"}),
     "sell": ({"location", "lines"}, {"mode"}),
-    "adjust": ({"sku", "location", "delta", "reason"}, set()),
-    "count": ({"sku", "location", "on_hand"}, {"book"}),
-    "receive": ({"sku", "location", "qty"}, set()),
+    "adjust": ({"sku", "location", "delta", "reason"}, {"lot"}),
+    "count": ({"sku", "location", "on_hand"}, {"book", "lot"}),
+    "receive": ({"sku", "location", "qty"}, GOODS),
     "transfer": ({"sku", "qty", "from", "to"}, set()),
     "remove_position": ({"sku", "location"}, {"force"}),
     "set_policy": ({"sku", "policy"}, set()),
@@ -49,12 +51,13 @@ END_ROWS: dict[str, set[str]] = {
     "available": SCOPE | {"sku", "available", "hold"},
     "preorders": {"sku", "channel", "taken", "total", "left", "available", "qty"},
 }
+SHOWN_MAX = 80  # characters of a value that is named in a message
 TAKE_ROW = {"sku", "location", "lot"}
 RESULTS = {
     "ok", "partial", "insufficient", "invalid", "not_found", "refused", "exceeds", "already_done", "expired",
     "replayed", "conflict",
 }  # fmt: skip
-STOCK_ROW = {"saleable", "incoming", "lot", "received", "expiry"}
+STOCK_ROW = GOODS | {"incoming"}
 SOURCINGS = {"priority", "most_available", "fewest_shipments"}
 YES_OR_NO = {"track", "decimals", "kit_apart"}
 POLICY_QUANTITIES = {"safety", "min_qty", "max_qty", "step"}
@@ -74,10 +77,11 @@ def check_case(case: dict[str, Any], place: str) -> None:
         check_step(f"{name}: step {number}", step)
     check_keys(f"{name}: expect", check_object(f"{name}: expect", case["expect"]), set(), set(END_ROWS))
     for kind, rows in case["expect"].items():
-        for row in check_list(f"{name}: {kind}", rows):
-            check_keys(f"{name}: {kind}", check_object(f"{name}: {kind}", row), {"sku"}, END_ROWS[kind])
-            check_text(f"{name}: {kind}: sku", row["sku"])
-            check_row(f"{name}: {kind}", row)
+        for number, row in enumerate(check_list(f"{name}: {kind}", rows)):
+            where = f"{name}: {kind} {number}"
+            check_keys(where, check_object(where, row), {"sku"}, END_ROWS[kind])
+            check_text(f"{where}: sku", row["sku"])
+            check_row(where, row)
 
 
 def check_setup(name: str, setup: dict[str, Any]) -> None:
@@ -97,17 +101,23 @@ def check_setup(name: str, setup: dict[str, Any]) -> None:
         check_choice(f"{where}: sourcing", rule.get("sourcing", "priority"), SOURCINGS)
     for sku, policy in check_object(f"{name}: skus", setup.get("skus", {})).items():
         check_policy(f"{name}: sku {check_text(f'{name}: skus', sku)}", policy)
-    for row in check_list(f"{name}: stock", setup.get("stock", [])):
-        check_keys(f"{name}: stock", check_object(f"{name}: stock", row), {"sku", "location", "on_hand"}, STOCK_ROW)
-        check_choice(f"{name}: stock: location", row["location"], places)
-        check_text(f"{name}: stock: sku", row["sku"])
-        check_text(f"{name}: stock: lot", row.get("lot", ""))
-        check_yes_or_no(f"{name}: stock: saleable", row.get("saleable", True))
+    for number, row in enumerate(check_list(f"{name}: stock", setup.get("stock", []))):
+        where = f"{name}: stock {number}"
+        check_keys(where, check_object(where, row), {"sku", "location", "on_hand"}, STOCK_ROW)
+        check_choice(f"{where}: location", row["location"], places)
+        check_text(f"{where}: sku", row["sku"])
         for key in ("on_hand", "incoming"):
-            check_quantity(f"{name}: stock: {key}", row.get(key, 0))
-        for key in ("received", "expiry"):
-            if key in row:
-                check_date(f"{name}: stock: {key}", row[key])
+            check_quantity(f"{where}: {key}", row.get(key, 0))
+        check_goods(where, row)
+
+
+def check_goods(where: str, row: dict[str, Any]) -> None:
+    """Raise CaseError for goods whose lot, dates or saleability are none."""
+    check_text(f"{where}: lot", row.get("lot", ""))
+    check_yes_or_no(f"{where}: saleable", row.get("saleable", True))
+    for key in ("received", "expiry"):
+        if key in row:
+            check_date(f"{where}: {key}", row[key])
 
 
 def check_policy(where: str, policy: Any) -> None:
@@ -145,11 +155,12 @@ def check_step(where: str, step: Any) -> None:
     check_choice(f"{where}: op", op, set(OPERATIONS))
     required, optional = OPERATIONS[str(op)]
     check_keys(f"{where} {op}", step, required | {"op"}, optional | {"key", "expect"})
-    for line in check_list(f"{where}: lines", step.get("lines", [])):
-        check_keys(f"{where}: lines", check_object(f"{where}: lines", line), {"sku", "qty"}, {"location"})
-        check_text(f"{where}: lines: sku", line["sku"])
-        check_text(f"{where}: lines: location", line.get("location", ""))
-        check_number(f"{where}: lines: qty", line["qty"])
+    for number, line in enumerate(check_list(f"{where}: lines", step.get("lines", []))):
+        at = f"{where}: line {number}"
+        check_keys(at, check_object(at, line), {"sku", "qty"}, {"location"})
+        check_text(f"{at}: sku", line["sku"])
+        check_text(f"{at}: location", line.get("location", ""))
+        check_number(f"{at}: qty", line["qty"])
     for name in STEP_TEXTS:
         if name in step:
             check_text(f"{where}: {name}", step[name])
@@ -157,6 +168,7 @@ def check_step(where: str, step: Any) -> None:
         check_text(f"{where}: order", step["order"])
     for name in ("add", "force", *(("order",) if op == "reorder" else ())):
         check_yes_or_no(f"{where}: {name}", step.get(name, False))
+    check_goods(where, step)
     for place in check_list(f"{where}: locations", step.get("locations", [])):
         check_text(f"{where}: locations", place)
     for name in STEP_NUMBERS:
@@ -209,9 +221,16 @@ def check_row(where: str, row: dict[str, Any]) -> None:
 
 def check_keys(where: str, found: dict[str, Any], required: set[str], optional: set[str]) -> None:
     for key in sorted(set(found) - required - optional):  # first, for it is what a missing one was meant to be
-        raise CaseError(f"{where}: unknown key {key!r}{nearest(key, required | optional)}")
+        raise CaseError(f"{where}: unknown key {key[:SHOWN_MAX]!r}{nearest(key, required | optional)}")
     for key in sorted(required - set(found)):
         raise CaseError(f"{where}: expected the key {key!r}, found only {sorted(found)}")
+
+
+def shown(value: Any) -> str:
+    """A value as JSON has it, short; a text in the quotes of all messages."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str).replace('"', "'")
+    text = str(value) if isinstance(value, Decimal) else text
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
 def nearest(word: str, known: set[str]) -> str:
@@ -221,30 +240,30 @@ def nearest(word: str, known: set[str]) -> str:
 
 def check_object(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise CaseError(f"{where}: expected an object, found {type(value).__name__}")
+        raise CaseError(f"{where}: expected an object, found {shown(value)}")
     return value
 
 
 def check_list(where: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise CaseError(f"{where}: expected a list, found {type(value).__name__}")
+        raise CaseError(f"{where}: expected a list, found {shown(value)}")
     return value
 
 
 def check_text(where: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise CaseError(f"{where}: expected a text, found {value!r}")
+        raise CaseError(f"{where}: expected a text, found {shown(value)}")
     if any("\ud800" <= char <= "\udfff" for char in value):
-        raise CaseError(f"{where}: expected a text of whole characters, found half of one in {value!r}")
+        raise CaseError(f"{where}: expected a text of whole characters, found half of one in {shown(value)}")
     return value
 
 
 def check_number(where: str, value: Any) -> None:
     """A number, or one in a text for those whose numbers are floats; whether it is a quantity is told by the answer."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        raise CaseError(f"{where}: expected a number, found {value!r}")
+        raise CaseError(f"{where}: expected a number, found {shown(value)}")
     if isinstance(value, str) and not value.lstrip("-").replace(".", "", 1).isdecimal():
-        raise CaseError(f"{where}: expected a number, found {value!r}")
+        raise CaseError(f"{where}: expected a number, found {shown(value)}")
 
 
 def check_quantity(where: str, value: Any) -> None:
@@ -258,16 +277,17 @@ def check_quantity(where: str, value: Any) -> None:
 
 def check_yes_or_no(where: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise CaseError(f"{where}: expected true or false, found {value!r}")
+        raise CaseError(f"{where}: expected true or false, found {shown(value)}")
 
 
 def check_date(where: str, value: Any) -> None:
     try:
         datetime.fromisoformat(check_text(where, value))
     except ValueError:
-        raise CaseError(f'{where}: expected a date as "2026-12-31" or with a time, found {value!r}') from None
+        raise CaseError(f'{where}: expected a date as "2026-12-31" or with a time, found {shown(value)}') from None
 
 
 def check_choice(where: str, value: Any, known: set[str]) -> None:
     if not isinstance(value, str) or value not in known:
-        raise CaseError(f"{where}: expected one of {sorted(known)}, found {value!r}{nearest(str(value), known)}")
+        near = nearest(value, known) if isinstance(value, str) else ""
+        raise CaseError(f"{where}: expected one of {sorted(known)}, found {shown(value)}{near}")

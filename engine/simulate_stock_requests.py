@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any
@@ -13,6 +13,8 @@ from ringup.v1 import catalog_pb2, stock_pb2
 
 Json = dict[str, Any]
 MILLI_PER_UNIT = 1000
+TIME_NS_MAX = 9_000_000_000_000_000_000  # as in native/limits.pxd
+DAYS_MAX = 4_000_000  # more days than a calendar of four-digit years has
 POLICY_KEYS = frozenset(
     {"track", "backorder", "backorder_at", "safety", "decimals", "min_qty"}
     | {"max_qty", "step", "removal", "count_floor", "preorder", "kit", "kit_apart"}
@@ -34,7 +36,7 @@ def to_milli(value: Any) -> int:
     except InvalidOperation:
         raise InvalidQuantityError(f"expected a number, found {value!r}") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value() or abs(scaled) >= 2**62:
-        raise InvalidQuantityError(f"expected at most three decimals and 18 digits, found {value!r}")
+        raise InvalidQuantityError(f"expected at most three decimals and 18 digits, found {str(value)[:40]}")
     return int(scaled)
 
 
@@ -51,13 +53,32 @@ def id_of(kind: str, name: str) -> bytes:
 
 
 def to_ns(text: str | None) -> int:
-    """ns since 1970 of an ISO date or time (no zone: UTC); zero for none."""
+    """ns since 1970 of an ISO date or time (no zone: UTC); zero for none.
+
+    Only the order of dates counts, so those that an engine does not keep (9999-12-31, often meant as never) have it by
+    the day: they lie in the first and the last few milliseconds that there are.
+    """
     if text is None:
         return 0
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000_000
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    now_ns = since // timedelta(microseconds=1) * 1000
+    if now_ns <= DAYS_MAX:
+        return max(DAYS_MAX // 4 + since.days, 1)
+    return min(now_ns, TIME_NS_MAX - DAYS_MAX + since.days)
+
+
+def goods(row: Json) -> stock_pb2.StockLine:
+    """Goods that come in, by lot and dates, as a row of the setup or a receipt says; without their quantity."""
+    return stock_pb2.StockLine(
+        item_id=row["sku"],
+        lot_id=row.get("lot") or "",
+        received_ns=to_ns(row.get("received")),
+        expires_ns=to_ns(row.get("expiry")),
+        barred=not row.get("saleable", True),
+    )
 
 
 def in_parts(*quantities: Any) -> bool:
@@ -262,22 +283,28 @@ class CaseRequests:
         )
 
     def make_adjust(self, step: Json) -> tuple[str, Any]:
-        lines = [stock_pb2.StockLine(item_id=step["sku"], qty_milli=to_milli(step["delta"]))]
+        lines = [
+            stock_pb2.StockLine(item_id=step["sku"], qty_milli=to_milli(step["delta"]), lot_id=step.get("lot") or "")
+        ]
         return "AdjustStock", stock_pb2.AdjustStockRequest(
             location_id=step["location"], lines=lines, reason=step["reason"]
         )
 
     def make_count(self, step: Json) -> tuple[str, Any]:
         request = stock_pb2.CountStockRequest(
-            location_id=step["location"], item_id=step["sku"], on_hand_milli=to_milli(step["on_hand"])
+            location_id=step["location"],
+            item_id=step["sku"],
+            on_hand_milli=to_milli(step["on_hand"]),
+            lot_id=step.get("lot") or "",
         )
         if step.get("book") is not None:
             request.book_milli = to_milli(step["book"])
         return "CountStock", request
 
     def make_receive(self, step: Json) -> tuple[str, Any]:
-        lines = [stock_pb2.StockLine(item_id=step["sku"], qty_milli=to_milli(step["qty"]))]
-        return "ReceiveStock", stock_pb2.ReceiveStockRequest(location_id=step["location"], lines=lines)
+        line = goods(step)
+        line.qty_milli = to_milli(step["qty"])
+        return "ReceiveStock", stock_pb2.ReceiveStockRequest(location_id=step["location"], lines=[line])
 
     def make_transfer(self, step: Json) -> tuple[str, Any]:
         return "TransferStock", stock_pb2.TransferStockRequest(

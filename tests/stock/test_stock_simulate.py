@@ -104,8 +104,11 @@ def test_what_differs_is_said_in_the_units_of_the_case() -> None:
             "expiry: expected a date",
         ),
         ({"expect": {"levels": [{"sku": "ham", "on_hand": "many"}]}}, "on_hand: expected a number, found 'many'"),
+        ({"expect": {"levels": [{"sku": "ham"}, {"on_hand": 1}]}}, "levels 1: expected the key 'sku'"),
+        ({"stesp": [], "steps": None}, r"case number 1 \(ham\): unknown key 'stesp', nearest is 'steps'"),
+        ({"setup": "x" * 9999}, "setup: expected an object, found 'x{79}[.]{3}$"),
         ({"expect": {"level": []}}, "unknown key 'level', nearest is 'levels'"),
-        ({"expect": []}, "expected an object, found list"),
+        ({"expect": []}, r"expected an object, found \[\]"),
     ],
 )
 def test_a_file_that_is_not_of_the_format_names_case_and_key(change: dict[str, Any], message: str) -> None:
@@ -170,3 +173,25 @@ def test_a_setup_that_the_engine_refuses_is_reported() -> None:
     setup = {"locations": ["shop"], "skus": {"ham": {"min_qty": -1}}}
     (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "setup": setup}]})))
     assert "PutStockPolicies refused the setup: RESULT_CODE_QTY_INVALID" in outcome.differs[0]
+
+
+def test_dates_of_lots_may_be_any_day_and_goods_that_come_in_say_their_lot() -> None:
+    """An expiry of 9999-12-31, as many systems write never, once ended the run with a traceback."""
+    ends = {"never": "9999-12-31", "far": "2400-01-01", "old": "1800-01-01", "epoch": "1970-01-01"}
+    ends |= {"soon": "2026-01-01T00:00:00+02:00", "first": "0001-01-01T00:00:00+14:00"}
+    place = {"sku": "ham", "location": "shop"}
+    stock: list[dict[str, Any]] = [{**place, "on_hand": 1, "lot": lot, "expiry": end} for lot, end in ends.items()]
+    steps: list[dict[str, Any]] = [
+        {"op": "receive", **place, "qty": 2, "lot": "late", "expiry": "9998-01-01"},
+        {"op": "adjust", **place, "delta": -1, "reason": "damaged", "lot": "late"},
+        {"op": "receive", **place, "qty": 3, "lot": "bad", "saleable": False},
+        {"op": "count", **place, "on_hand": 5, "lot": "bad"},
+        {"op": "receive", **place, "qty": 1},
+    ]
+    for lot in ("first", "old", "epoch", "soon", "far", "late", "never"):
+        sale = {"op": "sell", "location": "shop", "lines": [{"sku": "ham", "qty": 1}]}
+        steps.append({**sale, "expect": {"take": [{"lot": lot, "qty": 1}]}})
+    steps.append({"op": "query", "sku": "ham", "expect": {"available": 1, "on_hand": 6}})
+    setup = {"locations": ["shop"], "skus": {"ham": {"removal": "fefo"}}, "stock": [*stock, {**place, "on_hand": 0}]}
+    (outcome,) = run_cases(load_cases(json.dumps({"cases": [{**CASE, "setup": setup, "steps": steps, "expect": {}}]})))
+    assert outcome.ok, outcome.differs

@@ -228,17 +228,62 @@ def test_streams_that_break_in_an_overload_lose_and_double_nothing() -> None:
         assert unsteadily_flooded(seed, breaks=4).answered
 
 
+# Batches and streams
+
+
+async def posted_apart(pump: _session.SessionPump, commands: int, seconds: float) -> None:
+    """Post commands so far apart that each could be a batch of its own, and wait for their answers."""
+    loop, answers = asyncio.get_running_loop(), []
+    for n in range(commands):
+        answers.append(pump.post(command(f"c{n}"), loop.time() + 60))
+        await asyncio.sleep(seconds)
+    await asyncio.gather(*answers)
+
+
+def test_at_most_three_batches_are_in_flight() -> None:
+    async def main() -> list[int]:
+        engine = SessionEngine(lambda number, _: 0.0 if number else 5.0)
+        async with pump_to(engine) as pump:
+            await posted_apart(pump, 6, 0.1)
+        return engine.batch_sizes
+
+    assert virtual_time.run(main()) == [1, 1, 1, 3]
+
+
+def test_a_slow_engine_gets_two_batches_at_once() -> None:
+    """What waits in the client can still be turned away, what is sent cannot."""
+
+    async def main() -> list[int]:
+        engine = SessionEngine(lambda number, _: [0.2, 5.0, 0.0, 0.0][number])
+        async with pump_to(engine) as pump:
+            await pump.post(command("slow"), 60)
+            await posted_apart(pump, 6, 0.05)
+        return engine.batch_sizes
+
+    assert virtual_time.run(main()) == [1, 1, 1, 4]
+
+
+def test_nothing_is_sent_on_a_stream_that_drains() -> None:
+    """What was sent before is answered there, what waits goes over the next stream."""
+
+    async def main() -> None:
+        engine = SessionEngine(lambda *_: 1.0, drains=frozenset([0]))
+        async with pump_to(engine) as pump:
+            await posted_apart(pump, 6, 0.1)
+        assert engine.batch_sizes == [1, 1, 1, 3]
+        assert engine.batch_streams == [1, 1, 1, 2]
+        assert max(engine.received.values()) == 1
+
+    virtual_time.run(main())
+
+
 def test_a_broken_stream_keeps_the_order() -> None:
     """What was under way comes before what waited behind it, in the order of posting."""
 
     async def main() -> None:
-        engine, loop = SessionEngine(steady, loses=frozenset([1])), asyncio.get_running_loop()
+        engine = SessionEngine(steady, loses=frozenset([1]))
         async with pump_to(engine) as pump:
-            answers = []
-            for n in range(60):
-                answers.append(pump.post(command(f"c{n}"), loop.time() + 5))
-                await asyncio.sleep(0.0005)
-            await asyncio.gather(*answers)
+            await posted_apart(pump, 60, 0.0005)
         assert engine.batch_sizes[:3] == [1, 1, 1], "the second is lost, and with it the third"
         assert len(engine.batch_sizes) > 4, "some are posted after the stream has broken and been opened again"
         assert list(engine.booked) == [f"c{n}" for n in range(60)]

@@ -23,7 +23,7 @@ class SessionEngine:
 
     breaks: numbers of batches that are booked, as is what was sent after them, and whose stream then ends without
     their answer.  loses: numbers of batches with which the stream ends before they, and what was sent after them, are
-    booked.
+    booked.  drains: numbers of batches whose answers say that the engine is draining.
     """
 
     def __init__(
@@ -31,22 +31,28 @@ class SessionEngine:
         takes_s: Callable[[int, int], float],
         breaks: frozenset[int] = frozenset(),
         loses: frozenset[int] = frozenset(),
+        drains: frozenset[int] = frozenset(),
     ) -> None:
         self._takes_s = takes_s
         self._breaks = breaks
         self._loses = loses
+        self._drains = drains
         self._free = asyncio.Lock()  # first come, first served, also beside what an ended stream left
         self._stored: dict[bytes, bytes] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self.batch_sizes: list[int] = []
+        self.batch_streams: list[int] = []
+        """The number of the stream, from 1, that each batch came over."""
         self.received: Counter[bytes] = Counter()
         """How often each id arrived."""
         self.booked: Counter[str] = Counter()
         """How often each customer stands in the books."""
         self.busy_s = 0.0
+        self._streams = 0
 
     def open_stream(self) -> _Stream:
-        return _Stream(self)
+        self._streams += 1
+        return _Stream(self, self._streams)
 
     async def ready(self) -> str:
         return ""
@@ -66,6 +72,7 @@ class SessionEngine:
         async with self._free:
             number = len(self.batch_sizes)
             self.batch_sizes.append(len(commands))
+            self.batch_streams.append(stream.number)
             if stream.lost or number in self._loses:
                 stream.lost = True
                 stream.answers.put_nowait(Broken())
@@ -73,7 +80,7 @@ class SessionEngine:
             took_s = self._takes_s(number, len(commands))
             await asyncio.sleep(took_s)
             self.busy_s += took_s
-            response = session_pb2.SessionResponse()
+            response = session_pb2.SessionResponse(draining=number in self._drains)
             for command in commands:
                 response.replies.add().sell.ParseFromString(self._book(command.sell))
         stream.answers.put_nowait(Broken() if number in self._breaks else response.SerializeToString())
@@ -92,8 +99,9 @@ class SessionEngine:
 class _Stream:
     """A bidirectional call as `ringup.clients._session.Stream` has it."""
 
-    def __init__(self, engine: SessionEngine) -> None:
+    def __init__(self, engine: SessionEngine, number: int) -> None:
         self._engine = engine
+        self.number = number
         self._ended = False
         self.answers: asyncio.Queue[bytes | Broken | None] = asyncio.Queue()
         self.lost = False

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 import re
 import string
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from ringup.drivers.protocol import barcode, gs1_ai
 from ringup.drivers.protocol.barcode import ParseError, ScanKind, decode
+from support import cpu_time
 
 biip = pytest.importorskip("biip", reason="biip is the oracle: pip install 'ringup[test]'")
 from biip import ParseConfig  # noqa: E402  (after the skip)
@@ -378,7 +378,7 @@ def test_a_receipt_code_with_a_lost_character_is_refused(index):
 PRINTABLE = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
-@settings(max_examples=EXAMPLES * 5, deadline=1000)
+@settings(max_examples=EXAMPLES * 5)
 @given(
     st.one_of(
         PRINTABLE,
@@ -389,6 +389,7 @@ PRINTABLE = st.text(st.characters(codec="utf-8"), max_size=60)
     ),
     st.sampled_from([None, "]E0", "C1", "upce", "gs1_qr", "no such thing"]),
 )
+@cpu_time.at_most(1.0)
 def test_no_text_crashes_decode_or_gives_a_number_that_is_not_there(text, symbology):
     scan = decode(text, symbology, templates=barcode.TEMPLATES["de"])
     if scan.gtin is not None:
@@ -404,7 +405,6 @@ def test_no_text_crashes_decode_or_gives_a_number_that_is_not_there(text, symbol
 
 
 def test_long_and_nasty_texts_end_quickly():
-    started = time.monotonic()
     for text in ("1" * 10**6, "\x1d" * 8000, "(01)" * 2000, "]C1" + "10A\x1d" * 2000, "https://a/" + "01/" * 2700):
-        decode(text)
-    assert time.monotonic() - started < 2.0
+        with cpu_time.at_most(1.0, text[:20]):
+            decode(text)

@@ -21,6 +21,7 @@ from ringup.drivers.protocol.zvt_serial import (
     encode_serial_block,
     parse_serial_block,
 )
+from support import cpu_time
 
 EXAMPLES = int(os.environ.get("RINGUP_FUZZ_EXAMPLES", "200"))
 many = settings(max_examples=EXAMPLES, deadline=None)
@@ -233,13 +234,14 @@ PARSERS = {
 }
 
 
-@settings(max_examples=EXAMPLES * 5, deadline=1000)
+@settings(max_examples=EXAMPLES * 5)
 @given(
     st.sampled_from([data for direction, data in MESSAGES if direction == "I"]),
     st.integers(0, 400),
     st.integers(0, 400),
     st.binary(max_size=40),
 )
+@cpu_time.at_most(1.0)
 def test_random_and_mutated_data_never_crash_or_invent(message, start, end, noise):
     apdu = zvt.parse_apdu(message)
     data = apdu.data[:start] + noise + apdu.data[end:]

@@ -36,8 +36,9 @@ ADVICE: dict[str, tuple[str, str]] = {
     "TOO_MANY": ("no more rows or lines than one command may carry", "split it into several commands"),
     "LINES_EMPTY": ("at least one line", "add a line"),
     "QTY_INVALID": (
-        "a quantity above zero, whole (a multiple of 1,000 milli) for an item sold by the piece",
-        "correct the quantity, or mark the item as measured",
+        "a quantity that the item can have: above zero, whole (a multiple of 1,000 milli) if it is sold by the piece, "
+        "and within its policy's minimum, maximum and step",
+        "correct the quantity, mark the item as measured, or change its policy",
     ),
     "QTY_TOO_LARGE": ("a quantity within the limit", "check the unit (qty_milli is thousandths) or split the line"),
     "AMOUNT_INVALID": ("a price or amount that is possible, not below zero", "correct the amount"),
@@ -166,8 +167,23 @@ class Refused(RingUpError):
         elif problem.found or problem.limit:
             parts.append(f"{problem.found:,} against {problem.limit:,}")
         if problem.field:
-            parts.append(f"at {problem.field}[{problem.index}]")
+            parts.append(f"at {self._place()}")
         return " ".join(parts) or "otherwise"
+
+    def _place(self) -> str:
+        """The field of the request, with the index where there are several: "lines[2].qty_milli", "order_id"."""
+        message = self.response.DESCRIPTOR.file.message_types_by_name.get(f"{self.call}Request")
+        names = self.problem.field.split(".")
+        for at, name in enumerate(names):
+            field = message.fields_by_name.get(name) if message is not None else None
+            if field is None:
+                break
+            if field.is_repeated:
+                return ".".join((*names[:at], f"{name}[{self.problem.index}]", *names[at + 1 :]))
+            message = field.message_type
+        else:
+            return self.problem.field
+        return f"{self.problem.field}[{self.problem.index}]"  # of an engine that is newer than this client
 
 
 class RejectedCommand(RingUpError):

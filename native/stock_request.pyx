@@ -336,13 +336,13 @@ cdef class StockRequests:
         return self.check_stocked(request, out) if code == RESULT_CODE_OK else code
 
     cdef int check_positions(self, StockIn* request, Writer* out) noexcept nogil:
-        """POSITION_UNKNOWN where the one place named has never had the item."""
+        """POSITION_UNKNOWN where the one place named, which is open, has never had the item."""
         cdef int64_t i, location, kit, at
         cdef LineIn* line
         for i in range(request.line_count):
             line = &self.lines[i]
             location = line.location if line.location >= 0 else request.location
-            if location < 0:
+            if location < 0 or not self.stock.enabled(location):
                 continue
             kit = self.stock.find_kit(line.item) if self.is_kit(line.item) else -1
             for at in range(self.stock.kit_row(kit).part_count if kit >= 0 else 1):

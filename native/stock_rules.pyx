@@ -58,6 +58,11 @@ cdef struct QuotaIn:
     bint bad
 
 
+cdef struct Amount:
+    const char* field
+    int64_t milli
+
+
 cdef QuotaIn _read_quota(Span body) noexcept nogil:
     cdef QuotaIn quota
     cdef Reader reader = reader_of(body)
@@ -170,7 +175,9 @@ cdef class RuleCommands(ReorderCommands):
     cdef int check_policy(self, PolicyIn* policy, int64_t index, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(policy.body)
         cdef QuotaIn quota
-        cdef int64_t least, most
+        cdef Amount amounts[7]
+        cdef Amount least, most
+        cdef int i
         if policy.bad:
             return MALFORMED
         if not is_code(policy.code):
@@ -186,13 +193,14 @@ cdef class RuleCommands(ReorderCommands):
                 out, RESULT_CODE_TOO_MANY, "policies.preorder_quotas", index, policy.code, policy.quota_count,
                 CHANNEL_PLACES_MAX,
             )
-        least = min(min(policy.limit_milli, policy.safety_milli), min(policy.min_milli, policy.max_milli))
-        least = min(min(least, policy.step_milli), policy.low_milli)
-        most = max(max(policy.limit_milli, policy.safety_milli), max(policy.min_milli, policy.max_milli))
-        most = max(max(most, policy.step_milli), policy.low_milli)
-        if policy.has_total:
-            least = min(least, policy.total_milli)
-            most = max(most, policy.total_milli)
+        amounts[0] = Amount("policies.backorder_limit_milli", policy.limit_milli)
+        amounts[1] = Amount("policies.safety_milli", policy.safety_milli)
+        amounts[2] = Amount("policies.min_qty_milli", policy.min_milli)
+        amounts[3] = Amount("policies.max_qty_milli", policy.max_milli)
+        amounts[4] = Amount("policies.step_milli", policy.step_milli)
+        amounts[5] = Amount("policies.low_milli", policy.low_milli)
+        amounts[6] = Amount("policies.preorder_total_milli", policy.total_milli if policy.has_total else 0)
+        least = most = Amount("policies.preorder_quotas.qty_milli", 0)
         while next_of(&reader, StockPolicy_preorder_quotas):
             quota = _read_quota(read_span(&reader))
             if quota.bad:
@@ -202,11 +210,19 @@ cdef class RuleCommands(ReorderCommands):
                     out, RESULT_CODE_FIELD_INVALID, "policies.preorder_quotas.channel_id", index, policy.code,
                     quota.code.size, CODE_BYTES_MAX,
                 )
-            least, most = min(least, quota.qty_milli), max(most, quota.qty_milli)
-        if least < 0 or (policy.max_milli and policy.max_milli < policy.min_milli):
-            return refuse(out, RESULT_CODE_QTY_INVALID, "policies", index, policy.code, least, 0)
-        if most > QTY_MILLI_MAX:
-            return refuse(out, RESULT_CODE_QTY_TOO_LARGE, "policies", index, policy.code, most, QTY_MILLI_MAX)
+            least.milli, most.milli = min(least.milli, quota.qty_milli), max(most.milli, quota.qty_milli)
+        for i in range(7):
+            least = amounts[i] if amounts[i].milli < least.milli else least
+            most = amounts[i] if amounts[i].milli > most.milli else most
+        if least.milli < 0:
+            return refuse(out, RESULT_CODE_QTY_INVALID, least.field, index, policy.code, least.milli, 0)
+        if policy.max_milli and policy.max_milli < policy.min_milli:
+            return refuse(
+                out, RESULT_CODE_QTY_INVALID, "policies.max_qty_milli", index, policy.code, policy.max_milli,
+                policy.min_milli,
+            )
+        if most.milli > QTY_MILLI_MAX:
+            return refuse(out, RESULT_CODE_QTY_TOO_LARGE, most.field, index, policy.code, most.milli, QTY_MILLI_MAX)
         if policy.item < 0:
             return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "policies.item_id", index, policy.code, 0, 0)
         if policy.debtor_code.size and self.catalog.find_location(policy.debtor_code) < 0:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ringup.v1
 from ringup.clients import NoAnswer, Refused, RejectedCommand, _retry, _wire, errors
 from ringup.native import session_batch
-from ringup.v1 import catalog_pb2, result_pb2, sale_pb2, session_pb2
+from ringup.v1 import catalog_pb2, result_pb2, sale_pb2, session_pb2, stock_pb2
 
 LOOP = asyncio.new_event_loop()  # futures want one; it never runs
 PUT_ITEMS = _wire.KIND_OF[catalog_pb2.PutItemsRequest]
@@ -183,9 +183,18 @@ def test_a_refusal_says_what_was_expected_found_and_to_do() -> None:
     assert (refused.code, refused.code_name) == (result_pb2.RESULT_CODE_TENDER_SHORT, "TENDER_SHORT")
     assert refused.problem == problem
     assert str(refused) == (
-        "Sell: expected tenders that cover what is due, found 'T1' 500 against 999 at tenders.amount_minor[2]; "
+        "Sell: expected tenders that cover what is due, found 'T1' 500 against 999 at tenders[2].amount_minor; "
         "take the rest in another tender [TENDER_SHORT]"
     )
+    problem = result_pb2.Problem(field="scope.location_ids", index=1, subject="S9")
+    response = stock_pb2.HoldStockResponse(code=result_pb2.RESULT_CODE_LOCATION_UNKNOWN, problem=problem)
+    assert "found 'S9' at scope.location_ids[1]; " in str(Refused("HoldStock", response))
+    response.problem.field = "location_id"
+    assert "found 'S9' at location_id; " in str(Refused("HoldStock", response))
+    response.problem.field = "lines.not_known_here"
+    assert "at lines[1].not_known_here; " in str(Refused("HoldStock", response))
+    response.problem.field = "not_known_here"
+    assert "at not_known_here[1]; " in str(Refused("HoldStock", response))
     newer = Refused("Sell", sale_pb2.SellResponse(code=9999))
     assert newer.code_name == "CODE_9999"
     assert "bring the client up" in str(newer)

@@ -27,7 +27,7 @@ Names
  4. An item is known when setup names it as item or as stock, or a step receives, counts, reorders it or sets its
     policy. Unknown items, places and channels are not_found; a `check` of them is insufficient, for it has three
     results, and a `query` of an unknown item finds none of it.
- 5. `hold` and `adjust` that name one place where the item has no position: not_found. `check`, `place`, `sell` and
+ 5. `hold` and `adjust` that name one open place where the item has no position: not_found. `check`, `place`, `sell` and
     `transfer` find no units there: insufficient. `count`, `receive`, `return` and the far end of a transfer make it.
  6. After `remove_position` the item has no position there, as if it never had.
 Availability
@@ -302,7 +302,8 @@ class StockModel(Stockroom):
             place = named or location
             for part in self.kits[sku].parts if sku in self.kits else [sku]:
                 policy = self.policies[part]
-                if place is not None and policy.track and policy.preorder is None and not self.rows.get((part, place)):
+                needs = policy.track and policy.preorder is None and self.enabled.get(place, False)
+                if needs and not self.rows.get((part, place)):
                     raise Refused("not_found")
 
     def _open_hold_or_none(self, ref: str) -> Hold | None:

@@ -260,3 +260,37 @@ def test_availability_at_one_place_and_at_all(shop: Shop) -> None:
         ({"item_ids": ["tea"], "location_id": "nowhere"}, "LOCATION_UNKNOWN"),
     ):
         assert shop.read(pb.GetAvailabilityRequest(**fields))[0] == expected  # type: ignore[arg-type]  # a table of keyword arguments
+
+
+def test_a_closed_place_is_named_as_closed_also_where_it_never_had_the_item(shop: Shop) -> None:
+    found, _ = shop.do(pb.HoldStockRequest(location_id="shut", lines=[line("mug", 1000)]))
+    assert found == "LOCATION_DISABLED"
+    found, _ = shop.do(pb.HoldStockRequest(location_id="web", lines=[line("mug", 1000)]))
+    assert found == "POSITION_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "field"),
+    [
+        ({"backorder_limit_milli": -1}, "QTY_INVALID", "backorder_limit_milli"),
+        ({"safety_milli": -1, "step_milli": 2 * LIMIT}, "QTY_INVALID", "safety_milli"),
+        ({"min_qty_milli": -1}, "QTY_INVALID", "min_qty_milli"),
+        ({"min_qty_milli": 5000, "max_qty_milli": 4000}, "QTY_INVALID", "max_qty_milli"),
+        ({"step_milli": LIMIT + 1}, "QTY_TOO_LARGE", "step_milli"),
+        ({"low_milli": LIMIT + 1}, "QTY_TOO_LARGE", "low_milli"),
+        ({"preorder_total_milli": -1000}, "QTY_INVALID", "preorder_total_milli"),
+        (
+            {"preorder_quotas": [pb.PreorderQuota(channel_id="a"), pb.PreorderQuota(channel_id="b", qty_milli=-1)]},
+            "QTY_INVALID",
+            "preorder_quotas.qty_milli",
+        ),
+        ({"preorder_total_milli": 0, "max_qty_milli": LIMIT}, "OK", ""),
+    ],
+)
+def test_a_policy_that_is_refused_says_which_quantity_it_is(
+    shop: Shop, fields: dict[str, Any], expected: str, field: str
+) -> None:
+    policies = [pb.StockPolicy(item_id="tea"), pb.StockPolicy(item_id="mug", **fields)]
+    found, answer = shop.do(pb.PutStockPoliciesRequest(policies=policies))
+    assert (found, answer.problem.field) == (expected, field and f"policies.{field}")
+    assert answer.problem.index == (found != "OK")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringup.engine.commands_shared import Exit, note, secret, told
+from ringup.engine.commands_shared import called, secret
 
 if TYPE_CHECKING:
     from ringup.clients import AsyncClient
@@ -121,16 +121,5 @@ def events(
     import asyncio
     import contextlib
 
-    import grpc
-
-    from ringup.clients.errors import NoAnswer, RingUpError
-
-    with told(), contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        try:
-            asyncio.run(_run(engine, from_sequence, follow=follow, as_json=as_json))
-        except NoAnswer as error:
-            note(f"{engine}: {error}", "red")
-            raise typer.Exit(Exit.UNREACHABLE) from error
-        except (RingUpError, grpc.RpcError) as error:
-            note(f"{engine}: {error}", "red")
-            raise typer.Exit(Exit.FAILED) from error
+    with called(engine), contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        asyncio.run(_run(engine, from_sequence, follow=follow, as_json=as_json))

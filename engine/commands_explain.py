@@ -20,11 +20,12 @@ def explain(
     Examples: [bold]ringup explain offers.json[/bold], [bold]ringup explain offers.json --case c7[/bold]
     """
     from ringup.engine.explain import explain as lines_of
-    from ringup.engine.simulate import EXIT_INVALID, load_cases, read_file
+    from ringup.engine.simulate import EXIT_INVALID, known_zone, load_cases, read_file
     from ringup.engine.simulate_case import CaseError
     from ringup.engine.simulate_request import Unfit
 
     try:
+        known_zone(zone)
         cases = load_cases(read_file(file))
         if case_id is not None and case_id not in {case["id"] for case in cases}:
             raise CaseError(f"no case has the id {case_id!r}")

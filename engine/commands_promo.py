@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 OK = 1  # RESULT_CODE_OK
 EXIT_FINDINGS = 1
 EXIT_INVALID = 2
-CALL_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 5.0
+WORK_TIMEOUT_S = 30.0  # a check prices many baskets, and 10,000 promotions are compiled before they are published
 Engine = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The engine.")]
 File = Annotated[
     Path, typer.Argument(help='Promotions: {"cases": [...]}, {"promotions": [...]} or a list; - for standard input.')
@@ -50,12 +51,13 @@ def _invalid(error: object) -> typer.Exit:
     return typer.Exit(EXIT_INVALID)
 
 
-def _cases(file: Path) -> list[Case]:
+def _cases(file: Path, zone: str | None) -> list[Case]:
     from ringup.engine.promotion_files import promotion_cases
-    from ringup.engine.simulate import read_file
+    from ringup.engine.simulate import known_zone, read_file
     from ringup.engine.simulate_case import CaseError
 
     try:
+        known_zone(zone)
         return promotion_cases(read_file(file))
     except CaseError as error:
         raise _invalid(error) from error
@@ -63,9 +65,11 @@ def _cases(file: Path) -> list[Case]:
 
 def _promotions(file: Path, zone: str | None) -> list[promotion_pb2.Promotion]:
     from ringup.engine.promotion_files import read_promotions
+    from ringup.engine.simulate import known_zone
     from ringup.engine.simulate_case import CaseError
 
     try:
+        known_zone(zone)
         return read_promotions(file, zone)
     except CaseError as error:
         raise _invalid(error) from error
@@ -73,25 +77,26 @@ def _promotions(file: Path, zone: str | None) -> list[promotion_pb2.Promotion]:
 
 def _call(engine: str, request: Any) -> Any:
     from ringup.clients import Client
-    from ringup.engine.commands_shared import secret, told
+    from ringup.engine.commands_shared import called, secret
 
-    with told(), Client(engine, batching=False, secret=secret(), timeout_s=CALL_TIMEOUT_S) as client:
-        answer = client.call(request, timeout_s=CALL_TIMEOUT_S)
+    call = type(request).__name__.removesuffix("Request")
+    timeout_s = WORK_TIMEOUT_S if call in ("CheckPromotions", "PutPromotions", "PutCoupons") else READ_TIMEOUT_S
+    with called(engine), Client(engine, batching=False, secret=secret(), timeout_s=timeout_s) as client:
+        answer = client.call(request, timeout_s=timeout_s)
     if answer.code != OK:
-        raise _invalid(_refusal(answer))
+        raise _invalid(_refusal(call, answer))
     return answer
 
 
-def _refusal(answer: Any) -> str:
-    """A refused answer in words: what, where, and what was found."""
-    from ringup.v1 import result_pb2
+def _refusal(call: str, answer: Any) -> str:
+    """A refused answer in words: what was expected, what was found and where, and what to do."""
+    from ringup.clients.errors import Refused
 
-    problem = answer.problem
-    name = result_pb2.ResultCode.Name(answer.code).removeprefix("RESULT_CODE_")
-    return (
-        f"{name} at {problem.field} of {problem.subject!r} (number {problem.index + 1}): found {problem.found:,},"
-        f" limit {problem.limit:,}"
-    )
+    return str(Refused(call, answer))
+
+
+def _count(number: int) -> str:
+    return f"{number:,} promotion{'' if number == 1 else 's'}"
 
 
 def _findings(engine: str, promotions: list[promotion_pb2.Promotion], location: str) -> list[str]:
@@ -120,26 +125,33 @@ def check(
     Each with a basket that shows it. With --to they are tried on the engine's own items and prices, beside what is
     published there; without, on the items of each case. Exit code 0: nothing found; 1: findings; 2: not a valid file,
     or promotions that an engine refuses.
+
+    Examples: [bold]ringup promo check offers.json[/bold], [bold]ringup promo check offers.json --to
+    127.0.0.1:7420[/bold]
     """
     from ringup.engine.promotion_checks import check_case, finding_text
     from ringup.engine.simulate_request import Unfit
 
+    refused = False
     if engine is not None:
         texts = _findings(engine, _promotions(file, zone), location)
     else:
         texts = []
-        for case in _cases(file):
+        for case in _cases(file, zone):
             try:
                 answer = check_case(case, zone)
             except Unfit as error:
                 raise _invalid(f"case {case['id']!r}: {error}") from error
             if answer.code != OK:
-                texts.append(f"{case['id']}: {_refusal(answer)}")
+                refused = True
+                typer.secho(f"ringup promo: {case['id']}: {_refusal('CheckPromotions', answer)}", fg="red", err=True)
             texts += [f"{case['id']}: {finding_text(finding)}" for finding in answer.findings]
             if not case["items"]:
                 typer.secho(f"ringup promo: {case['id']}: no items to try them on; see --to", fg="yellow", err=True)
     for text in texts:
         typer.echo(text)
+    if refused:
+        raise typer.Exit(EXIT_INVALID)
     raise typer.Exit(EXIT_FINDINGS if texts else 0)
 
 
@@ -156,6 +168,9 @@ def put(
 
     What the check finds is shown and does not hold them up, unless --strict says so. Exit code 0: published; 1: held up
     by --strict; 2: not a valid file, or refused, and nothing was published.
+
+    Examples: [bold]ringup promo put offers.json --strict[/bold], [bold]ringup promo put offers.json --at
+    2026-11-27T08:00+01:00[/bold]
     """
     from ringup.engine.simulate_request import Clock, Unfit
     from ringup.v1 import promotion_pb2
@@ -172,7 +187,8 @@ def put(
         typer.secho(f"ringup promo: {len(texts):,} findings, nothing was published", fg="red", err=True)
         raise typer.Exit(EXIT_FINDINGS)
     answer = _call(engine, request)
-    typer.echo(f"{len(request.promotions):,} promotions put, {answer.created:,} of them new")
+    when = f" to hold from {at} on" if at is not None else ""
+    typer.echo(f"{_count(len(request.promotions))} put{when}, {answer.created:,} of them new")
 
 
 @app.command("list")
@@ -265,24 +281,31 @@ def _set_state(ids: list[str], state: int, engine: str) -> None:
         state=state,  # type: ignore[arg-type]  # enums are numbers on the wire
     )
     _call(engine, request)
-    typer.echo(f"{len(ids):,} promotions: {promotion_pb2.PromotionState.Name(state)}")
+    name = promotion_pb2.PromotionState.Name(state).removeprefix("PROMOTION_STATE_").lower()
+    typer.echo(f"{_count(len(ids))} {name}: {', '.join(ids)}")
 
 
 @app.command()
 def pause(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
-    """Let promotions wait."""
+    """Let promotions wait: they take part in no basket until `resume`.
+
+    Example: [bold]ringup promo pause spring summer[/bold]
+    """
     _set_state(ids, 2, engine)
 
 
 @app.command()
 def resume(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
-    """Let promotions take part again."""
+    """Let paused promotions take part again; one that was ended comes back with `put`."""
     _set_state(ids, 1, engine)
 
 
 @app.command()
 def end(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
-    """End promotions; their counters stay for returns."""
+    """End promotions; their counters stay for returns, and `put` starts them again.
+
+    Example: [bold]ringup promo end spring[/bold]
+    """
     _set_state(ids, 3, engine)
 
 

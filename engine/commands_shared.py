@@ -100,6 +100,24 @@ def told() -> Iterator[None]:
         raise typer.Exit(next(code for kind, code in codes if isinstance(error, kind))) from error
 
 
+@contextmanager
+def called(engine: str) -> Iterator[None]:
+    """Turn what an engine said, or did not say, into a message and an exit code, and what went wrong here as well."""
+    import grpc
+
+    from ringup.clients.errors import NoAnswer, RingUpError
+
+    with told():
+        try:
+            yield
+        except NoAnswer as error:
+            note(f"{engine}: {error}", "red")
+            raise typer.Exit(Exit.UNREACHABLE) from error
+        except (RingUpError, grpc.RpcError) as error:
+            note(f"{engine}: {error}", "red")
+            raise typer.Exit(Exit.FAILED) from error
+
+
 def data_dir(given: Path | None, config: Path | None = None) -> Path:
     """The data directory given, or the one in force; it must exist."""
     from ringup.engine.config import resolve

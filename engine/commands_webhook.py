@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringup.engine.commands_shared import AsJson, Exit, note, print_json, print_table, secret, told
+from ringup.engine.commands_shared import AsJson, Exit, called, note, print_json, print_table, secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ringup.engine.webhook import Limits
     from ringup.engine.webhook_post import Poster
 
@@ -37,24 +34,6 @@ def webhook() -> None:
     Examples: [bold]ringup webhook run --url https://shop.example/stock --name shop --secret-file secret[/bold],
     [bold]ringup webhook list[/bold], [bold]ringup webhook retry shop[/bold]
     """
-
-
-@contextmanager
-def _called(engine: str) -> Iterator[None]:
-    """Turn what the engine said, or did not say, into a message and an exit code."""
-    import grpc
-
-    from ringup.clients.errors import NoAnswer, RingUpError
-
-    with told():
-        try:
-            yield
-        except NoAnswer as error:
-            note(f"{engine}: {error}", "red")
-            raise typer.Exit(Exit.UNREACHABLE) from error
-        except (RingUpError, grpc.RpcError) as error:
-            note(f"{engine}: {error}", "red")
-            raise typer.Exit(Exit.FAILED) from error
 
 
 @app.command()
@@ -112,7 +91,7 @@ def run(
 
     if not 1 <= len(name.encode()) <= 64:
         raise typer.BadParameter(f"expected 1 to 64 bytes, found {len(name.encode())}", param_hint="--name")
-    with _called(engine):
+    with called(engine):
         settings = resolve().settings
         logs.set_up(settings.log_level, settings.log_format)
         limits = Limits(events_max, park_after, min(wait_s_min, wait_s_max), wait_s_max)
@@ -172,7 +151,7 @@ def list_(engine: Engine = ENGINE_DEFAULT, as_json: AsJson = False) -> None:
     """
     from ringup.clients import Client
 
-    with _called(engine), Client(engine, batching=False, secret=secret()) as client:
+    with called(engine), Client(engine, batching=False, secret=secret()) as client:
         cursors, beyond = _cursors(client)
     last = int(beyond.last_sequence)
     if as_json:
@@ -217,7 +196,7 @@ def retry(
     from ringup.clients.errors import Refused
     from ringup.v1 import event_pb2
 
-    with _called(engine), Client(engine, batching=False, secret=secret()) as client:
+    with called(engine), Client(engine, batching=False, secret=secret()) as client:
         cursors, beyond = _cursors(client)
         cursor = next((one for one in cursors if one.cursor_id == name), None)
         if cursor is None:

@@ -16,9 +16,15 @@ def money(amount_minor: int, currency: str) -> str:
 
 
 def quantity(milli: int) -> str:
-    return f"{milli // 1000}" if milli % 1000 == 0 else f"{milli / 1000:.3f}".rstrip("0")
+    whole, part = divmod(abs(milli), 1000)
+    return ("-" if milli < 0 else "") + f"{whole}" + (f".{part:03}".rstrip("0") if part else "")
+
+
+def times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def instant(seconds: int, zone: str | None) -> str:
-    """An instant on the store's clock."""
-    return f"{datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else UTC):%Y-%m-%d %H:%M}"
+    """An instant on the store's clock, to the second where it is not at a full minute."""
+    shown = datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else UTC)
+    return f"{shown:%Y-%m-%d %H:%M:%S}".removesuffix(":00")

@@ -69,7 +69,8 @@ def _checked(text: str) -> list[dict[str, Any]]:
     except ValueError as error:
         raise CaseError(f"not a JSON document: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("cases"), list):
-        raise CaseError('expected {"cases": [case, ...]}, found something else')
+        found = f"an object with {', '.join(sorted(document)[:5]) or 'no keys'}" if isinstance(document, dict) else ""
+        raise CaseError(f'expected {{"cases": [case, ...]}}, found {found or type(document).__name__}')
     cases = [without_nulls(case) for case in document["cases"]]
     if any(is_of_stock(case) for case in cases):  # quantities of stock are decimals
         exact = json.loads(text, parse_float=Decimal)["cases"]
@@ -131,8 +132,10 @@ def read_file(path: Path) -> str:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise CaseError(f"{path}: expected at most {FILE_BYTES_MAX:,} bytes, found {path.stat().st_size:,}")
         return path.read_text(encoding="utf-8-sig")  # editors of one system put a mark before the text
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaseError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise CaseError(f"{path}: expected a text in UTF-8, found other bytes at {error.start:,}") from None
 
 
 def load_files(files: list[Path]) -> list[dict[str, Any]]:

@@ -35,6 +35,13 @@ def text(value: Any, path: str) -> None:
         _fail(path, "a text of whole characters", value)
 
 
+def name(value: Any, path: str) -> None:
+    """A text that names something."""
+    text(value, path)
+    if not value:
+        _fail(path, "a name", value)
+
+
 def whole(value: Any, path: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         _fail(path, "a whole number", value)
@@ -96,6 +103,18 @@ def over_zero(value: Any, path: str) -> None:
     number(value, path)
     if float(value) <= 0:
         _fail(path, "a number above zero", value)
+
+
+def units(value: Any, path: str) -> None:
+    """A count of whole units, at least one; it may be a decimal text."""
+    number(value, path)
+    if float(value) < 1 or float(value) != int(float(value)):
+        _fail(path, "a whole number of units above zero", value)
+
+
+def units_or_none(value: Any, path: str) -> None:
+    if value != 0:
+        units(value, path)
 
 
 def percent(value: Any, path: str) -> None:
@@ -198,13 +217,13 @@ def _target(value: Any, path: str) -> None:
     record(
         {
             "all": flag,
-            "skus": list_of(text),
-            "categories": list_of(text),
+            "skus": list_of(name),
+            "categories": list_of(name),
             "unit_price_min": whole,
             "unit_price_max": whole,
             "exclude_discounted": flag,
-            "max_units": positive,
-            "max_units_per_line": positive,
+            "max_units": units,
+            "max_units_per_line": units,
             "pick": PICK,
         }
     )(value, path)
@@ -222,8 +241,8 @@ def _weights(value: Any, path: str) -> None:
 
 
 PICK = one_of("cheapest", "dearest", "as_listed")
-PART = {"target": _target, "qty": positive, "pick": PICK, "percent": percent}
-TIER = {"min_minor": amount, "min_qty": amount, "percent": percent, "amount_minor": amount}
+PART = {"target": _target, "qty": units, "pick": PICK, "percent": percent}
+TIER = {"min_minor": amount, "min_qty": units_or_none, "percent": percent, "amount_minor": amount}
 BASE = one_of("original", "running")
 
 
@@ -246,7 +265,7 @@ CONDITIONS = {
     "distinct": _kind("count", count=positive),
     "nth_order": _kind("n", n=positive),
 }
-SET = {"qty": positive, "pick": PICK, "repeat": flag}
+SET = {"qty": units, "pick": PICK, "repeat": flag}
 BENEFITS = {
     "item_percent_off": _kind("percent", percent=percent, cap_minor=amount, base=BASE),
     "item_amount_off": _kind("amount_minor", amount_minor=amount, apply=one_of("per_unit", "per_line")),
@@ -275,10 +294,11 @@ BENEFITS = {
         consume=PICK,
     ),
     "quantity_group": _kind(
-        "group_size", group_size=positive, amount_minor=amount, percent=percent, pick=PICK, repeat=flag
+        "group_size", group_size=units, amount_minor=amount, percent=percent, pick=PICK, repeat=flag
     ),
     "quantity_break": _kind(
-        "tiers", tiers=list_of(record({"min_qty": amount, "unit_price_minor": amount}, "min_qty", "unit_price_minor"))
+        "tiers",
+        tiers=list_of(record({"min_qty": units_or_none, "unit_price_minor": amount}, "min_qty", "unit_price_minor")),
     ),
     "tiered_amount": _kind(
         "tiers",
@@ -293,11 +313,11 @@ BENEFITS = {
         basis=one_of("order_subtotal", "line_subtotal", "eligible_qty"),
     ),
     "first_then_amount": _kind("first_minor", "additional_minor", first_minor=amount, additional_minor=amount),
-    "cheapest_percent_off": _kind("percent", percent=percent, units=positive, cap_minor=amount),
+    "cheapest_percent_off": _kind("percent", percent=percent, units=units, cap_minor=amount),
     "charge_percent_off": _kind("charge", "percent", charge=text, percent=percent, cap_minor=amount),
     "charge_amount_off": _kind("charge", "amount_minor", charge=text, amount_minor=amount),
     "charge_fixed_price": _kind("charge", "price_minor", charge=text, price_minor=amount),
-    "free_item": _kind("sku", "qty", sku=text, qty=positive, for_each=record(PART, "target", "qty"), repeat=flag),
+    "free_item": _kind("sku", "qty", sku=text, qty=units, for_each=record(PART, "target", "qty"), repeat=flag),
 }
 ROUNDING = one_of("half_up", "half_down", "half_even", "up", "down", "ceiling", "floor")
 PROMOTION = record(
@@ -521,6 +541,8 @@ def check_case(case: Any, place: str) -> None:
     label = f"case {name!r}" if isinstance(name, str) and len(name) < 200 else place
     CASE(case, label)
     _check_currency(case["currency"], f"{label}.currency")
+    for tax_class, rates in (case.get("tax") or {}).get("rates", {}).items():
+        _check_tax_names(rates, f"{label}.tax.rates.{tax_class}")
     for number, row in enumerate(case.get("price_book", ())):
         if row.get("currency"):
             _check_currency(row["currency"], f"{label}.price_book[{number}].currency")
@@ -544,6 +566,17 @@ def _check_currency(code: str, place: str) -> None:
         raise CaseError(f"{place}: {code[:20]!r} has no known exponent (ISO 4217){hint}")
 
 
+def _check_tax_names(rates: list[dict[str, Any]], place: str) -> None:
+    """A tax on a tax that does not exist would silently be on the price alone."""
+    names = {rate["name"] for rate in rates if "name" in rate}
+    for number, rate in enumerate(rates):
+        for name in rate.get("on", ()):
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; the nearest is {near[0]!r}" if near else f"; there are {', '.join(sorted(names)) or 'none'}"
+                raise CaseError(f"{place}[{number}].on: expected names of taxes of this class, found {name!r}{hint}")
+
+
 def _check_schedule(promotion: dict[str, Any], label: str) -> None:
     """Days and times that can be read, and times that do not overlap."""
     from ringup.engine.simulate_request import Unfit, schedule
@@ -554,6 +587,11 @@ def _check_schedule(promotion: dict[str, Any], label: str) -> None:
         raise CaseError(f"{label}.promotions: {promotion['id']!r}: {error}") from None
     taken: set[int] = set()
     for period in periods:
+        if period.from_minute == period.to_minute:
+            raise CaseError(
+                f"{label}.promotions: {promotion['id']!r}: schedule.times: expected an end other than the beginning; "
+                'a whole day is ["00:00", "24:00"]'
+            )
         end = period.to_minute if period.to_minute > period.from_minute else period.to_minute + 1440
         minutes = {minute % 1440 for minute in range(period.from_minute, end)}
         if taken & minutes:

@@ -88,11 +88,9 @@ class Answer:
             request.redeem = bool(loyalty.get("redeem")) and loyalty.get("opening_points") is not None
         response = pb.SimulateResponse.FromString(self.pricer.simulate(request.SerializeToString()))
         if response.code not in (result_pb2.RESULT_CODE_OK, result_pb2.RESULT_CODE_PRICE_MISSING):
-            problem = response.problem
-            raise Unfit(
-                f"{problem.field}: {result_pb2.ResultCode.Name(response.code)} at {problem.index}"
-                f" ({problem.subject or 'no name'}): found {problem.found:,}, limit {problem.limit:,}"
-            )
+            from ringup.clients.errors import Refused  # only here: what loads with it costs more than many cases
+
+            raise Unfit(str(Refused("Simulate", response)))
         return response
 
     # ---- the keys of expect
@@ -237,6 +235,7 @@ class Answer:
     def key_refund_minor(self) -> int | None:
         if self.unpriced:
             return None
+        came_back(self.case)
         if self.case["refund"].get("policy", "paid_price") == "reprice_kept":
             return max(0, self.response.total_minor - kept_total(self.case, self.zone, self.pricer))
         return refund_paid(self.case, self.response)
@@ -279,6 +278,21 @@ def asked_only(found: dict[str, int], asked: dict[str, Any] | None) -> dict[str,
     return {name: found.get(name, 0) for name in asked}
 
 
+def came_back(case: Case) -> None:
+    """Raise Unfit when more comes back than was sold."""
+    sold: dict[str, Fraction] = {}
+    for item in case["items"]:
+        sold[item["sku"]] = sold.get(item["sku"], Fraction(0)) + max(Fraction(0), extras.exact(item["qty"]))
+    for number, line in enumerate(case["refund"]["lines"]):
+        left = sold.get(line["sku"])
+        if left is None:
+            raise Unfit(f"refund.lines[{number}].sku: expected an item of the case, found {line['sku']!r}")
+        sold[line["sku"]] = left - extras.exact(line["qty"])
+        if sold[line["sku"]] < 0:
+            most = extras.decimal_text(left)
+            raise Unfit(f"refund.lines[{number}].qty: expected at most {most} of {line['sku']!r}, found {line['qty']}")
+
+
 def refund_paid(case: Case, response: pb.SimulateResponse) -> int:
     """What was paid for the units that come back: each line's payment in equal shares, the first units first."""
     bought = {i: _milli(item["qty"]) for i, item in enumerate(case["items"]) if extras.exact(item["qty"]) > 0}
@@ -315,8 +329,6 @@ def kept_total(case: Case, zone: str | None, pricer: Pricer) -> int:
             back[item["sku"]] -= gone
         if qty != gone:
             kept.append({**item, "qty": extras.decimal_text(qty - gone)})
-    if not kept:
-        return int(sum(charge["amount_minor"] for charge in case.get("charges", ())))
     again = {key: value for key, value in case.items() if key != "refund"} | {"items": kept}
     return Answer(again, zone, pricer).response.total_minor
 

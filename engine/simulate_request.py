@@ -118,8 +118,8 @@ def target(value: dict[str, Any] | None) -> pb.Target | None:
         unit_price_min_minor=value.get("unit_price_min"),
         unit_price_max_minor=value.get("unit_price_max"),
         exclude_discounted=value.get("exclude_discounted", False),
-        max_units=value.get("max_units", 0),
-        max_units_per_line=value.get("max_units_per_line", 0),
+        max_units=whole_units(value.get("max_units", 0)),
+        max_units_per_line=whole_units(value.get("max_units_per_line", 0)),
         pick=PICKS.get(value.get("pick", ""), 0),  # type: ignore[arg-type]  # enums are numbers on the wire
     )
 
@@ -128,7 +128,7 @@ def component(value: dict[str, Any], *, whole: bool = True) -> pb.Component:
     rate = ppb(value.get("percent", 100)) if whole else ppb(value["percent"]) if "percent" in value else 0
     return pb.Component(
         target=target(value.get("target")),
-        qty=value.get("qty", 1),
+        qty=whole_units(value.get("qty", 1)),
         rate_ppb=rate,
         pick=PICKS.get(value.get("pick", ""), 0),  # type: ignore[arg-type]  # enums are numbers on the wire
     )
@@ -165,7 +165,7 @@ def benefit(value: dict[str, Any], charge_ids: Iterable[str]) -> pb.Benefit:
         original=value.get("base") == "original",
         tax_view=VIEWS.get(value.get("value_tax", ""), 0),  # type: ignore[arg-type]  # enums are numbers on the wire
         charge_ids=charges,
-        qty=qty,
+        qty=whole_units(qty),
         pick=PICKS.get(value.get("pick", ""), 0),  # type: ignore[arg-type]  # enums are numbers on the wire
         components=[component(part, whole=False) for part in value.get("components", ())],
         once=not value.get("repeat", True),
@@ -183,7 +183,7 @@ def benefit(value: dict[str, Any], charge_ids: Iterable[str]) -> pb.Benefit:
         found.for_each.CopyFrom(component(value["for_each"], whole=False))
     for tier in value.get("tiers", ()):
         found.tiers.add(
-            min=tier.get("min_qty", tier.get("min_minor", 0)),
+            min=whole_units(tier.get("min_qty", tier.get("min_minor", 0))),
             amount_minor=tier.get("amount_minor", tier.get("unit_price_minor", 0)),
             rate_ppb=ppb(tier.get("percent", 0)),
         )
@@ -212,8 +212,18 @@ def schedule(value: dict[str, Any]) -> pb.Schedule:
     return found
 
 
+def whole_units(value: Any) -> int:
+    """A count of units that may be written as a decimal text."""
+    return int(Decimal(str(value)))
+
+
 def promotion(value: dict[str, Any], clock: Clock, charge_ids: Iterable[str]) -> pb.Promotion:
     limits, window = value.get("limits", {}), value.get("window", {})
+    from_ns, to_ns = clock.ns_of(window.get("from")), clock.ns_of(window.get("to"))
+    if from_ns >= to_ns > 0:
+        raise Unfit(
+            f"window of {value['id']!r}: expected an end after its beginning {window['from']}, found {window['to']}"
+        )
     found = pb.Promotion(
         promotion_id=value["id"],
         name=value.get("name", ""),
@@ -229,8 +239,8 @@ def promotion(value: dict[str, Any], clock: Clock, charge_ids: Iterable[str]) ->
         manual=value.get("manual", False),
         channels=value.get("channels", ()),
         customer_groups=value.get("customer_groups", ()),
-        from_ns=clock.ns_of(window.get("from")),
-        to_ns=clock.ns_of(window.get("to")),
+        from_ns=from_ns,
+        to_ns=to_ns,
     )
     if value.get("schedule"):
         found.schedule.CopyFrom(schedule(value["schedule"]))

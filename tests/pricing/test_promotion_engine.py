@@ -141,7 +141,8 @@ def test_promotions_from_draft_to_end_on_the_command_line(engine: EngineProcess,
     file.write_text(json.dumps([offers[1], never]))
     refused = CliRunner().invoke(app, ["promo", "put", str(file), *to])
     assert refused.exit_code == 2
-    assert "PROMOTION_NEVER at promotions.conditions of 'all' (number 2): found 1, limit 2" in refused.output
+    assert "found 'all' 1 against 2 at promotions.conditions[1]; correct the two" in " ".join(refused.output.split())
+    assert json.loads(_promo("get", "all", *to))["version"] == "1", "nothing of the file was published"
 
     got = [json.loads(row) for row in _promo("get", "many", "one", *to).splitlines()]
     assert [row["promotion"]["promotion_id"] for row in got] == ["many", "one"]

@@ -112,6 +112,24 @@ OFF = {"type": "item_percent_off", "percent": 10, "target": {"all": True}}
         ),
         (_case(promotions=[_promotion(OFF, schedule={"days": ["someday"]})]), "expected mon, tue, ... sun"),
         (
+            _case(promotions=[_promotion(OFF, schedule={"times": [["09:00", "09:00"]]})]),
+            'a whole day is ["00:00", "24:00"]',
+        ),
+        (_case(promotions=[_promotion({**OFF, "target": {"skus": ["A", ""]}})]), "skus[1]: expected a name, found ''"),
+        (
+            _case(promotions=[_promotion({"type": "multibuy_cheapest_free", "qty": "2.5"})]),
+            "qty: expected a whole number of units above zero, found '2.5'",
+        ),
+        (
+            _case(
+                tax={
+                    "mode": "exclusive",
+                    "rates": {"s": [{"percent": 5, "name": "gst"}, {"percent": 9, "on": ["gts"]}]},
+                }
+            ),
+            "tax.rates.s[1].on: expected names of taxes of this class, found 'gts'; the nearest is 'gst'",
+        ),
+        (
             _case(
                 promotions=[
                     _promotion(
@@ -213,6 +231,52 @@ def test_values_that_fit_no_engine_fail_their_case_alone(tmp_path: Path) -> None
     assert [line.get("ok") for line in lines[:3]] == [False, False, True]
     assert "QQQ" in lines[0]["differs"][0]
     assert "AMOUNT_TOO_LARGE" in lines[1]["differs"][0]
+
+
+def test_what_no_basket_can_have_is_told_in_words(tmp_path: Path) -> None:
+    """More comes back than was sold, something else comes back, a window ends before it begins."""
+    asked, window = {"refund_minor": 0}, {"from": "2025-02-01", "to": "2025-01-01"}
+    cases = [
+        _case(
+            id="more", refund={"lines": [{"sku": "A", "qty": 1}, {"sku": "A", "qty": 2}]}, expect={"refund_minor": 0}
+        ),
+        _case(id="else", refund={"lines": [{"sku": "B", "qty": 1}]}, expect={"refund_minor": 0}),
+        _case(id="window", promotions=[_promotion(OFF, window=window)]),
+    ]
+    result = _run(tmp_path, {"cases": cases}, "--json")
+    assert [json.loads(line)["differs"] for line in result.stdout.splitlines()[:3]] == [
+        ["refund.lines[1].qty: expected at most 1 of 'A', found 2"],
+        ["refund.lines[0].sku: expected an item of the case, found 'B'"],
+        ["window of 'p': expected an end after its beginning 2025-02-01, found 2025-01-01"],
+    ]
+
+
+def test_counts_may_be_decimal_texts(tmp_path: Path) -> None:
+    """Quantities are whole numbers or decimal texts, in a promotion as in an item."""
+    target = {"all": True, "max_units": "3"}
+    free = {"type": "multibuy_cheapest_free", "qty": "3.0", "target": target}
+    break_ = {"type": "quantity_break", "tiers": [{"min_qty": "6", "unit_price_minor": 900}]}
+    case = _case(
+        items=[{"sku": "A", "qty": "6", "unit_price_minor": 1000}],
+        promotions=[_promotion(break_, id="break", priority=1), _promotion(free)],
+        expect={"applied": ["break", "p"], "total_minor": 4500},
+    )
+    assert _run(tmp_path, {"cases": [case]}).exit_code == 0
+
+
+def test_a_refund_of_everything_by_repricing_keeps_what_charges_cost(tmp_path: Path) -> None:
+    """Delivery was free, so nothing of it is kept; a tax on it is part of what is kept."""
+    free = {"type": "charge_percent_off", "charge": "d", "percent": 100}
+    refund = {"lines": [{"sku": "A", "qty": 2}], "policy": "reprice_kept"}
+    tax = {"mode": "exclusive", "rates": {"s": [{"percent": 20}]}}
+    charges = [{"id": "d", "amount_minor": 300, "tax_class": "s"}]
+    cases = [
+        _case(id="free", promotions=[_promotion(free)], charges=charges, tax=tax, refund=refund)
+        | {"expect": {"total_minor": 2000, "refund_minor": 2000}},
+        _case(id="paid", charges=charges, tax=tax, refund=refund)
+        | {"expect": {"total_minor": 2360, "refund_minor": 2000}},
+    ]
+    assert _run(tmp_path, {"cases": cases}).exit_code == 0
 
 
 def test_a_time_without_a_zone_is_the_store_s_clock(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """What a shop, a store and a warehouse do with an order, each a method of the clients.
 
-Who may do which step, and in which state, stands in ARCHITECTURE.md.  Steps that are not here
-(reallocate, unship) go as messages: `call(stock_pb2.ReallocateOrderRequest(...))`.
+Who may do which step, and in which state, stands in ARCHITECTURE.md.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.message import Message
 
@@ -17,6 +17,21 @@ from .rows import rows
 
 Row = Mapping[str, Any]
 Lines = Iterable[stock_pb2.StockLine | Row]
+
+BarReason = Literal["damaged", "quality", "expired"]
+_BAR_REASONS = {
+    "damaged": stock_pb2.BAR_REASON_DAMAGED,
+    "quality": stock_pb2.BAR_REASON_QUALITY,
+    "expired": stock_pb2.BAR_REASON_EXPIRED,
+}
+
+
+def bar_reason_of(reason: str) -> stock_pb2.BarReason:
+    """The reason for which units are there and not for sale.  Raises ValueError, which names the nearest."""
+    if reason not in _BAR_REASONS:
+        near = difflib.get_close_matches(reason, _BAR_REASONS, 1, 0)
+        raise ValueError(f"expected one of {sorted(_BAR_REASONS)}, found {reason!r}; did you mean {near[0]!r}?")
+    return _BAR_REASONS[reason]
 
 
 def scope_of(channel_id: str, location_ids: Iterable[str], collection_point_id: str) -> stock_pb2.Scope | None:
@@ -166,6 +181,32 @@ class OrderCalls:
         answer: stock_pb2.ShipOrderResponse = await self._do(request, timeout_s)
         return list(answer.takes)
 
+    async def unship_order(self, order_id: str, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
+        """Undo the shipment of an order: its units are back and promised to it."""
+        await self._do(stock_pb2.UnshipOrderRequest(command_id=command_id, order_id=order_id), timeout_s)
+
+    async def reallocate_order(
+        self,
+        order_id: str,
+        *,
+        item_id: str,
+        qty_milli: int,
+        from_location_id: str,
+        to_location_id: str,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Let another place promise units of an order."""
+        request = stock_pb2.ReallocateOrderRequest(
+            command_id=command_id,
+            order_id=order_id,
+            item_id=item_id,
+            qty_milli=qty_milli,
+            from_location_id=from_location_id,
+            to_location_id=to_location_id,
+        )
+        await self._do(request, timeout_s)
+
     async def return_order(
         self,
         order_id: str,
@@ -174,10 +215,15 @@ class OrderCalls:
         qty_milli: int,
         location_id: str,
         restock_milli: int | None = None,
+        bar_reason: BarReason | None = None,
         command_id: bytes = b"",
         timeout_s: float | None = None,
     ) -> stock_pb2.ReturnOrderResponse:
-        """Take shipped units back at any place; return what to refund.  restock_milli go on hand there; None: all."""
+        """Take shipped units back at any place; return what to refund.
+
+        restock_milli of them go on hand there (None: all), for sale, or with a bar_reason kept from sale; the others
+        are scrapped.
+        """
         request = stock_pb2.ReturnOrderRequest(
             command_id=command_id,
             order_id=order_id,
@@ -185,6 +231,7 @@ class OrderCalls:
             qty_milli=qty_milli,
             location_id=location_id,
             restock_milli=restock_milli,
+            bar_reason=bar_reason_of(bar_reason) if bar_reason else stock_pb2.BAR_REASON_UNSPECIFIED,
         )
         answer: stock_pb2.ReturnOrderResponse = await self._do(request, timeout_s)
         return answer

@@ -11,7 +11,8 @@ with the same id and the same bytes.  A typed method returns what was asked for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from ringup.v1 import admin_pb2, catalog_pb2, event_pb2, pricing_pb2, promotion_
 
 from . import _retry, _wire
 from ._connection import Connection, stream_failure
+from ._goods import GoodsCalls
+from ._latest import latest
 from ._orders import OrderCalls, scope_of
 from ._session import SessionPump
 from .errors import NoAnswer, Refused, RejectedCommand
@@ -34,7 +37,7 @@ _EVENTS_PATH = "/ringup.v1.EventService/SubscribeEvents"
 Row = Mapping[str, Any]
 
 
-class AsyncClient(OrderCalls):
+class AsyncClient(OrderCalls, GoodsCalls):
     """A client for one event loop.
 
     target: where the engine listens, "host:port"; gRPC's other forms work too, and with
@@ -338,13 +341,29 @@ class AsyncClient(OrderCalls):
         answer: stock_pb2.ExtendHoldResponse = await self._do(request, timeout_s)
         return answer.deadline_ns
 
-    async def release_hold(self, hold_id: bytes, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
-        """Give the units of a hold back."""
-        await self._do(stock_pb2.ReleaseHoldRequest(command_id=command_id, hold_id=hold_id), timeout_s)
+    async def release_hold(
+        self,
+        hold_id: bytes,
+        *,
+        qty_milli: int | None = None,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Give units of a hold back, the earliest first; None: all."""
+        request = stock_pb2.ReleaseHoldRequest(command_id=command_id, hold_id=hold_id, qty_milli=qty_milli)
+        await self._do(request, timeout_s)
 
-    async def commit_hold(self, hold_id: bytes, *, command_id: bytes = b"", timeout_s: float | None = None) -> None:
-        """Let the held units leave."""
-        await self._do(stock_pb2.CommitHoldRequest(command_id=command_id, hold_id=hold_id), timeout_s)
+    async def commit_hold(
+        self,
+        hold_id: bytes,
+        *,
+        qty_milli: int | None = None,
+        command_id: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Let held units leave, the earliest first, and give the rest back; None: all leave."""
+        request = stock_pb2.CommitHoldRequest(command_id=command_id, hold_id=hold_id, qty_milli=qty_milli)
+        await self._do(request, timeout_s)
 
     async def read_availability(
         self, item_ids: Iterable[str], *, channel_id: str, timeout_s: float | None = None
@@ -363,9 +382,21 @@ class AsyncClient(OrderCalls):
         what changed meanwhile is yielded then.  A slow consumer gets the latest value of each item.  It ends when the
         loop over it ends; raises Refused when the engine says no.
         """
+        told: dict[str, tuple[int, bool]] = {}
+        changes = self._availability(item_ids, channel_id)
+        async with aclosing(latest(changes, lambda item: item.item_id)) as items:
+            async for item in items:
+                value = item.available_milli, item.unlimited
+                if told.get(item.item_id) != value:
+                    told[item.item_id] = value
+                    yield item
+
+    async def _availability(
+        self, item_ids: Iterable[str], channel_id: str
+    ) -> AsyncGenerator[event_pb2.ItemAvailability, None]:
+        """Yield what an engine tells of items, over broken links."""
         connection, _, _ = self._open_parts()
         request = event_pb2.WatchAvailabilityRequest(channel_id=channel_id, item_ids=item_ids)
-        told: dict[str, tuple[int, bool]] = {}
         backoff = _retry.Backoff()
         while True:
             try:
@@ -377,10 +408,7 @@ class AsyncClient(OrderCalls):
                         raise Refused("WatchAvailability", message)
                     backoff.reset()
                     for item in message.items:
-                        value = item.available_milli, item.unlimited
-                        if told.get(item.item_id) != value:
-                            told[item.item_id] = value
-                            yield item
+                        yield item
                     request.resume_token = message.resume_token or request.resume_token
             except grpc.aio.AioRpcError as error:
                 if error.code().name not in _retry.RESENT_STATUSES:

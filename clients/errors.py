@@ -77,7 +77,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "HOLD_EXPIRED": ("a hold before its deadline", "hold the units again: they went back to free stock"),
     "HOLD_COMMITTED": ("an open hold", "nothing: its units have left already"),
     "HOLD_RELEASED": ("an open hold", "hold the units again: they were given back"),
-    "HOLD_EXCEEDED": ("holds that cover what the sale asks of them", "sell what was held, or hold the rest first"),
+    "HOLD_EXCEEDED": ("holds that cover what is asked of them", "take what was held, or hold the rest first"),
     "HOLD_ELSEWHERE": ("a hold at the location of the sale", "sell at the hold's location, or hold here"),
     "HOLD_PAYING": ("a hold without a payment in flight", "wait for the payment's end, or release the hold"),
     "HOLD_ORDERED": ("an open hold", "go on with the order: the hold became its allocation"),

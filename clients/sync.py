@@ -152,6 +152,14 @@ class Client:
     get_hold = _blocking(AsyncClient.get_hold)
     get_availability = _blocking(AsyncClient.get_availability)
 
+    put_stock_policies = _blocking(AsyncClient.put_stock_policies)
+    count_stock = _blocking(AsyncClient.count_stock)
+    transfer_stock = _blocking(AsyncClient.transfer_stock)
+    bar_stock = _blocking(AsyncClient.bar_stock)
+    expect_stock = _blocking(AsyncClient.expect_stock)
+    reorder_stock = _blocking(AsyncClient.reorder_stock)
+    get_promises = _blocking(AsyncClient.get_promises)
+
     put_channels = _blocking(AsyncClient.put_channels)
     resize_hold = _blocking(AsyncClient.resize_hold)
     pay_hold = _blocking(AsyncClient.pay_hold)
@@ -162,6 +170,8 @@ class Client:
     ready_order = _blocking(AsyncClient.ready_order)
     hand_over_order = _blocking(AsyncClient.hand_over_order)
     ship_order = _blocking(AsyncClient.ship_order)
+    unship_order = _blocking(AsyncClient.unship_order)
+    reallocate_order = _blocking(AsyncClient.reallocate_order)
     return_order = _blocking(AsyncClient.return_order)
     get_order = _blocking(AsyncClient.get_order)
     list_orders = _blocking(AsyncClient.list_orders)

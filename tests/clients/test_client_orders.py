@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from ringup.clients import AsyncClient, Client, Refused, stock_line
+from ringup.clients._goods import GoodsCalls
 from ringup.clients._orders import OrderCalls
-from ringup.v1 import result_pb2, stock_pb2
+from ringup.v1 import stock_pb2
 from support.engine_process import EngineProcess
 
 
@@ -26,8 +28,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineProce
 
 
 def test_every_call_is_there_for_both_clients() -> None:
-    calls = [name for name, _ in inspect.getmembers(OrderCalls, inspect.isfunction) if not name.startswith("_")]
-    assert len(calls) == 13
+    calls = [
+        name
+        for kind in (OrderCalls, GoodsCalls)
+        for name, _ in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    ]
+    assert len(calls) == 22
     for name in calls:
         there, here = inspect.signature(getattr(AsyncClient, name)), inspect.signature(getattr(Client, name))
         assert there.parameters.keys() == here.parameters.keys(), name
@@ -53,10 +60,7 @@ def test_an_order_is_held_paid_placed_picked_and_collected(shop: tuple[EnginePro
     assert client.cancel_order("A1", lines=[stock_line("TEA", 1)]).refund_minor == 250
     allocated = [(take.location_id, take.qty_milli) for take in client.get_order("A1").allocated]
     assert allocated == [("STORE", 2000), ("DEPOT", 1000)]
-    move = stock_pb2.ReallocateOrderRequest(
-        order_id="A1", item_id="TEA", qty_milli=1000, from_location_id="DEPOT", to_location_id="STORE"
-    )
-    assert client.call(move).code == result_pb2.RESULT_CODE_OK
+    client.reallocate_order("A1", item_id="TEA", qty_milli=1000, from_location_id="DEPOT", to_location_id="STORE")
     client.pick_order("A1", location_id="STORE", lines=[stock_line("TEA", 1)])
     client.pack_order("A1")
     with pytest.raises(Refused, match=r"found 'A1' that is PACKED at order_id.*take the step before first"):
@@ -96,3 +100,50 @@ def test_an_order_is_shipped_in_parts_and_grows(shop: tuple[EngineProcess, Clien
             assert 0 < sum(take.qty_milli for take in some.takes) < 500_000
 
     asyncio.run(act())
+
+
+def test_goods_are_counted_moved_barred_expected_and_ordered(shop: tuple[EngineProcess, Client]) -> None:
+    _, client = shop
+    client.put_items([{"item_id": "JAM", "name": "Jam"}])
+    client.receive_stock(location_id="DEPOT", lines=[stock_line("JAM", 10)])
+    assert client.count_stock("JAM", location_id="DEPOT", on_hand_milli=9000, book_milli=8000).on_hand_milli == 11_000
+    move = {"from_location_id": "DEPOT", "to_location_id": "STORE"}
+    assert [take.qty_milli for take in client.transfer_stock("JAM", qty_milli=3000, **move)] == [3000]
+    (position,) = client.bar_stock(location_id="STORE", lines=[stock_line("JAM", 1)], reason="damaged")
+    assert (position.on_hand_milli, position.unavailable_milli) == (3000, 1000)
+    with pytest.raises(ValueError, match=r"found 'quallity'; did you mean 'quality'"):
+        client.bar_stock(location_id="STORE", lines=[stock_line("JAM", 1)], reason="quallity")  # type: ignore[arg-type]
+    day_ns = 86_400 * 10**9
+    soon_ns = time.time_ns() + day_ns
+    client.expect_stock(location_id="STORE", lines=[stock_line("JAM", 5)], expected_ns=soon_ns)
+    client.put_stock_policies([{"item_id": "JAM", "safety_milli": 2000}])
+    for by_ns, available_milli in ((0, 8000), (soon_ns - 1, 8000), (soon_ns, 13_000)):
+        (promise,) = client.get_promises("JAM", channel_id="web", by_ns=by_ns)
+        assert (promise.available_milli, promise.incoming_milli) == (available_milli, 5000), by_ns
+    wanted = client.reorder_stock("JAM", location_id="DEPOT", min_milli=9000, max_milli=20_000, multiple_milli=6000)
+    assert (wanted.forecast_milli, wanted.qty_milli) == (8000, 12_000)
+
+
+def test_part_of_a_hold_and_what_becomes_of_what_comes_back(shop: tuple[EngineProcess, Client]) -> None:
+    _, client = shop
+    client.put_items([{"item_id": "HAM", "name": "Ham"}])
+    client.receive_stock(location_id="STORE", lines=[stock_line("HAM", 9)])
+    held = client.hold_stock(lines=[stock_line("HAM", 5)], ttl_ms=60_000, location_id="STORE")
+    client.release_hold(held.hold_id, qty_milli=1000)
+    with pytest.raises(Refused, match="found 5,000 against 4,000 at qty_milli; take what was held"):
+        client.commit_hold(held.hold_id, qty_milli=5000)
+    client.commit_hold(held.hold_id, qty_milli=3000)
+    client.place_order("H1", lines=[stock_line("HAM", 4)], location_id="STORE")
+    client.ship_order("H1")
+    client.unship_order("H1")
+    client.ship_order("H1")
+    client.return_order(
+        "H1", item_id="HAM", qty_milli=3000, location_id="DEPOT", restock_milli=2000, bar_reason="quality"
+    )
+    (there,) = client.get_availability(["HAM"], location_id="DEPOT")
+    assert (there.on_hand_milli, there.unavailable_milli, there.free_milli) == (2000, 2000, 0)
+    client.return_order("H1", item_id="HAM", qty_milli=1000, location_id="DEPOT")
+    (there,) = client.get_availability(["HAM"], location_id="DEPOT")
+    assert (there.on_hand_milli, there.free_milli) == (3000, 1000)
+    (here,) = client.get_availability(["HAM"], location_id="STORE")
+    assert (here.on_hand_milli, here.held_milli, here.allocated_milli) == (2000, 0, 0)

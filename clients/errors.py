@@ -105,6 +105,11 @@ ADVICE: dict[str, tuple[str, str]] = {
         "amounts in the basket's currency only",
         "sell it in the engine's currency, or pay in another way",
     ),
+    "PROMOTION_ENDED": ("a promotion that is not over", "put it again: that starts it again"),
+    "COUPONS_NOT_UNIQUE": (
+        "a promotion with unique_coupons, which single-use codes open",
+        "put it again with unique_coupons first",
+    ),
     "STOCK_INSUFFICIENT": ("enough free units", "lower the quantity, receive stock, or take another location"),
     "STOCK_BELOW_LIMIT": ("an adjustment that leaves the counter at its limit or above", "count again, adjust less"),
     "STOCK_PROMISED": (

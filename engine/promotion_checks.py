@@ -133,7 +133,18 @@ def prepare(core: Core, request: bytes, now_ns: int) -> Iterator[Work | None]:
         yield lambda: answer
         return
     location_id = asked.location_id
-    if not location_id:
+    if location_id:
+        tried = pricing_pb2.PriceBasketRequest(
+            location_id=location_id, lines=[pricing_pb2.BasketLine(item_id="-", qty_milli=1000)]
+        )
+        priced = pricing_pb2.PriceBasketResponse.FromString(
+            core.query("PriceBasket", tried.SerializeToString(), now_ns)
+        )
+        if priced.code == result_pb2.RESULT_CODE_LOCATION_UNKNOWN:
+            refused = pb.CheckPromotionsResponse(code=priced.code, problem=priced.problem)
+            yield lambda: refused
+            return
+    else:
         places = catalog_pb2.ListLocationsResponse.FromString(
             core.query("ListLocations", catalog_pb2.ListLocationsRequest(page_size=1).SerializeToString(), now_ns)
         )

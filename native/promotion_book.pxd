@@ -108,6 +108,7 @@ cdef class PromotionBook:
     cdef int set_state(self, Command* command, Writer* out) noexcept nogil
     cdef int put_rules(self, Command* command, Writer* out) noexcept nogil
     cdef bint rules_are_sound(self, Span rules) noexcept with gil
+    cdef bint takes_codes(self, int64_t row) noexcept nogil
     cdef int put_coupons(self, Command* command, Writer* out) noexcept nogil
     cdef int list_promotions(self, Span request, Writer* out) noexcept nogil
     cdef void write_published(self, Writer* out, int64_t row) noexcept nogil

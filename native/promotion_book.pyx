@@ -13,11 +13,13 @@ from ringup.native.arrays cimport room_for
 from ringup.native.command cimport MALFORMED, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_COUPON_TAKEN,
+    RESULT_CODE_COUPONS_NOT_UNIQUE,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_FREE_ITEM_CIRCLE,
     RESULT_CODE_LINES_EMPTY,
     RESULT_CODE_LOCATION_UNKNOWN,
     RESULT_CODE_OK,
+    RESULT_CODE_PROMOTION_ENDED,
     RESULT_CODE_PROMOTION_NEVER,
     RESULT_CODE_PROMOTION_UNKNOWN,
     RESULT_CODE_TIME_INVALID,
@@ -29,6 +31,7 @@ from ringup.native.contract cimport (
     ListPromotionsResponse_next_page_token,
     ListPromotionsResponse_promotions,
     Promotion_promotion_id,
+    Promotion_unique_coupons,
     PromotionUsage_budget_spent_minor,
     PromotionUsage_cancelled_uses,
     PromotionUsage_used,
@@ -96,6 +99,17 @@ cdef Span _id_of(Span definition) noexcept nogil:
             return read_span(&reader)
         skip_field(&reader)
     return no_span()
+
+
+cdef bint has_unique_coupons(Span definition) noexcept nogil:
+    cdef Reader reader = reader_of(definition)
+    cdef bint found = False
+    while next_field(&reader):
+        if reader.field == Promotion_unique_coupons:
+            found = read_int(&reader) != 0
+        else:
+            skip_field(&reader)
+    return found
 
 
 cdef bytes _bytes_of(Span span):
@@ -518,25 +532,32 @@ cdef class PromotionBook:
 
     cdef int set_state(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t count = 0, state = 0, row
+        cdef int64_t index = 0, state = 0, row
+        cdef int code
         cdef Span id
         # Check.
+        code = check_count(command.body, SetPromotionStateRequest_promotion_ids, "promotion_ids", out)
+        if code != RESULT_CODE_OK:
+            return code
         while next_field(&reader):
-            if reader.field == SetPromotionStateRequest_promotion_ids:
-                id = read_span(&reader)
-                if not reader.bad and self.find(id) < 0:
-                    return refuse(out, RESULT_CODE_PROMOTION_UNKNOWN, "promotion_ids", count, id, 0, 0)
-                count += 1
-            elif reader.field == SetPromotionStateRequest_state:
+            if reader.field == SetPromotionStateRequest_state:
                 state = read_int(&reader)
             else:
                 skip_field(&reader)
         if reader.bad:
             return MALFORMED
-        if count == 0:
-            return refuse(out, RESULT_CODE_LINES_EMPTY, "promotion_ids", 0, no_span(), 0, 1)
         if not STATE_ACTIVE <= state <= STATE_ENDED:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "state", 0, no_span(), state, STATE_ENDED)
+        reader = reader_of(command.body)
+        while next_of(&reader, SetPromotionStateRequest_promotion_ids):
+            id = read_span(&reader)
+            row = self.find(id)
+            if row < 0:
+                return refuse(out, RESULT_CODE_PROMOTION_UNKNOWN, "promotion_ids", index, id, 0, 0)
+            # Others were published without it in mind: free items that earn each other are looked for at a put.
+            if (<PromotionRow*>self.promotions.row(row)).state == STATE_ENDED and state != STATE_ENDED:
+                return refuse(out, RESULT_CODE_PROMOTION_ENDED, "promotion_ids", index, id, 0, 0)
+            index += 1
 
         # Apply.
         reader = reader_of(command.body)
@@ -614,6 +635,11 @@ cdef class PromotionBook:
         read_rules(trial, rules)
         return trial.defect.code == 0
 
+    cdef bint takes_codes(self, int64_t row) noexcept nogil:
+        """Whether single-use codes open a promotion, now or from the instant on for which it is put."""
+        cdef PromotionRow* promotion = <PromotionRow*>self.promotions.row(row)
+        return has_unique_coupons(self.text(promotion.now)) or has_unique_coupons(self.text(promotion.next))
+
     cdef int put_coupons(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
         cdef Span id = no_span(), code
@@ -637,6 +663,8 @@ cdef class PromotionBook:
         promotion = self.find(id)
         if promotion < 0:
             return refuse(out, RESULT_CODE_PROMOTION_UNKNOWN, "promotion_id", 0, id, 0, 0)
+        if not self.takes_codes(promotion):
+            return refuse(out, RESULT_CODE_COUPONS_NOT_UNIQUE, "promotion_id", 0, id, 0, 0)
         if count == 0:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "codes", 0, id, 0, 1)
         if count > PUT_ROWS_MAX:

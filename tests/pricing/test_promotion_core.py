@@ -12,6 +12,7 @@ from ringup.v1 import catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_
 from support.core import SECOND_NS, CoreHarness, card, line, small_shop
 
 PERCENT = 10_000_000
+OK = result_pb2.RESULT_CODE_OK
 DAY_NS = 86_400 * SECOND_NS
 
 
@@ -307,3 +308,42 @@ def test_categories_of_the_catalog_are_targets() -> None:
     _put(shop, promotion)
     assert _quote(shop, line("wrap")).total_minor == 50
     assert _quote(shop, line("bread")).total_minor == 250
+
+
+def test_the_ladder_of_a_promotion_s_state() -> None:
+    """Each row mends what the row above reported.  What was ended once came back by a resume, past every check."""
+    shop = small_shop()
+    _put(shop, _percent_off("p", 10), _percent_off("over", 20))
+    active, ended = promotion_pb2.PROMOTION_STATE_ACTIVE, promotion_pb2.PROMOTION_STATE_ENDED
+    assert shop.send(promotion_pb2.SetPromotionStateRequest(promotion_ids=["over"], state=ended)).code == OK
+    rows: list[tuple[list[str], int, str]] = [
+        (["p", "over", "x"] * 4000, 7, "TOO_MANY"),
+        ([], 7, "LINES_EMPTY"),
+        (["p", "x", "over"], 7, "FIELD_INVALID"),
+        (["p", "x", "over"], active, "PROMOTION_UNKNOWN"),
+        (["p", "over"], promotion_pb2.PROMOTION_STATE_PAUSED, "PROMOTION_ENDED"),
+        (["p", "over"], active, "PROMOTION_ENDED"),
+        (["p", "over"], ended, "OK"),
+    ]
+    for ids, state, code in rows:
+        request = promotion_pb2.SetPromotionStateRequest(promotion_ids=ids, state=state)  # type: ignore[arg-type]  # a number out of range is the case
+        answer = shop.send(request)
+        assert result_pb2.ResultCode.Name(answer.code) == f"RESULT_CODE_{code}"
+        assert _listed(shop, "p").state == (ended if code == "OK" else active), "a refusal changes nothing"
+    _put(shop, _percent_off("over", 20))
+    assert _listed(shop, "over").state == active, "a put starts it again"
+
+
+def test_single_use_codes_are_for_promotions_that_they_open() -> None:
+    """Codes were taken for a promotion with a shared code, and then opened nothing at the till."""
+    shop = small_shop()
+    _put(shop, _percent_off("shared", 10, coupon="ALL"), _percent_off("later", 10))
+    _put(shop, _percent_off("later", 20, unique_coupons=True), effective_ns=shop.now_ns + DAY_NS)
+    for promotion_id, code in (("x", "PROMOTION_UNKNOWN"), ("shared", "COUPONS_NOT_UNIQUE"), ("later", "OK")):
+        answer = shop.send(promotion_pb2.PutCouponsRequest(promotion_id=promotion_id, codes=["c1"]))
+        assert result_pb2.ResultCode.Name(answer.code) == f"RESULT_CODE_{code}"
+    shop.now_ns += DAY_NS
+    shop.send(
+        promotion_pb2.SetPromotionStateRequest(promotion_ids=["shared"], state=promotion_pb2.PROMOTION_STATE_PAUSED)
+    )
+    assert _quote(shop, line("wrap"), coupons=["c1"]).total_minor == 80

@@ -141,7 +141,7 @@ def test_promotions_from_draft_to_end_on_the_command_line(engine: EngineProcess,
     file.write_text(json.dumps([offers[1], never]))
     refused = CliRunner().invoke(app, ["promo", "put", str(file), *to])
     assert refused.exit_code == 2
-    assert "found 'all' 1 against 2 at promotions.conditions[1]; correct the two" in " ".join(refused.output.split())
+    assert "found 'all' 1 against 2 at promotions[1].conditions; correct the two" in " ".join(refused.output.split())
     assert json.loads(_promo("get", "all", *to))["version"] == "1", "nothing of the file was published"
 
     got = [json.loads(row) for row in _promo("get", "many", "one", *to).splitlines()]
@@ -154,10 +154,20 @@ def test_promotions_from_draft_to_end_on_the_command_line(engine: EngineProcess,
     (tmp_path / "codes.txt").write_text(f"SPRING-1\n\n{codes[0]}\n")
     taken = CliRunner().invoke(app, ["promo", "coupons", "many", str(tmp_path / "codes.txt"), *to])
     assert (taken.exit_code, "COUPON_TAKEN" in taken.output) == (2, True)
+    one = CliRunner().invoke(app, ["promo", "coupons", "one", "--generate", "1", *to])
+    assert (one.exit_code, "expected a promotion with unique_coupons" in " ".join(one.output.split())) == (2, True)
+    file.write_text(json.dumps(offers))
+    elsewhere = CliRunner().invoke(app, ["promo", "check", str(file), "--location", "nowhere", *to])
+    assert (elsewhere.exit_code, "expected the code of a known location, found 'nowhere'" in elsewhere.output) == (
+        2,
+        True,
+    )
     for command, state in (("pause", "paused"), ("resume", "active"), ("end", "ended")):
         _promo(command, "one", *to)
         states = {row["id"]: row["state"] for row in map(json.loads, _promo("list", *to).splitlines())}
         assert states == {"all": "active", "one": state, "many": "active"}
+    over = CliRunner().invoke(app, ["promo", "resume", "many", "one", *to])
+    assert (over.exit_code, "put it again: that starts it again" in " ".join(over.output.split())) == (2, True)
 
 
 def test_simulate_over_the_wire_changes_nothing(engine: EngineProcess) -> None:

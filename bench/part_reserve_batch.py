@@ -25,7 +25,9 @@ from bench.measure import Bench, Chart, Skipped, interleaved, rate
 from bench.peer_reserve import PLENTY, POSTGRES_BATCH, RedisBatches, SqliteStock, redis_benchmark, redis_stock
 from bench.peers import postgres, redis_server
 from bench.shop import Ids, Requests, holds, session_request
+from bench.shop_server import READY_MB_MAX
 from ringup.engine.freed_memory import keep_freed_memory
+from ringup.native.memory import keep_ready
 
 TITLE = "Reservations in batches of 1,024 a commit, beside PostgreSQL, Redis and SQLite"
 BATCH = 1024
@@ -39,6 +41,7 @@ def run(bench: Bench) -> None:
     """Measure all in turn, after a round that warms all up."""
     items, count, seconds = bench.size(100_000, 500), bench.size(BATCH, 64), bench.seconds(1.5)
     keep_freed_memory()  # as the engine's process does
+    keep_ready(bench.size(READY_MB_MAX, 16) << 20)  # as shop_server's engine does
     with contextlib.ExitStack() as stack:
         measures: Measures = {}
         bytes_each: dict[str, Callable[[], float]] = {}

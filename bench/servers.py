@@ -90,10 +90,10 @@ def _process(arguments: Sequence[str], name: str, log: Path) -> Iterator[Server]
 
 
 @contextmanager
-def engine(directory: Path) -> Iterator[Server]:
+def engine(directory: Path, *flags: str) -> Iterator[Server]:
     """`ringup serve` on a data directory."""
     arguments = [sys.executable, "-m", "ringup", "serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
-    with _process(arguments, "ringup serve", directory.with_suffix(".log")) as server:
+    with _process([*arguments, *flags], "ringup serve", directory.with_suffix(".log")) as server:
         yield server
 
 

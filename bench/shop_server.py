@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ import grpc
 from bench.servers import Server, engine
 from bench.shop import STATS_PATH, Ids, setup_batches
 from ringup.v1 import admin_pb2, session_pb2
+
+READY_MB_MAX = 1024  # of memory, for a peak of two million sales
+READY_SECONDS_MAX = 60
 
 
 def load_shop(target: str, items: int, ids: Ids, *, stocked: bool = True) -> None:
@@ -63,7 +67,22 @@ class BooksDiffer(Exception):
 
 @contextmanager
 def shop_engine(directory: Path, items: int, ids: Ids) -> Iterator[Server]:
-    """A served engine with `items` items in stock."""
-    with engine(directory) as server:
+    """A served engine with `items` items in stock, and memory for a peak."""
+    ready_mb = min(READY_MB_MAX, items // 8)
+    with engine(directory, *memory_flags(ready_mb)) as server:
         load_shop(server.target, items, ids)
+        await_memory(server.target, ready_mb)
         yield server
+
+
+def memory_flags(ready_mb: int) -> list[str]:
+    """What `ringup serve` is told so that it keeps so much memory ready."""
+    return ["--memory-ready-mb", str(max(8, ready_mb))]
+
+
+def await_memory(target: str, ready_mb: int) -> None:
+    """Wait until an engine has this memory, but for what the start took: a shop starts its engine before the peak."""
+    until_s = time.monotonic() + READY_SECONDS_MAX
+    while counters(target)["ready_bytes"] < (ready_mb << 20) * 3 // 4:
+        assert time.monotonic() < until_s, f"the system does not find {ready_mb} MiB of memory"
+        time.sleep(0.05)

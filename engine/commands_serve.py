@@ -23,6 +23,7 @@ def serve(
     listen: Annotated[str | None, _flag("listen")] = None,
     checkpoint_bytes: Annotated[int | None, _flag("checkpoint_bytes")] = None,
     checkpoint_commands: Annotated[int | None, _flag("checkpoint_commands")] = None,
+    memory_ready_mb: Annotated[int | None, _flag("memory_ready_mb")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
     log_format: Annotated[str | None, _flag("log_format")] = None,
     callers_file: Annotated[str | None, _flag("callers_file")] = None,
@@ -53,7 +54,7 @@ def serve(
         flags = {
             "data_dir": data_dir, "listen": listen, "checkpoint_bytes": checkpoint_bytes,
             "checkpoint_commands": checkpoint_commands, "log_level": log_level, "log_format": log_format,
-            "callers_file": callers_file,
+            "memory_ready_mb": memory_ready_mb, "callers_file": callers_file,
         }  # fmt: skip
         settings = resolve(flags, file=config).settings
         logs.set_up(settings.log_level, settings.log_format)
@@ -64,6 +65,7 @@ def serve(
             settings.listen,
             checkpoint_bytes=settings.checkpoint_bytes,
             checkpoint_commands=settings.checkpoint_commands,
+            memory_ready_mb=settings.memory_ready_mb,
             callers_file=Path(settings.callers_file) if settings.callers_file else None,
             accept_changed_answers=accept_changed_answers,
         )

@@ -83,6 +83,15 @@ class Settings:
             maximum=1_000_000_000,
         ),
     )
+    memory_ready_mb: int = field(
+        default=8,
+        metadata=_about(
+            "MiB of memory kept ready beyond what is in use, so that a peak need not wait for the system to find it. "
+            "A sale takes about 0.6 KiB: 1024 for two million.",
+            minimum=8,
+            maximum=1 << 20,
+        ),
+    )
     callers_file: str = field(
         default="",
         metadata=_about("File of who may call and in which roles, see `ringup caller`; none: all may call."),

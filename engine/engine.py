@@ -27,6 +27,7 @@ from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
 from ringup.engine.watch import Watches
 from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
+from ringup.native.memory import ready_bytes
 from ringup.v1 import sale_pb2
 
 log = structlog.get_logger()
@@ -310,6 +311,7 @@ class Engine:
             "checkpoints": self.checkpoint_count,
             "checkpoint_sequence": self.checkpoint_sequence,
             "state_bytes": self.core.memory_bytes(),
+            "ready_bytes": ready_bytes(),
             "start_ms": int(self.start_seconds * 1000),
             "replayed_at_start": self.recovered.replayed,
             **self.journal.health(),

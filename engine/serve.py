@@ -17,15 +17,17 @@ from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
 from ringup.engine.freed_memory import keep_freed_memory
 from ringup.engine.recovery import Progress
+from ringup.native.memory import keep_ready
 
 log = structlog.get_logger()
 
 EXIT_COMMIT_FAILED = 74  # EX_IOERR of sysexits.h
 CHANGED_ANSWERS_LOGGED = 20
 FAIL_SECONDS_MAX = 2.0  # for telling the callers that the engine has failed
-# Calls make few objects that refer to each other in circles, so the collector seldom finds anything: let it look
-# after this many new objects, not after 700, and never again at what the start has made.
-GARBAGE_THRESHOLDS = (50_000, 20, 50)
+# grpc.aio leaves three objects of each unary call to the collector.  Let it look after so many new ones that a look is
+# short (with 50,000 it held up 16,000 calls' worth, and every sale, for 20 ms), seldom at what outlived a look, and
+# never again at what the start has made.
+GARBAGE_THRESHOLDS = (2_000, 1_000, 100)
 # A thread that is runnable waits so long for the interpreter while another has work.  The commit thread needs it a few
 # times for each commit, and gRPC's thread for each message: with Python's 5 ms those waits are the tail of a sale's
 # latency.
@@ -67,6 +69,7 @@ def serve(
     *,
     checkpoint_bytes: int,
     checkpoint_commands: int,
+    memory_ready_mb: int,
     callers_file: Path | None = None,
     accept_changed_answers: bool = False,
     progress: Progress | None = None,
@@ -86,6 +89,7 @@ def serve(
         progress=progress,
         accept_changed_answers=accept_changed_answers,
     )
+    keep_ready(memory_ready_mb << 20)
     if engine.recovered.note:
         log.warning("the state was folded from the whole journal", reason=engine.recovered.note)
     for one in engine.recovered.answers.changed[:CHANGED_ANSWERS_LOGGED]:

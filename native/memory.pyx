@@ -17,10 +17,10 @@ cdef extern from *:
     """
     #ifdef __linux__
     #include <pthread.h>
-    #include <errno.h>
-    #include <time.h>
+    #include <unistd.h>
     #define SPARE_BLOCKS_MIN 4
-    #define SPARE_QUIET_SECONDS 5  /* without a block taken: the peak is over */
+    #define SPARE_SLICE_US 50000
+    #define SPARE_QUIET_SLICES 100  /* 5 s without a block taken: the peak is over */
     static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
     static pthread_cond_t spare_changed = PTHREAD_COND_INITIALIZER;
     static void *spare_blocks;  /* linked through their first bytes, which are zeroed when a block is taken */
@@ -28,17 +28,22 @@ cdef extern from *:
     static int64_t spare_calls;  /* for a block, so far */
     static int spare_is_begun, spare_is_filling;
 
-    /* Wait, with the lock held, until a block is to be made. */
+    /* Wait, with the lock held, until a block is to be made.  There is no clock in the core: slices are counted. */
     static void spare_wait(void) {
-        struct timespec until;
         int64_t calls;
+        int slices;
         while (!spare_is_filling && spare_count >= SPARE_BLOCKS_MIN) {
+            if (spare_count >= spare_wanted) {
+                pthread_cond_wait(&spare_changed, &spare_lock);
+                continue;
+            }
             calls = spare_calls;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_sec += SPARE_QUIET_SECONDS;
-            if (spare_count >= spare_wanted) pthread_cond_wait(&spare_changed, &spare_lock);
-            else if (pthread_cond_timedwait(&spare_changed, &spare_lock, &until) == ETIMEDOUT && calls == spare_calls)
-                spare_is_filling = 1;
+            for (slices = SPARE_QUIET_SLICES; slices > 0 && calls == spare_calls; slices--) {
+                pthread_mutex_unlock(&spare_lock);
+                usleep(SPARE_SLICE_US);
+                pthread_mutex_lock(&spare_lock);
+            }
+            spare_is_filling = calls == spare_calls;
         }
     }
 

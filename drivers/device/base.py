@@ -336,14 +336,16 @@ class Device:
         Raises NotAnswering when it is not within `timeout_s` (default: the reply timeout).
         """
         deadline_ns = deadline_in(self.reply_timeout_s if timeout_s is None else timeout_s)
-        heard = False
+        heard = is_late = False
         while not until():
-            if time.monotonic_ns() >= deadline_ns:
+            if is_late:
                 found = "only bytes that mean something else" if heard else "silence"
                 raise NotAnswering(
                     f"{self.name}: expected {what} in time, found {found}; is it switched on, is this its port "
                     f"({self.transport.name}) and its speed?"
                 )
+            # Once more when the time is up: what came while the machine kept this thread waiting has come in time.
+            is_late = time.monotonic_ns() >= deadline_ns
             heard |= self._read(deadline_ns)
 
     def drain(self) -> None:

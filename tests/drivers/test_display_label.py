@@ -30,7 +30,7 @@ OATS = zpl.ShelfLabel("Organic oat milk €äé 1 l", "1.99", "4006381333931", "
 
 
 def _until(condition: Callable[[], object]) -> None:
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end_s, "expected the condition to hold in time"
         time.sleep(0.01)
@@ -43,7 +43,7 @@ def test_both_lines_are_shown_and_again_after_the_cable_was_pulled(command: Any)
         server.attach(wire.peer)
         with LineDisplay("pole", wire.host, command=command, backoff=Backoff(0.01, 0.05)) as pole:
             job = pole.show_item("Organic oat milk barista", "€ 1.99", total="€ 12.34")
-            assert job.wait(5) is JobState.UNPROVED  # a display cannot answer: sent is all there is to know
+            assert job.wait(60) is JobState.UNPROVED  # a display cannot answer: sent is all there is to know
             _until(lambda: simulator.lines[0].endswith("€ 1.99"))
             assert simulator.lines == ("Organic oat m € 1.99", "Total        € 12.34")
             wire.drop()
@@ -58,7 +58,7 @@ def test_a_display_on_the_printers_line_uses_the_printers_queue() -> None:
     with Server(simulator) as server:
         server.attach(wire.peer)
         with ReceiptPrinter("receipt", wire.host) as printer:
-            assert PrinterLineDisplay("pole", printer, command="cd5220").show("Hi").wait(5) is JobState.CONFIRMED
+            assert PrinterLineDisplay("pole", printer, command="cd5220").show("Hi").wait(60) is JobState.CONFIRMED
     assert b"\x1b=\x02\x1bt\x00\x1bQAHi" in bytes(simulator.received)
 
 
@@ -85,7 +85,7 @@ def test_a_shelf_label_is_confirmed_and_read_back_by_zbarimg(tmp_path: Path) -> 
     with Server(simulator) as server:
         server.attach(wire.peer)
         with LabelPrinter("labels", wire.host) as printer:
-            assert printer.print_shelf_label(OATS).wait(5) is JobState.CONFIRMED
+            assert printer.print_shelf_label(OATS).wait(60) is JobState.CONFIRMED
     (label,) = simulator.labels
     assert label.texts == ["Organic oat milk €äé 1 l", "1.99", "1.99 / l"]
     assert label.codes == [("ean13", "4006381333931"), ("qr", "https://ringup.example/i/1")]
@@ -101,7 +101,7 @@ def test_labels_out_holds_the_job_and_no_label_is_printed_twice() -> None:
     simulator, wire = LabelSimulator(), MemoryWire()
     with Server(simulator) as server:
         server.attach(wire.peer)
-        options: dict[str, Any] = {"poll_interval_s": 0.02, "backoff": Backoff(0.01, 0.05)}
+        options: dict[str, Any] = {"poll_interval_s": 0.02, "reply_timeout_s": 30.0, "backoff": Backoff(0.01, 0.05)}
         with LabelPrinter("labels", wire.host, **options) as printer:
             assert printer.wait_ready()
             simulator.faults.set("paper_out")
@@ -110,7 +110,7 @@ def test_labels_out_holds_the_job_and_no_label_is_printed_twice() -> None:
             time.sleep(0.05)
             assert job.state is JobState.QUEUED
             simulator.faults.clear("paper_out")
-            assert job.wait(5) is JobState.CONFIRMED
+            assert job.wait(60) is JobState.CONFIRMED
     assert len(simulator.labels) == 3
 
 

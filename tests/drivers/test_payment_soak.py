@@ -55,7 +55,7 @@ def test_the_till_believes_what_the_terminal_booked(tmp_path, seed):
         port = f"tcp://127.0.0.1:{server.serve_tcp()}"
         terminal = connect(port, tmp_path / "journal")
         terminal.start()
-        assert terminal.wait_ready(5)
+        assert terminal.wait_ready(60)
         for index in range(COUNT // 2):
             name, amount = f"sale-{index}", rng.choice((500, 500, 1999))  # equal amounts are the hard ones
             fault = rng.choice(FAULTS)
@@ -82,7 +82,7 @@ def test_the_till_believes_what_the_terminal_booked(tmp_path, seed):
         simulator.faults.clear()
         for name, result in believed.items():
             if not result.outcome.is_final:
-                believed[name] = terminal.resolve(name, timeout_s=10)
+                believed[name] = terminal.resolve(name, timeout_s=60)
         terminal.stop()
     unknown = [(one.payment_id, one.amount_minor, one.detail) for one in believed.values() if not one.outcome.is_final]
     assert unknown == []

@@ -30,14 +30,16 @@ from ringup.drivers.transport.base import Backoff, TransportClosed
 from ringup.drivers.transport.factory import make_transport
 from ringup.drivers.transport.memory import MemoryWire
 
-QUICK: dict[str, Any] = {"reply_timeout_s": 0.3, "poll_interval_s": 0.05}
+SILENCE_S = 0.3
+"""When a printer is to be found silent; in all other tests a machine that stalls must not make it look so."""
+PATIENT: dict[str, Any] = {"reply_timeout_s": 30.0, "poll_interval_s": 0.05}
 
 
 def _printer(transport: Any, **options: Any) -> ReceiptPrinter:
     profile = printer_profile("simulator")
     if not options.pop("has_process_id", True):
         profile = replace(profile, has_process_id=False)
-    return ReceiptPrinter("receipt", transport, profile=profile, backoff=Backoff(0.01, 0.05), **{**QUICK, **options})
+    return ReceiptPrinter("receipt", transport, profile=profile, backoff=Backoff(0.01, 0.05), **{**PATIENT, **options})
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_receipt_over_tcp_and_pty_is_printed_and_confirmed(kind: str, simulato
         port = f"tcp://127.0.0.1:{server.serve_tcp()}" if kind == "tcp" else f"pty:{server.serve_pty()}"
         with _printer(make_transport(port)) as printer:
             job = printer.print_receipt(sample_receipt())
-            assert not job.result(20).is_copy
+            assert not job.result(60).is_copy
     (text,) = simulator.texts
     assert "Café crème" in text
     assert "T-shirt €-Edition" in text
@@ -83,7 +85,7 @@ def test_paper_out_in_mid_receipt_ends_in_a_reprint_marked_as_copy(
     assert "paper out" in printer.health().detail
     assert job.state is JobState.SENT
     simulator.set_paper("ok")
-    done = job.result(10)
+    done = job.result(60)
     assert done.is_copy
     assert done.attempts == 2
     assert printer.state is DeviceState.READY
@@ -111,13 +113,13 @@ def test_cover_open_holds_the_queue_and_loses_nothing(printer: ReceiptPrinter, s
     time.sleep(0.1)
     assert {job.state for job in jobs} == {JobState.QUEUED}
     simulator.set_cover(False)
-    assert [job.result(10).is_copy for job in jobs] == [False] * 5
+    assert [job.result(60).is_copy for job in jobs] == [False] * 5
     assert [f"Receipt {number}" in text for number, text in enumerate(simulator.texts)] == [True] * 5
 
 
 def test_near_end_is_told_and_printing_goes_on(printer: ReceiptPrinter, simulator: PrinterSimulator) -> None:
     simulator.set_paper("near_end")
-    assert printer.print_receipt(sample_receipt()).wait(10) is JobState.CONFIRMED
+    assert printer.print_receipt(sample_receipt()).wait(60) is JobState.CONFIRMED
     _until(lambda: printer.health().status["paper"] == "near_end")
     assert printer.state is DeviceState.READY
 
@@ -136,7 +138,7 @@ def test_a_dropped_link_in_mid_receipt_ends_in_a_marked_copy(
         return [data[: data.index(b"TOTAL")]]
 
     wire.manipulate = drop_once
-    done = printer.print_receipt(sample_receipt(), timeout_s=20).result(20)
+    done = printer.print_receipt(sample_receipt(), timeout_s=20).result(60)
     assert done.is_copy
     originals = [text for text in simulator.texts if "TOTAL" in text and "COPY" not in text]
     assert originals == []
@@ -153,17 +155,25 @@ def test_a_dead_printer_never_confirms(tmp_path: Path) -> None:
     try:
         _until(lambda: _listens(port))
         transport = make_transport(f"tcp://127.0.0.1:{port}")
-        with _printer(transport) as printer:
-            job = printer.print_receipt(sample_receipt(), timeout_s=1.5)
-            assert job.wait(10) is JobState.FAILED
-            assert "silence" in (job.error or "")
+        with _printer(transport, reply_timeout_s=SILENCE_S) as printer:
+            assert "silence" in _failure(printer)
             assert printer.state is DeviceState.OFFLINE
         # The control: a bare write is content.
         with socket.create_connection(("127.0.0.1", port)) as bare:
             bare.sendall(b"receipt\n" * 1000)
     finally:
         dead.terminate()
-        dead.wait(5)
+        dead.wait(60)
+
+
+def _failure(printer: ReceiptPrinter) -> str:
+    """Why a receipt is not printed; a machine that stalls may let the time run out before the printer is asked."""
+    for timeout_s in (1.5, 6.0, 30.0):
+        job = printer.print_receipt(sample_receipt(), timeout_s=timeout_s)
+        assert job.wait(60) is JobState.FAILED
+        if "not opened yet" not in (job.error or ""):
+            break
+    return job.error or ""
 
 
 def _listens(port: int) -> bool:
@@ -174,7 +184,7 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _until(condition: Any, timeout_s: float = 5.0) -> None:
+def _until(condition: Any, timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "expected the condition to hold in time"
@@ -185,17 +195,18 @@ def test_a_printer_that_dies_in_mid_receipt_fails_the_job_in_time(
     printer: ReceiptPrinter, simulator: PrinterSimulator
 ) -> None:
     simulator.faults.set("silent")
+    printer.reply_timeout_s = SILENCE_S
     job = printer.print_receipt(sample_receipt(), timeout_s=1.0)
-    assert job.wait(10) is JobState.FAILED
+    assert job.wait(60) is JobState.FAILED
+    printer.reply_timeout_s = PATIENT["reply_timeout_s"]
     simulator.faults.clear()
-    assert printer.print_receipt(sample_receipt()).wait(10) is JobState.CONFIRMED
+    assert printer.print_receipt(sample_receipt()).wait(60) is JobState.CONFIRMED
 
 
-@pytest.mark.timeout(120)
 def test_a_receipt_of_ten_thousand_lines(printer: ReceiptPrinter, simulator: PrinterSimulator) -> None:
     lines = tuple(Line(f"Item {number:05} äöü €", number, price_minor=number) for number in range(10_000))
     receipt = replace(sample_receipt(), lines=lines, total_minor=sum(range(10_000)))
-    assert printer.print_receipt(receipt).wait(100) is JobState.CONFIRMED
+    assert printer.print_receipt(receipt, timeout_s=200).wait(250) is JobState.CONFIRMED
     (text,) = simulator.texts
     assert text.count("Item ") == 10_000
     assert "Item 09999 äöü €" in text
@@ -210,7 +221,7 @@ def test_item_names_with_control_and_escpos_bytes_are_printed_as_text(
     receipt = replace(
         receipt, lines=lines, cashier=evil, customer=evil, footer=(evil,), store=replace(receipt.store, name=evil)
     )
-    assert printer.print_receipt(receipt).wait(10) is JobState.CONFIRMED
+    assert printer.print_receipt(receipt).wait(60) is JobState.CONFIRMED
     assert simulator.pulses == []
     (text,) = simulator.texts  # one cut: the receipt's own
     assert "^[p^@^Yú" in text
@@ -223,11 +234,11 @@ def test_the_drawer_opens_with_both_times_and_on_both_pins(
 ) -> None:
     """Story: a drawer that opened every second time, because the pulse had no pause."""
     drawer = CashDrawer("drawer", printer, pin=2, on_ms=120, off_ms=240)
-    assert drawer.open().result(5).is_open
+    assert drawer.open().result(60).is_open
     assert drawer.is_open
     simulator.close_drawer()
     _until(lambda: drawer.is_open is False)
-    assert CashDrawer("second", printer, pin=5, on_ms=50, off_ms=400).open().result(5).is_open
+    assert CashDrawer("second", printer, pin=5, on_ms=50, off_ms=400).open().result(60).is_open
     assert simulator.pulses == [(2, 120, 240), (5, 50, 400)]
     with pytest.raises(ValueError, match="off_ms: expected at least on_ms"):
         CashDrawer("wrong", printer, on_ms=200, off_ms=100)
@@ -237,22 +248,23 @@ def test_the_drawer_opens_without_paper(printer: ReceiptPrinter, simulator: Prin
     simulator.set_paper("out")
     _until(lambda: printer.state is DeviceState.ATTENTION)
     waiting = printer.print_receipt(sample_receipt())
-    assert printer.open_drawer(pin=2, on_ms=120).result(5).is_open
+    assert printer.open_drawer(pin=2, on_ms=120).result(60).is_open
     assert simulator.pulses == [(2, 200, 200)]
     assert waiting.state is JobState.QUEUED
     simulator.set_paper("ok")
-    assert waiting.wait(10) is JobState.CONFIRMED
+    assert waiting.wait(60) is JobState.CONFIRMED
 
 
 def test_a_drawer_that_stays_shut_is_said(printer: ReceiptPrinter, simulator: PrinterSimulator) -> None:
     simulator.faults.set("no_drawer")
+    printer.reply_timeout_s = SILENCE_S
     with pytest.raises(JobFailed, match="is it locked"):
-        printer.open_drawer().result(5)
+        printer.open_drawer().result(60)
 
 
 def test_a_drawer_without_a_switch_is_confirmed_by_the_printer(wire: MemoryWire, simulator: PrinterSimulator) -> None:
     with _printer(wire.host) as printer:
-        assert printer.open_drawer().result(5).is_open is None
+        assert printer.open_drawer().result(60).is_open is None
     assert simulator.pulses == [(2, 120, 240)]
 
 
@@ -266,7 +278,7 @@ def test_polls_from_the_queue_and_jobs_from_many_threads_print_no_garbage(
     def sell(till: int) -> None:
         for number in range(5):
             job = printer.print_receipt(sample_receipt(f"{till}-{number}"))
-            results.append(job.wait(30))
+            results.append(job.wait(60))
 
     threads = [threading.Thread(target=sell, args=(till,)) for till in range(4)]
     for thread in threads:
@@ -284,7 +296,7 @@ def test_reports_are_reprinted_with_the_mark_too(printer: ReceiptPrinter, simula
     job = printer.print_rows([TextRow(f"Z report line {number}") for number in range(20)], timeout_s=20)
     _until(lambda: printer.state is DeviceState.ATTENTION)
     simulator.set_paper("ok")
-    assert job.result(10).is_copy
+    assert job.result(60).is_copy
     assert simulator.texts[-1].splitlines()[0] == "*** COPY ***"
 
 
@@ -301,11 +313,11 @@ def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_question(simulato
     wire = MemoryWire(manipulate=hold_back)
     with Server(simulator) as server:
         server.attach(wire.peer)
-        with _printer(wire.host, has_process_id=False, poll_interval_s=0) as printer:
-            assert printer.print_rows([TextRow("one")]).wait(5) is JobState.CONFIRMED
+        with _printer(wire.host, has_process_id=False, poll_interval_s=0, reply_timeout_s=1.0) as printer:
+            assert printer.print_rows([TextRow("one")]).wait(60) is JobState.CONFIRMED
             assert len(answers) == 2
             assert (printer._transmitted_asked, printer._transmitted_heard) == (2, 1)
-            assert printer.print_rows([TextRow("two")]).wait(5) is JobState.CONFIRMED
+            assert printer.print_rows([TextRow("two")]).wait(60) is JobState.CONFIRMED
             assert len(answers) == 4  # the third answer could have been a late one: not believed alone
     assert [text.split()[0] for text in simulator.texts] == ["one", "two"]
 
@@ -334,10 +346,8 @@ def test_a_port_that_is_no_printer_never_confirms_a_receipt(answer: str, has_pro
     wire = MemoryWire()
     with Server(_Stranger(answer)) as server:
         server.attach(wire.peer)
-        with _printer(wire.host, has_process_id=has_process_id) as printer:
-            job = printer.print_receipt(sample_receipt(), timeout_s=1.5)
-            assert job.wait(10) is JobState.FAILED
-            assert re.search("bytes that (mean something else|no printer says)", job.error or "")
+        with _printer(wire.host, has_process_id=has_process_id, reply_timeout_s=SILENCE_S) as printer:
+            assert re.search("bytes that (mean something else|no printer says)", _failure(printer))
             assert printer.state is DeviceState.OFFLINE
 
 
@@ -345,6 +355,6 @@ def test_bytes_above_ascii_are_letters_also_on_printers_made_for_east_asia(
     printer: ReceiptPrinter, simulator: PrinterSimulator
 ) -> None:
     """Story: "Café crème" came out with ideographs, because the printer read its bytes in pairs."""
-    assert printer.print_receipt(sample_receipt()).wait(10) is JobState.CONFIRMED
+    assert printer.print_receipt(sample_receipt()).wait(60) is JobState.CONFIRMED
     sent = bytes(simulator.received)
     assert sent.index(escpos.cancel_kanji()) < sent.index("é".encode("cp858"))

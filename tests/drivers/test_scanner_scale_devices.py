@@ -6,10 +6,12 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -28,7 +30,9 @@ from ringup.drivers.simulator.scanner import ScannerSimulator
 from ringup.drivers.transport.base import Backoff
 from ringup.drivers.transport.factory import make_transport
 
-QUICK = {"backoff": Backoff(0.02, 0.1), "reply_timeout_s": 1.0}
+SILENCE_S = 0.3
+"""When a scale is to be found silent; in all other tests a machine that stalls must not make it look so."""
+PATIENT = {"backoff": Backoff(0.02, 0.1), "reply_timeout_s": 30.0}
 
 
 @contextlib.contextmanager
@@ -36,22 +40,42 @@ def running(simulator, device_class, link="tcp", **options):
     """A device that is ready at a simulator served over tcp or pty."""
     with Server(simulator) as server:
         port = f"tcp://127.0.0.1:{server.serve_tcp()}" if link == "tcp" else f"pty:{server.serve_pty()}"
-        with device_class("d", make_transport(port), **{**QUICK, **options}) as device:
-            assert device.wait_ready(5), device.health()
+        with device_class("d", make_transport(port), **{**PATIENT, **options}) as device:
+            assert device.wait_ready(60), device.health()
             wait_for(lambda: simulator.connect_count > 0)  # the kernel connects before the simulator accepts
             yield device
 
 
-def wait_for(is_so, timeout_s=5.0):
+def wait_for(is_so, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
 
-def texts(scans, count, timeout_s=5.0):
+def texts(scans, count, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     return [scans.get(timeout=max(0.01, end - time.monotonic())).text for _ in range(count)]
+
+
+def weighed(scale):
+    """What the scale says in the end: one that is soon found silent may be so by the machine's fault."""
+    end_s = time.monotonic() + 60
+    while True:
+        try:
+            return scale.weigh(timeout_s=60).result(90).weight_grams
+        except JobFailed:
+            assert time.monotonic() < end_s
+
+
+def refusal(ask):
+    """Why a job with this timeout_s fails; a machine that stalls may let the time run out before the scale is asked."""
+    for timeout_s in (0.6, 6.0, 30.0):
+        with pytest.raises(JobFailed) as caught:
+            ask(timeout_s).result(60)
+        if not re.search("silence|no reading|time is up", str(caught.value)):
+            break
+    return str(caught.value)
 
 
 # Scanner.
@@ -67,7 +91,7 @@ def test_a_burst_loses_nothing(link):
         simulator.burst(codes[:1000])
         for code in codes[1000:]:
             simulator.scan(code)
-        assert texts(scans, len(codes), 20) == codes
+        assert texts(scans, len(codes)) == codes
         assert scanner.device_status()["noise_count"] == 0
 
 
@@ -77,7 +101,7 @@ def test_pieces_with_pauses_are_one_scan():
         scans = scanner.scans()
         simulator.faults.set("split", count=1, value=0.01)
         simulator.scan("]E02212345012992")
-        scan = scans.get(timeout=5)
+        scan = scans.get(timeout=60)
         assert (scan.kind, scan.measure.price_minor) == (ScanKind.VARIABLE_MEASURE, 1299)
 
 
@@ -102,7 +126,7 @@ def test_keyboards_and_hid_scanners(mode):
     with running(simulator, Scanner, mode=mode, layout="de") as scanner:
         scans = scanner.scans()
         simulator.burst(["]E04006381333931", "]C1010950600013435210Zy-1\x1d3103001250"])
-        first, second = scans.get(timeout=5), scans.get(timeout=5)
+        first, second = scans.get(timeout=60), scans.get(timeout=60)
         assert first.gtin == "04006381333931"
         assert (second.batch, second.weight_grams) == ("Zy-1", 1250)
 
@@ -116,7 +140,7 @@ def test_half_a_scan_before_a_lost_link_is_forgotten():
         time.sleep(0.1)
         simulator.drop_link()
         wait_for(lambda: simulator.connect_count > 1)
-        assert scanner.wait_ready(5)
+        assert scanner.wait_ready(60)
         simulator.scan("96385074")
         assert texts(scans, 1) == ["96385074"]
 
@@ -125,10 +149,17 @@ def test_the_test_says_what_it_read():
     simulator = ScannerSimulator()
     with running(simulator, Scanner) as scanner:
         scanner.subscribe(lambda event: None)
-        import threading
+        done = threading.Event()
 
-        threading.Timer(0.2, simulator.scan, ["4006381333931"]).start()
+        def scan():
+            while not done.wait(0.1):
+                simulator.scan("4006381333931")
+
+        thread = threading.Thread(target=scan)
+        thread.start()
         assert scanner.test() == "read '4006381333931' as gtin"
+        done.set()
+        thread.join()
 
 
 # Scale.
@@ -146,19 +177,19 @@ def test_weighing(protocol, link):
     simulator = ScaleSimulator(protocol)
     simulator.put(1235)
     with running(simulator, Scale, link, **options_of(protocol)) as scale:
-        reading = scale.weigh().result(5)
+        reading = scale.weigh(timeout_s=60).result(60)
         assert (reading.weight_grams, reading.status) == (1235, ScaleStatus.STABLE)
         assert "1.235 kg stable" in scale.test()
         simulator.put(2000, moving=True)
-        job = scale.weigh(timeout_s=5)
+        job = scale.weigh(timeout_s=60)
         time.sleep(0.2)
         assert not job.is_done
         simulator.put(2470)
-        assert job.result(5).weight_grams == 2470
-        scale.tare().result(5)
+        assert job.result(60).weight_grams == 2470
+        scale.tare().result(60)
         simulator.put(3000)
         time.sleep(0.15)
-        assert scale.weigh(wait_for_load=True).result(5).weight_grams == 530
+        assert scale.weigh(wait_for_load=True, timeout_s=60).result(60).weight_grams == 530
 
 
 @pytest.mark.parametrize("fault", ["overload", "underload", "moving"])
@@ -168,14 +199,14 @@ def test_a_weight_that_must_not_be_sold_is_not(protocol, fault):
     simulator.put(1235)
     with running(simulator, Scale, **options_of(protocol)) as scale:
         simulator.faults.set(fault)
-        time.sleep(0.12)
-        with pytest.raises(JobFailed, match="expected a stable weight"):
-            scale.weigh(timeout_s=0.6).result(5)
+        if scale.streams:  # what it sent before is still on its way
+            wait_for(lambda: scale.last_reading is not None and not scale.last_reading.is_sellable)
+        assert "expected a stable weight" in refusal(lambda timeout_s: scale.weigh(timeout_s=timeout_s))
         last = scale.last_reading
         assert last is not None
         assert not last.is_sellable
         simulator.faults.clear()
-        assert scale.weigh().result(5).weight_grams == 1235
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1235
 
 
 @pytest.mark.parametrize("parity", ["N", "E"])
@@ -184,30 +215,30 @@ def test_damage_is_asked_again_and_never_sold(protocol, parity):
     simulator = ScaleSimulator(protocol, parity=parity)
     simulator.put(1235)
     settings = ScaleSettings(parity_in_software=parity)
-    with running(simulator, Scale, settings=settings, **options_of(protocol)) as scale:
+    with running(simulator, Scale, settings=settings, reply_timeout_s=SILENCE_S, **options_of(protocol)) as scale:
         simulator.faults.set("wrong_checksum", count=2)
-        assert scale.weigh().result(5).weight_grams == 1235
+        assert weighed(scale) == 1235
         simulator.faults.set("half_frame", count=1)
         with pytest.raises(JobFailed):
-            scale.read_now().result(5)
-        assert scale.wait_ready(5)
-        assert scale.weigh().result(5).weight_grams == 1235
+            scale.read_now().result(60)
+        assert scale.wait_ready(60)
+        assert weighed(scale) == 1235
         simulator.faults.set("wrong_checksum")
-        with pytest.raises(JobFailed, match=r"check protocol, speed and parity|expected a stable weight"):
-            scale.weigh(timeout_s=2).result(5)
+        found = refusal(lambda timeout_s: scale.weigh(timeout_s=timeout_s))
+        assert re.search(r"check protocol, speed and parity|expected a stable weight", found)
 
 
 def test_an_answer_that_comes_late_is_not_the_next_weight():
     """The story: the scale thinks for 1.5 s, the till asks again and takes the old customer's weight."""
     simulator = ScaleSimulator("toledo_8217")
     simulator.put(1111)
-    with running(simulator, Scale, reply_timeout_s=0.3, **options_of("toledo_8217")) as scale:
+    with running(simulator, Scale, reply_timeout_s=SILENCE_S, **options_of("toledo_8217")) as scale:
         simulator.faults.set("slow", count=1, value=0.6)
         with pytest.raises(JobFailed):
-            scale.read_now().result(5)
+            scale.read_now().result(60)
         simulator.put(2222)
-        assert scale.wait_ready(5)
-        assert scale.weigh().result(5).weight_grams == 2222
+        assert scale.wait_ready(60)
+        assert weighed(scale) == 2222
 
 
 def test_a_trainer_puts_goods_on_the_scale():
@@ -226,17 +257,18 @@ def test_what_came_before_the_question_is_no_answer():
     with running(simulator, Scale, **options_of("toledo_8217")) as scale:
         simulator.reply(b"\x0209.999\r")
         wait_for(lambda: scale.last_reading is not None and scale.last_reading.value == 9999)
-        assert scale.weigh().result(5).weight_grams == 1235
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1235
+        heard_ns = scale.health().last_heard_ns
         simulator.reply(b"\x0208.88")  # half a frame, and the rest never comes
-        time.sleep(0.1)
-        assert scale.weigh().result(5).weight_grams == 1235
+        wait_for(lambda: scale.health().last_heard_ns != heard_ns)
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1235
 
 
 def test_the_weight_of_a_lost_link_is_forgotten():
     simulator = ScaleSimulator("toledo_8217")
     simulator.put(1235)
     with running(simulator, Scale, **options_of("toledo_8217")) as scale:
-        assert scale.weigh().result(5).weight_grams == 1235
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1235
         simulator.faults.set("refuse")
         simulator.drop_link()
         wait_for(lambda: scale.state is DeviceState.OFFLINE)
@@ -249,7 +281,8 @@ def test_a_port_that_is_not_a_scale_says_so():
         port = f"tcp://127.0.0.1:{server.serve_tcp()}"
         with Scale("s", make_transport(port), reply_timeout_s=0.2, backoff=Backoff(0.02, 0.1)) as scale:
             assert not scale.wait_ready(0.6)
-            assert "is this its port" in scale.health().detail
+            wait_for(lambda: "is this its port" in scale.health().detail)
+            assert scale.state is DeviceState.OFFLINE
     simulator = ScaleSimulator("toledo_continuous")
     with Server(simulator) as server:
         port = f"tcp://127.0.0.1:{server.serve_tcp()}"
@@ -264,17 +297,16 @@ def test_a_price_computing_scale(link):
     simulator = ScaleSimulator("dialog_06")
     simulator.put(1235)
     with running(simulator, Scale, link, **options_of("dialog_06")) as scale:
-        reading = scale.weigh_priced(1299, tare=35, text="Äpfel").result(5)
+        reading = scale.weigh_priced(1299, tare=35, text="Äpfel", timeout_s=60).result(60)
         assert (reading.weight_grams, reading.unit_price_minor, reading.price_minor) == (1200, 1299, 1559)
         simulator.put(500, moving=True)
-        job = scale.weigh_priced(199, timeout_s=5)
+        job = scale.weigh_priced(199, timeout_s=60)
         time.sleep(0.3)
         assert not job.is_done
         simulator.put(500)
-        assert job.result(5).price_minor == 100
+        assert job.result(60).price_minor == 100
         simulator.faults.set("overload")
-        with pytest.raises(JobFailed, match="overload"):
-            scale.weigh_priced(199, timeout_s=0.8).result(5)
+        assert "overload" in refusal(lambda timeout_s: scale.weigh_priced(199, timeout_s=timeout_s))
         with pytest.raises(JobFailed, match="unit price"):
             scale.weigh()
 
@@ -333,10 +365,10 @@ def emulator():
     def put(kilograms, snap=True):
         body = json.dumps({"value": kilograms, "snap": snap} if snap else {"target": kilograms}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{control}/weight", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             put(0.0)
@@ -359,7 +391,7 @@ def emulated_port(request, emulator, tmp_path):
         pytest.skip("socat is missing: apt-get install socat")
     path = str(tmp_path / "scale")
     process = subprocess.Popen(["socat", f"PTY,link={path},raw,echo=0", f"TCP:127.0.0.1:{port}"])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not os.path.exists(path):
         assert time.monotonic() < deadline, "socat makes no pty"
         time.sleep(0.02)
@@ -371,27 +403,26 @@ def emulated_port(request, emulator, tmp_path):
 def test_weights_of_the_emulator_are_our_weights(emulator, emulated_port):
     _, put = emulator
     put(0.0)
-    with Scale("s", make_transport(emulated_port), protocol="mt_sics", poll_interval_s=0.0, **QUICK) as scale:
-        assert scale.wait_ready(5), scale.health()
-        scale.zero().result(5)
+    with Scale("s", make_transport(emulated_port), protocol="mt_sics", poll_interval_s=0.0, **PATIENT) as scale:
+        assert scale.wait_ready(60), scale.health()
+        scale.zero().result(60)
         for kilograms, grams in ((1.235, 1235), (0.0, 0), (12.5, 12500), (0.005, 5)):
             put(kilograms)
-            assert scale.weigh(timeout_s=5).result(8).weight_grams == grams
+            assert scale.weigh(timeout_s=60).result(60).weight_grams == grams
         put(2.0)
-        scale.tare().result(5)
+        scale.tare().result(60)
         put(3.5)
-        assert scale.weigh(timeout_s=5).result(8).weight_grams == 1500
-        scale.clear_tare().result(5)
-        assert scale.weigh(timeout_s=5).result(8).weight_grams == 3500
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1500
+        scale.clear_tare().result(60)
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 3500
         put(40.0)  # capacity is 35 kg
-        with pytest.raises(JobFailed, match="overload"):
-            scale.weigh(timeout_s=0.5).result(5)
+        assert "overload" in refusal(lambda timeout_s: scale.weigh(timeout_s=timeout_s))
         put(1.0)
-        assert scale.weigh(timeout_s=5).result(8).weight_grams == 1000
+        assert scale.weigh(timeout_s=60).result(60).weight_grams == 1000
         job = scale.zero()
-        assert job.wait(5) is JobState.FAILED  # 1 kg is outside the zero range
+        assert job.wait(60) is JobState.FAILED  # 1 kg is outside the zero range
         put(5.0, snap=False)
-        reading = scale.weigh(timeout_s=20).result(25)
+        reading = scale.weigh(timeout_s=60).result(60)
         assert reading.status is ScaleStatus.STABLE
         assert abs(reading.weight_grams - 5000) <= 50 or reading.weight_grams == 1000
         put(0.0)

@@ -241,7 +241,13 @@ class AsyncClient(OrderCalls, GoodsCalls):
         location_id: str,
         lines: Iterable[pricing_pb2.BasketLine | Row],
         channel_id: str = "till",
+        customer_id: str = "",
         customer_group_id: str = "",
+        coupons: Iterable[str] = (),
+        promotion_groups: Iterable[str] = (),
+        completed_orders: int = 0,
+        redeem: bool = False,
+        explain_all: bool = False,
         at_ns: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
         price_attributes: Mapping[str, str] | None = None,
@@ -250,14 +256,24 @@ class AsyncClient(OrderCalls, GoodsCalls):
     ) -> pricing_pb2.PricedBasket:
         """Return what a basket costs, exactly as a sale at this instant would; nothing is changed.
 
+        coupons are the codes presented, promotion_groups the groups that the customer is in, completed_orders how
+        many orders the customer has had; redeem asks to pay with points.  The answer's promotions say what applied
+        and why others did not, with explain_all also those that the basket does not touch.
+
         price_attributes are what the rules of price rows ask for: {"region": "DE"}.  currency is that of
         all amounts, the engine's where it is empty.
         """
         request = pricing_pb2.PriceBasketRequest(
             location_id=location_id,
             channel_id=channel_id,
+            customer_id=customer_id,
             customer_group_id=customer_group_id,
             lines=rows(pricing_pb2.BasketLine, lines),
+            coupons=coupons,
+            promotion_groups=promotion_groups,
+            completed_orders=completed_orders,
+            redeem=redeem,
+            explain_all=explain_all,
             at_ns=at_ns,
             charges=rows(promotion_pb2.Charge, charges),
             price_attributes=attributes(price_attributes),
@@ -477,6 +493,10 @@ class AsyncClient(OrderCalls, GoodsCalls):
         channel_id: str = "till",
         customer_id: str = "",
         customer_group_id: str = "",
+        coupons: Iterable[str] = (),
+        promotion_groups: Iterable[str] = (),
+        completed_orders: int = 0,
+        redeem: bool = False,
         hold_ids: Iterable[bytes] = (),
         expected_total_minor: int = 0,
         charges: Iterable[promotion_pb2.Charge | Row] = (),
@@ -487,7 +507,7 @@ class AsyncClient(OrderCalls, GoodsCalls):
     ) -> sale_pb2.Receipt:
         """Book a sale and return its receipt; `submit` with a SellRequest also gives its shortfalls.
 
-        price_attributes and currency are as in price_basket.
+        coupons, promotion_groups, completed_orders, redeem, price_attributes and currency are as in price_basket.
         command_id becomes the sale's id; empty means a new one.
         """
         request = sale_pb2.SellRequest(
@@ -498,6 +518,10 @@ class AsyncClient(OrderCalls, GoodsCalls):
             customer_group_id=customer_group_id,
             lines=rows(pricing_pb2.BasketLine, lines),
             tenders=rows(sale_pb2.Tender, tenders),
+            coupons=coupons,
+            promotion_groups=promotion_groups,
+            completed_orders=completed_orders,
+            redeem=redeem,
             hold_ids=hold_ids,
             expected_total_minor=expected_total_minor,
             charges=rows(promotion_pb2.Charge, charges),

@@ -46,9 +46,11 @@ def reason(
     of, view = of_target(failed.get("target")), "" if failed.get("tax") not in ("excl", "net") else " before tax"
     kind = failed.get("type")
     on_one_line = " on one line" if kind == "min_line_qty" else ""
+    name = pb.PromotionOutcome.Name(promotion.outcome).removeprefix("PROMOTION_OUTCOME_")
+    bound = instant(needed, zone) if needed and name in ("EXPIRED", "NOT_STARTED") else ""
     texts = {
-        "EXPIRED": f"it is over since {instant(needed, zone)}" if needed else "it is over",
-        "NOT_STARTED": f"it begins on {instant(needed, zone)}" if needed else "it has not begun",
+        "EXPIRED": f"it is over since {bound}" if bound else "it is over",
+        "NOT_STARTED": f"it begins on {bound}" if bound else "it has not begun",
         "SCHEDULE": f"not on this day or at this hour{_only(when(known.get('schedule')))}",
         "WRONG_CHANNEL": f"not in this channel{_only(either_of(known.get('channels', [])))}",
         "WRONG_CUSTOMER": f"not for this customer's groups{_only(either_of(known.get('customer_groups', [])))}",
@@ -70,7 +72,6 @@ def reason(
         "BEATEN": _beaten(promotion, currency, (group_modes or {}).get(known.get("group", ""), "")),
         "SET_INCOMPLETE": f"a set has {found:,} of its {needed:,} units",
     }
-    name = pb.PromotionOutcome.Name(promotion.outcome).removeprefix("PROMOTION_OUTCOME_")
     return texts.get(name, name.lower().replace("_", " "))
 
 

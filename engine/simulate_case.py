@@ -113,7 +113,8 @@ def units(value: Any, path: str) -> None:
 
 
 def units_or_none(value: Any, path: str) -> None:
-    if value != 0:
+    number(value, path)
+    if float(value) != 0:
         units(value, path)
 
 

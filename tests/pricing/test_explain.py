@@ -155,6 +155,13 @@ def test_findings_before_promotions_are_published(
     assert CliRunner().invoke(app, ["explain", str(path)]).exit_code == 0
 
 
+def test_an_amount_as_large_as_may_be_is_no_date() -> None:
+    """What is needed was read as an instant as well, and no calendar has that year."""
+    needs = [{"type": "min_subtotal", "amount_minor": 10**15}]
+    lines = list(explain(_case([{"id": "p", "benefits": [OFF], "conditions": needs}])))
+    assert "- p: 9999999999991.00 EUR more needed to reach 10000000000000.00 EUR" in lines
+
+
 def test_explain_says_when_no_case_has_the_id(tmp_path: Path) -> None:
     path = tmp_path / "cases.json"
     path.write_text(json.dumps({"cases": [_case([])]}))

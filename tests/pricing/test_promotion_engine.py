@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
+from ringup.clients import Client, cash, line, return_line
 from ringup.engine.cli import app
 from ringup.v1 import (
     catalog_pb2,
@@ -187,3 +189,79 @@ def test_simulate_over_the_wire_changes_nothing(engine: EngineProcess) -> None:
         )
         assert (answer.code, answer.total_minor) == (result_pb2.RESULT_CODE_OK, 1800)
         assert not stub.ListPromotions(promotion_pb2.ListPromotionsRequest(), timeout=10).promotions
+
+
+def test_a_till_presents_coupons_and_groups_through_the_client(engine: EngineProcess, tmp_path: Path) -> None:
+    """The methods of the client had no way to say who the customer is and which codes were presented."""
+    half = {"type": "item_percent_off", "percent": 50, "target": {"all": True}}
+    file = tmp_path / "offers.json"
+    offers = [
+        {"id": "code", "benefits": [half], "coupon": "HALF", "priority": 1, "limits": {"max_uses_per_customer": 1}},
+        {"id": "staff", "benefits": [{**half, "percent": 20}], "customer_groups": ["staff"]},
+        {"id": "third", "benefits": [{**half, "percent": 10}], "conditions": [{"type": "nth_order", "n": 3}]},
+    ]
+    file.write_text(json.dumps([{"conditions": [], **offer} for offer in offers]))
+    with engine.channel() as channel:
+        _fill(channel)
+    _promo("put", str(file), "--to", engine.target)
+    who: dict[str, Any] = {"customer_id": "ann", "promotion_groups": ["staff"], "completed_orders": 2}
+    with Client(engine.target) as till:
+        quote = till.price_basket(location_id="S", lines=[line("A")], coupons=["half"], **who)
+        assert quote.total_minor == 360
+        sold = till.sell(
+            till_id="T", lines=[line("A")], tenders=[cash(360)], expected_total_minor=360, coupons=["HALF"], **who
+        )
+        assert [p.promotion_id for p in sold.basket.promotions if p.discount_minor] == ["code", "staff", "third"]
+        again = till.price_basket(location_id="S", lines=[line("A")], coupons=["HALF"], explain_all=True, **who)
+        outcomes = {p.promotion_id: promotion_pb2.PromotionOutcome.Name(p.outcome) for p in again.promotions}
+        assert (again.total_minor, outcomes["code"]) == (720, "PROMOTION_OUTCOME_CUSTOMER_LIMIT")
+
+
+def test_uses_given_back_are_taken_again_while_callers_race(engine: EngineProcess, tmp_path: Path) -> None:
+    """Sales and whole returns at the same time: never more than ten uses out, and as many as the engine counts.
+
+    Each caller gives back what it got before it asks again, so uses wander from hand to hand; what is out at any time
+    is a use that some caller holds, and those are counted between the answers.
+    """
+    half = {"type": "item_percent_off", "percent": 50, "target": {"all": True}}
+    limits = {"max_uses": USES, "release_on_cancel": True, "budget_minor": 500 * USES}
+    file = tmp_path / "offers.json"
+    file.write_text(json.dumps([{"id": "half", "benefits": [half], "coupon": "HALF", "limits": limits}]))
+    with engine.channel() as channel:
+        _fill(channel)
+    _promo("put", str(file), "--to", engine.target)
+    held: set[bytes] = set()
+    most, given, refused, lock = 0, 0, 0, threading.Lock()
+
+    def caller(till: Client) -> None:
+        nonlocal most, given, refused
+        for _ in range(6):
+            sale = uuid.uuid4().bytes
+            receipt = till.sell(
+                till_id="T", lines=[line("A")], tenders=[cash(1000)], coupons=["HALF"], command_id=sale, timeout_s=30
+            )
+            with lock:
+                if receipt.basket.total_minor == 1000:
+                    refused += 1
+                    continue
+                held.add(sale)
+                given += 1
+                most = max(most, len(held))
+            with lock:
+                held.discard(sale)  # before the command, since another may have the use before the answer is here
+            till.return_lines(till_id="T", sale=sale, lines=[return_line(0, 1)], timeout_s=30)
+
+    with Client(engine.target) as till, ThreadPoolExecutor(CALLERS) as callers:
+        for done in [callers.submit(caller, till) for _ in range(CALLERS)]:
+            done.result()
+        kept = [
+            till.sell(till_id="T", lines=[line("A")], tenders=[cash(1000)], coupons=["HALF"]).basket.total_minor
+            for _ in range(USES + 2)
+        ]
+    assert most <= USES
+    assert given + refused == 6 * CALLERS
+    assert refused, "the race was none: raise the number of callers"
+    listed = json.loads(_promo("list", "--to", engine.target))
+    assert kept == [500] * USES + [1000] * 2, "all uses and the whole budget were back"
+    assert (listed["used"] - listed["cancelled_uses"], listed["used"]) == (USES, given + USES)
+    assert listed["spent_minor"] == 500 * USES

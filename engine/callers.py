@@ -8,6 +8,8 @@ A file of callers names each caller, what its secret hashes to and its roles:
 
 Without a file nobody is asked.  With one, every call needs a secret, and what the tables of states give to a role
 (native/stock_states.pyx) is refused to those who have it not.  Anything else may be done with any secret.
+
+An engine at work takes a changed file over when it gets SIGHUP: from then on, on open streams too.
 """
 
 from __future__ import annotations
@@ -136,6 +138,11 @@ def caller_of(name: str, roles: Iterable[str]) -> Caller:
     return Caller(name, have, bytes(denied) if any(denied) else b"")
 
 
+def header_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | bytes | None:
+    """What a call says of who sent it."""
+    return next((value for key, value in metadata or () if key == HEADER), None)
+
+
 class Callers:
     """All callers of a file."""
 
@@ -143,9 +150,16 @@ class Callers:
         self._by_digest = by_digest
         self._by_value: dict[str, Caller] = {}  # headers that were right before: one look-up a call
 
-    def find(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Caller:
-        """Who sent this metadata.  Raises NotAuthenticated."""
-        value = next((value for key, value in metadata or () if key == HEADER), None)
+    def __len__(self) -> int:
+        return len({caller.name for caller in self._by_digest.values()})
+
+    def become(self, other: Callers) -> None:
+        """Be the callers of a changed file from now on."""
+        self._by_digest = other._by_digest
+        self._by_value.clear()
+
+    def find(self, value: str | bytes | None) -> Caller:
+        """Who sent this header.  Raises NotAuthenticated."""
         if not isinstance(value, str) or not value.startswith(SCHEME):
             found = "none" if value is None else "another"
             raise NotAuthenticated(f"expected the metadata '{HEADER}: {SCHEME}SECRET', found {found}; {_NEXT}")

@@ -28,8 +28,9 @@ def caller(
     `ringup serve --callers-file FILE` answers those alone who send a secret, in the metadata
     "authorization: Bearer SECRET" of each call (Client(..., secret=...), or RINGUP_SECRET_FILE for `ringup` itself).
     What the tables of states of orders and holds give to a role is refused to callers without it; a caller without
-    roles may do everything else. The file is read when the engine starts. To change a secret, let secret_sha256 be a
-    list of both for a while; to take it back, remove the table and start the engine again.
+    roles may do everything else. To change a secret, let secret_sha256 be a list of both for a while; to take it
+    back, remove the table. An engine at work reads the file again when it gets SIGHUP (systemctl reload): who is in it
+    no more is let go at once, also in the middle of a stream; a file that cannot be used changes nothing and is logged.
 
     Example: [bold]ringup caller web-shop --role shop --callers-file callers.toml > web-shop.secret[/bold]
 

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ringup.engine.callers import Caller, Callers, NotAuthenticated, answered
+from ringup.engine.callers import Callers, NotAuthenticated, answered, header_of
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.journal import JournalError
@@ -111,6 +111,7 @@ class Edge:
         self._health = health.aio.HealthServicer()
         self._is_draining = False
         self._streams: set[Outgoing] = set()
+        self._reading: dict[asyncio.Future[Any], str | bytes | None] = {}  # streams that ask once: who asked
         self._calls_by_code: dict[str, int] = {}
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method in methods():
@@ -162,7 +163,7 @@ class Edge:
             return grpc.stream_stream_rpc_method_handler(self._limited_session)
         if method.streams:
             readers = {"SubscribeEvents": self._subscribe_events, "WatchAvailability": self._watch_availability}
-            return grpc.unary_stream_rpc_method_handler(self._limited(self._known(readers[method.name], 0)))
+            return grpc.unary_stream_rpc_method_handler(self._limited(self._known_reader(readers[method.name])))
         handle: Callable[[bytes, Context], Awaitable[bytes]]
         if method.name == "ReturnLines":
             handle = self._return_lines(method.kind)
@@ -206,12 +207,51 @@ class Edge:
 
         async def known(request: bytes, context: Context) -> Any:
             try:
-                caller = callers.find(context.invocation_metadata())
+                caller = callers.find(header_of(context.invocation_metadata()))
             except NotAuthenticated as error:
                 return await _abort(context, error)
             return await handle(request, context) if caller.may(kind) else caller.refusal(kind)
 
         return known
+
+    def _known_reader(
+        self, handle: Callable[[bytes, Context], Awaitable[None]]
+    ) -> Callable[[bytes, Context], Awaitable[None]]:
+        """The handler of a stream, for as long as its caller is one."""
+        callers = self._callers
+        if callers is None:
+            return handle
+
+        async def known(request: bytes, context: Context) -> None:
+            header = header_of(context.invocation_metadata())
+            try:
+                callers.find(header)
+                reading = asyncio.ensure_future(handle(request, context))
+                reading.add_done_callback(
+                    lambda ended: ended.cancelled() or ended.exception()
+                )  # told below, or nobody is there
+                self._reading[reading] = header
+                try:
+                    await asyncio.wait([reading])
+                finally:
+                    del self._reading[reading]
+                    reading.cancel()
+                if reading.cancelled():
+                    callers.find(header)
+                await reading
+            except NotAuthenticated as error:
+                await _abort(context, error)
+
+        return known
+
+    def callers_changed(self) -> None:
+        """End the streams that ask once of those who are no callers any more; the others look at each batch."""
+        for reading, header in self._reading.items():
+            try:
+                assert self._callers is not None
+                self._callers.find(header)
+            except NotAuthenticated:
+                reading.cancel()
 
     async def _limited_session(self, requests: AsyncIterator[bytes], context: Context) -> None:
         if self._rpcs >= RPCS_MAX:
@@ -414,13 +454,15 @@ class Edge:
         """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
         outgoing: Outgoing = asyncio.Queue()
         room = asyncio.Semaphore(STREAM_BATCHES_MAX)
-        caller = None
+        submit: Callable[[bytes], asyncio.Future[bytes]] = self._engine.submit
         if self._callers is not None:
+            header = header_of(context.invocation_metadata())
             try:
-                caller = self._callers.find(context.invocation_metadata())
+                self._callers.find(header)
             except NotAuthenticated as error:
                 await _abort(context, error)
-        reader = asyncio.ensure_future(self._read_batches(context, outgoing, room, caller))
+            submit = partial(self._submit_of, self._callers, header)
+        reader = asyncio.ensure_future(self._read_batches(context, outgoing, room, submit))
         self._streams.add(outgoing)
         if self._is_draining:
             outgoing.put_nowait(DRAINING)
@@ -448,9 +490,12 @@ class Edge:
                     item.cancel()
 
     async def _read_batches(
-        self, context: Context, outgoing: Outgoing, room: asyncio.Semaphore, caller: Caller | None
+        self,
+        context: Context,
+        outgoing: Outgoing,
+        room: asyncio.Semaphore,
+        submit: Callable[[bytes], asyncio.Future[bytes]],
     ) -> None:
-        submit = self._engine.submit if caller is None or not caller.denied else partial(self._submit_as, caller)
         try:
             while True:
                 await room.acquire()
@@ -462,9 +507,9 @@ class Edge:
         except Exception as error:  # whatever it is, the stream ends with it after the answers before it
             outgoing.put_nowait(error)
 
-    def _submit_as(self, caller: Caller, request: bytes) -> asyncio.Future[bytes]:
-        """Submit what this caller may send; the rest of the batch is refused in its place."""
-        rest, refused = caller.screened(request)
+    def _submit_of(self, callers: Callers, header: str | bytes | None, request: bytes) -> asyncio.Future[bytes]:
+        """Submit what its caller may send now; the rest of the batch is refused in its place."""
+        rest, refused = callers.find(header).screened(request)
         if not refused:
             return self._engine.submit(request)
         return asyncio.ensure_future(_joined(self._engine.submit(rest) if rest else None, refused))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from ringup.engine.callers import Callers, read_callers
+from ringup.engine.callers import Callers, CallersError, read_callers
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine
 from ringup.engine.freed_memory import keep_freed_memory
@@ -34,7 +34,18 @@ GARBAGE_THRESHOLDS = (2_000, 1_000, 100)
 SWITCH_SECONDS = 0.0005
 
 
-async def _serve(engine: Engine, listen: str, callers: Callers | None) -> int:
+def _read_again(callers: Callers, file: Path, edge: Edge) -> None:
+    """Take a changed file of callers over; one that cannot be used changes nothing."""
+    try:
+        callers.become(read_callers(file))
+    except CallersError as error:
+        log.error("the callers are those of before: their file cannot be used", found=str(error))
+        return
+    edge.callers_changed()
+    log.info("the file of callers was read again", file=str(file), callers=len(callers))
+
+
+async def _serve(engine: Engine, listen: str, callers: Callers | None, callers_file: Path | None) -> int:
     engine.start()
     edge = Edge(engine, callers)
     stop = asyncio.Event()
@@ -44,6 +55,8 @@ async def _serve(engine: Engine, listen: str, callers: Callers | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if callers is not None and callers_file is not None:
+        loop.add_signal_handler(signal.SIGHUP, _read_again, callers, callers_file, edge)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -76,7 +89,7 @@ def serve(
 ) -> int:
     """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code.
 
-    `callers_file` says who may call; None lets everybody.
+    `callers_file` says who may call, and is read again on SIGHUP; None lets everybody.
     """
     if sys.flags.optimize:
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
@@ -101,7 +114,7 @@ def serve(
     except ImportError:  # not made for this system; the engine is the same, only slower
         runner = asyncio.Runner()
     with runner:
-        code = runner.run(_serve(engine, listen, callers))
+        code = runner.run(_serve(engine, listen, callers, callers_file))
         if code:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -45,7 +45,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Sell a real week of groceries through a fresh engine, kill it in mid-run, and prove the books.",
     ),
     "simulate": (
-        "ringup.engine.simulate", "simulate", "Price every case of a file and show what differs from what it expects.",
+        "ringup.engine.simulate", "simulate",
+        "Price the cases of files, or replay their steps on stock, and show what differs from what they expect.",
     ),
     "explain": (
         "ringup.engine.commands_explain", "explain",

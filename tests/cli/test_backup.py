@@ -27,7 +27,7 @@ def sell(call: Any, number: int) -> Any:
     request = sale_pb2.SellRequest(
         command_id=number.to_bytes(16, "big"), till_id="T1", lines=[line("wrap")], tenders=[cash(100)]
     )
-    return call(request, timeout=10)
+    return call(request, timeout=60)
 
 
 def test_a_backup_of_an_engine_at_work_is_whole_and_can_be_restored(ringup: Any, book: Written, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_fields_named_as_added_exist() -> None:
 
 def resend(engine: EngineProcess, commands: bytes) -> bytes:
     stub = session_pb2_grpc.SessionServiceStub(engine.channel())
-    (response,) = stub.Session(iter([session_pb2.SessionRequest.FromString(commands)]), timeout=20)
+    (response,) = stub.Session(iter([session_pb2.SessionRequest.FromString(commands)]), timeout=60)
     answered: bytes = response.SerializeToString()
     return answered
 

@@ -77,7 +77,7 @@ def test_help_of_each_command(ringup: Any, name: str) -> None:
 def test_log_lines_are_json_on_standard_error_and_the_first_line_is_kept(tmp_path: Path) -> None:
     with EngineProcess(tmp_path / "data", env={"RINGUP_LOG_LEVEL": "info"}) as engine:
         engine.process.terminate()
-        out, err = engine.process.communicate(timeout=20)
+        out, err = engine.process.communicate(timeout=60)
     assert out == ""  # after the first line nothing
     lines = [json.loads(text) for text in err.splitlines()]
     assert lines[-1]["event"].startswith("stopping")
@@ -87,7 +87,7 @@ def test_log_lines_are_json_on_standard_error_and_the_first_line_is_kept(tmp_pat
 def test_the_level_is_a_setting(tmp_path: Path) -> None:
     with EngineProcess(tmp_path / "data", args=["--log-level", "error"]) as engine:
         engine.process.terminate()
-        assert engine.process.communicate(timeout=20)[1] == ""
+        assert engine.process.communicate(timeout=60)[1] == ""
 
 
 def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_folded_anew(book: Book) -> None:
         with engine.channel() as channel:
             exchange(channel, book.caller.sent)
         assert engine.process.terminate() is None
-        assert engine.process.wait(20) == 0
+        assert engine.process.wait(60) == 0
         assert "the state was folded from the whole journal" in engine.stderr()
     assert all(len(set(sent.answers)) == 1 for sent in book.caller.sent)
 
@@ -133,12 +133,12 @@ def test_a_resend_whose_answer_is_damaged_meanwhile_is_data_loss(book: Book) -> 
         with engine.channel() as channel:
             session = session_pb2_grpc.SessionServiceStub(channel).Session
             with pytest.raises(grpc.RpcError) as lost:
-                next(session(iter([frame(batch)]), timeout=10))
+                next(session(iter([frame(batch)]), timeout=60))
             assert lost.value.code() is grpc.StatusCode.DATA_LOSS  # type: ignore[attr-defined]
             assert f"record {number} of the journal" in lost.value.details()  # type: ignore[attr-defined]
             exchange(channel, [book.caller.make() for _ in range(3)])
             book.flip(number, 1000, 0)
-            answer = next(session(iter([frame(batch)]), timeout=10))
+            answer = next(session(iter([frame(batch)]), timeout=60))
             assert isinstance(answer, session_pb2.SessionResponse)
             assert len(answer.replies) == size
         assert engine.stop() == 0

@@ -41,7 +41,7 @@ def test_a_full_disk_stops_the_engine_and_loses_nothing(tmp_path: Path, mount: A
                         raise
                     stopped = True
                 assert len(caller.sent) < 50_000, "the disk must fill up"
-        assert engine.process.wait(20) == 74
+        assert engine.process.wait(60) == 74
         said = engine.stderr()
         assert "the commit failed: the engine stops" in said
         # LMDB calls a write that found room for its beginning alone an input/output error; then the room left says it.

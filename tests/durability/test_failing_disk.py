@@ -88,7 +88,7 @@ def _one_fault(directory: Path, trace: Path, fault: str, *args: str) -> tuple[in
             _work(engine.target, caller)
             if all(sent.answers for sent in caller.sent):  # no fault, or one in a checkpoint: the engine goes on
                 engine.process.terminate()
-            code = engine.process.wait(20)
+            code = engine.process.wait(60)
         return code, caller, engine.stderr()
 
 

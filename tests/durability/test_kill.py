@@ -37,7 +37,7 @@ def _round(directory: Path, callers: list[Caller], rng: random.Random, *, keep_i
         for caller in callers:
             caller.resend(engine.target, keep_ids=keep_ids)
         with engine.channel() as channel:
-            stats = admin_pb2_grpc.AdminServiceStub(channel).GetStats(admin_pb2.GetStatsRequest(), timeout=10)
+            stats = admin_pb2_grpc.AdminServiceStub(channel).GetStats(admin_pb2.GetStatsRequest(), timeout=60)
         trade(engine.target, callers, rng.uniform(0.02, 0.35), engine.kill)
     return int(stats.rows["sales"])
 

@@ -63,7 +63,7 @@ def _round(machine: Machine, callers: list[Caller], seconds: float, *args: str) 
             caller.resend(engine.target)
         trade(engine.target, callers, seconds, machine.cut)
         if not args:
-            assert engine.process.wait(20) == 74, "an engine whose disk is gone stops"
+            assert engine.process.wait(60) == 74, "an engine whose disk is gone stops"
     machine.boot()
 
 

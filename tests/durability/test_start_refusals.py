@@ -17,7 +17,7 @@ from support.engine_process import DidNotStart, EngineProcess
 
 def _refused(*args: str) -> tuple[int, str]:
     """A start that must be refused: its exit code and its message."""
-    done = subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=30, cwd="/")
+    done = subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=60, cwd="/")
     assert done.returncode != 0
     assert "serving" not in done.stdout
     assert "Traceback" not in done.stderr

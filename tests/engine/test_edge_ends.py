@@ -84,7 +84,7 @@ def test_when_a_commit_fails_everybody_hears_it(tmp_path: Path, monkeypatch: pyt
         loop = asyncio.get_running_loop()
 
         def append(sequence: int, record: bytes) -> None:
-            asyncio.run_coroutine_threadsafe(held.wait(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(held.wait(), loop).result(60)
             raise AppendUnknown(f"batch {sequence}: the commit failed")
 
         monkeypatch.setattr(engine.journal, "append", append)
@@ -96,7 +96,7 @@ def test_when_a_commit_fails_everybody_hears_it(tmp_path: Path, monkeypatch: pyt
         idle = session_pb2_grpc.SessionServiceStub(channel).Session()
         await idle.wait_for_connection()
         call = channel.unary_unary("/ringup.v1.SaleService/Sell")(_sell(100).SerializeToString())
-        for _ in range(500):
+        for _ in range(6000):
             if engine.sequencer.counters.requests == 5:
                 break
             await asyncio.sleep(0.01)
@@ -192,7 +192,7 @@ def test_streams_whose_clients_go_away_leave_nothing_behind(tmp_path: Path) -> N
                 await session.write(_batch(number * 100 + at))
             session.cancel()
         stats = admin_pb2_grpc.AdminServiceStub(channel)
-        for _ in range(200):
+        for _ in range(2000):
             await stats.GetStats(admin_pb2.GetStatsRequest())
             left[:] = [str(task) for task in asyncio.all_tasks() if "Edge._" in str(task)]
             if not left:

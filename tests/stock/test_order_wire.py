@@ -40,7 +40,7 @@ class Shop:
 
     def ask(self, method: str, request: Any) -> Any:
         stub = self.catalog if hasattr(self.catalog, method) else self.stock
-        return getattr(stub, method)(request, timeout=30)
+        return getattr(stub, method)(request, timeout=60)
 
     def send(self, method: str, request: Any) -> Any:
         if not request.command_id:

@@ -37,7 +37,7 @@ class Shop:
         if not request.command_id:
             request.command_id = fresh()
         stub = self.catalog if hasattr(self.catalog, method) else self.stock
-        return getattr(stub, method)(request, timeout=30)
+        return getattr(stub, method)(request, timeout=60)
 
     def open(self) -> None:
         items = [catalog_pb2.Item(item_id=name, name=name) for name in ("tea", "rice")]
@@ -51,7 +51,7 @@ class Shop:
             assert code(self.send(method, request)) == "OK"
 
     def promises(self) -> list[tuple[int, int, int]]:
-        answer = self.stock.GetPromise(pb.GetPromiseRequest(item_ids=["tea", "rice"]), timeout=30)
+        answer = self.stock.GetPromise(pb.GetPromiseRequest(item_ids=["tea", "rice"]), timeout=60)
         return [
             (p.on_hand_milli // 1000, p.allocated_milli // 1000, p.available_milli // 1000) for p in answer.promises
         ]

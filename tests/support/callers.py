@@ -217,7 +217,7 @@ def trade(target: str, callers: list[Caller], seconds: float, fault: Any) -> Non
     fault()
     until.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "a caller hangs"
     if failures:
         raise failures[0]

@@ -47,7 +47,7 @@ class EngineProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ringup: serving on "):
-            code, said = self.process.wait(10), self.stderr()
+            code, said = self.process.wait(60), self.stderr()
             self._close()
             raise DidNotStart(code, line + said)
         self.port = int(line.split(",")[0].rpartition(":")[2])
@@ -60,14 +60,14 @@ class EngineProcess:
     def kill(self) -> None:
         """End it as a power cut would end the process."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self._close()
 
     def stop(self) -> int:
         """Ask it to stop; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         finally:
             self._close()
 
@@ -87,5 +87,5 @@ class EngineProcess:
     def __exit__(self, *exc: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         self._close()

@@ -14,7 +14,7 @@ from ringup.v1.result_pb2 import ResultCode
 def do(call: Any, request: Any) -> Any:
     """Send a command with a fresh id, which must succeed."""
     request.command_id = uuid.uuid4().bytes
-    answer = call(request, timeout=30)
+    answer = call(request, timeout=60)
     assert ResultCode.Name(answer.code) == "RESULT_CODE_OK", answer
     return answer
 

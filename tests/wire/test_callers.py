@@ -145,7 +145,7 @@ def test_a_batch_is_refused_in_part_and_answered_in_order(shop: Shop) -> None:
         call = channel.stream_stream(stub_path)
         metadata = [("authorization", f"Bearer {shop.secrets['web']}")]
         only_denied = session_pb2.SessionRequest(commands=[pick]).SerializeToString()
-        answers = list(call(iter([request, only_denied, request]), timeout=10, metadata=metadata))
+        answers = list(call(iter([request, only_denied, request]), timeout=60, metadata=metadata))
     first, second, third = (session_pb2.SessionResponse.FromString(answer).replies for answer in answers)
     kinds = [reply.WhichOneof("body") for reply in first]
     assert kinds == ["pick_order", "hold_stock", "rejected", "hold_stock", "pick_order", "hold_stock"]
@@ -167,7 +167,7 @@ def test_what_a_denied_command_asked_for_did_not_happen_and_its_id_is_free(shop:
 
 def test_without_a_secret_nothing_but_the_health_is_answered(shop: Shop) -> None:
     with shop.engine.channel() as channel:
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
     for secret, found in (("", "found none"), ("0" * 64, "found one that nobody has")):
         with Client(shop.engine.target, secret=secret) as stranger:

@@ -49,7 +49,7 @@ def _run_grpcurl(target: str, *args: str, data: str = "") -> str:
         input=data,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -114,7 +114,7 @@ def test_h2load_calls_a_query_and_a_command(engine: Any, tmp_path: Path) -> None
 def _stats(engine: Any) -> admin_pb2.GetStatsResponse:
     with engine.channel() as channel:
         stats: admin_pb2.GetStatsResponse = admin_pb2_grpc.AdminServiceStub(channel).GetStats(
-            admin_pb2.GetStatsRequest(), timeout=10
+            admin_pb2.GetStatsRequest(), timeout=60
         )
         return stats
 
@@ -173,7 +173,7 @@ def test_grpc_js_sells_by_a_call_and_again_by_a_stream(engine: Any, node_folder:
         cwd=node_folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -191,7 +191,7 @@ def test_reflection_knows_every_message_of_the_contract(engine: Any) -> None:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         for file in FILES:
             request = reflection_pb2.ServerReflectionRequest(file_by_filename=file.name)
-            (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=10)
+            (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=60)
             served = descriptor_pb2.FileDescriptorProto.FromString(
                 answer.file_descriptor_response.file_descriptor_proto[0]
             )

@@ -42,12 +42,12 @@ def _item(number: int) -> str:
 def _open(channel: grpc.Channel) -> None:
     items = [catalog_pb2.Item(item_id=_item(n), name="Item") for n in range(ITEMS)]
     answer = catalog_pb2_grpc.CatalogServiceStub(channel).PutItems(
-        catalog_pb2.PutItemsRequest(command_id=b"history items   ", items=items), timeout=10
+        catalog_pb2.PutItemsRequest(command_id=b"history items   ", items=items), timeout=60
     )
     assert answer.code == result_pb2.RESULT_CODE_OK
     lines = [stock_pb2.StockLine(item_id=_item(n), qty_milli=OPENING * 1000) for n in range(ITEMS)]
     received = stock_pb2_grpc.StockServiceStub(channel).ReceiveStock(
-        stock_pb2.ReceiveStockRequest(command_id=b"history received", location_id="S1", lines=lines), timeout=10
+        stock_pb2.ReceiveStockRequest(command_id=b"history received", location_id="S1", lines=lines), timeout=60
     )
     assert received.code == result_pb2.RESULT_CODE_OK
 
@@ -60,7 +60,7 @@ def _answered(method: Any, request: Any) -> Any:
     """
     for _ in range(5):
         try:
-            return method(request, timeout=20)
+            return method(request, timeout=60)
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise

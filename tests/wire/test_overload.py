@@ -35,7 +35,7 @@ async def flood(target: str, ids: list[bytes]) -> dict[bytes, Any]:
     async def sell(number: int, command_id: bytes) -> Any:
         request = sale_pb2.SellRequest(command_id=command_id, till_id="T1", lines=[line("milk")], tenders=[cash(1000)])
         try:
-            answer = await stubs[number % CONNECTIONS].Sell(request, timeout=30)
+            answer = await stubs[number % CONNECTIONS].Sell(request, timeout=120)
             assert answer.code == 1, answer
             return answer.receipt.number
         except grpc.aio.AioRpcError as error:

@@ -209,7 +209,7 @@ def test_watchers_resume_where_the_backup_has_what_they_saw(restored: Restored) 
                 "/ringup.v1.EventService/WatchAvailability",
                 request_serializer=event_pb2.WatchAvailabilityRequest.SerializeToString,
                 response_deserializer=event_pb2.WatchAvailabilityResponse.FromString,
-            )(request, timeout=10)
+            )(request, timeout=60)
             try:
                 return next(stream)
             finally:

@@ -42,7 +42,11 @@ def main() -> int:
         Engine._commit_ended = lambda self, batch, error, size: honest(self, batch, None, size)  # type: ignore[method-assign]
     try:
         return serve(
-            args.data_dir, args.listen, checkpoint_bytes=64 << 20, checkpoint_commands=args.checkpoint_commands
+            args.data_dir,
+            args.listen,
+            checkpoint_bytes=64 << 20,
+            checkpoint_commands=args.checkpoint_commands,
+            memory_ready_mb=0,
         )
     except (JournalError, DamagedRecord, OSError) as error:
         print(f"ringup: {error}", file=sys.stderr)

@@ -151,7 +151,7 @@ async def _sales_through_an_outage(target: str, strike: threading.Event, callers
             if len(numbers) == callers * each // 4:
                 strike.set()
 
-    async with AsyncClient(target, timeout_s=30) as client:
+    async with AsyncClient(target, timeout_s=120) as client:
         await asyncio.gather(*[caller(client) for _ in range(callers)])
     return numbers
 
@@ -172,13 +172,13 @@ def test_an_engine_that_goes_away_between_batches_loses_and_doubles_nothing(tmp_
 
         thread = threading.Thread(target=sell)
         thread.start()
-        assert strike.wait(60)
+        assert strike.wait(120)
         if how == "kill":
             engine.kill()
         else:
             assert engine.stop() == 0
         again = stack.enter_context(EngineProcess(tmp_path / "data", port=engine.port))
-        thread.join(60)
+        thread.join(200)
         assert sorted(numbers) == list(range(1, callers * each + 1)), "an acknowledged sale is missing or double"
         with Client(again.target) as till:
             (milk,) = till.get_availability(["MILK"], location_id="STORE")

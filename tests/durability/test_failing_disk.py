@@ -51,7 +51,7 @@ def _failing(engine: EngineProcess, trace: Path, fault: str) -> Iterator[None]:
     strace = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         tasks = Path(f"/proc/{pid}/task")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any("TracerPid:\t0\n" in (task / "status").read_text() for task in tasks.iterdir()):
             if strace.poll() is not None:
                 assert strace.stderr is not None

@@ -196,7 +196,7 @@ def test_streams_of_events_and_availability_are_read_with_any_secret(shop: Shop)
             assert (await anext(client.follow_events())).first_sequence == 1
             assert (await anext(client.watch_availability(["milk"], channel_id="web"))).item_id == "milk"
 
-    asyncio.run(asyncio.wait_for(read(), 10))
+    asyncio.run(asyncio.wait_for(read(), 60))
     assert shop.clients["reports"].call(event_pb2.ListEventCursorsRequest()).code == OK
 
 

@@ -106,8 +106,8 @@ ADVICE: dict[str, tuple[str, str]] = {
         "sell it in the engine's currency, or pay in another way",
     ),
     "PROMOTION_ENDED": ("a promotion that is not over", "put it again: that starts it again"),
-    "COUPONS_NOT_UNIQUE": (
-        "a promotion with unique_coupons, which single-use codes open",
+    "COUPONS_NOT_ASKED": (
+        "a promotion with unique_coupons or a coupon, which codes open",
         "put it again with unique_coupons first",
     ),
     "STOCK_INSUFFICIENT": ("enough free units", "lower the quantity, receive stock, or take another location"),

@@ -228,7 +228,7 @@ def get(ids: Ids, engine: Engine = ENGINE_DEFAULT) -> None:
 
 @app.command()
 def coupons(
-    promotion_id: Annotated[str, typer.Argument(help="A promotion with unique_coupons.")],
+    promotion_id: Annotated[str, typer.Argument(help="A promotion with unique_coupons, or with a coupon of its own.")],
     file: Annotated[Path | None, typer.Argument(help="One code a line, or - for standard input.")] = None,
     generate: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Make so many codes up and print them, one a line.")

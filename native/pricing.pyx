@@ -96,6 +96,9 @@ cdef class Pricing(PricedAnswer):
         if code != RESULT_CODE_OK:
             return code
         if self.loyalty.opened:
+            code = self.add_reward(out)
+            if code != RESULT_CODE_OK:
+                return code
             code = self.count_points(out)
             if code != RESULT_CODE_OK:
                 return code

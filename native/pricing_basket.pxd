@@ -25,6 +25,9 @@ cdef struct Discount:
     Span reason
     int64_t amount_minor
 
+cdef enum:
+    BOUGHT_WITH_POINTS = -2  # in place of the promotion that gives a line
+
 cdef struct Line:
     int64_t item  # row
     int64_t qty_milli
@@ -41,7 +44,7 @@ cdef struct Line:
     uint32_t tax_class  # row + 1
     int32_t tax_set  # row, -1: untaxed
     int32_t place  # of its taxes in `rates`, -1: none
-    int32_t promotion  # that gives the line at no price; -1: it was asked for
+    int32_t promotion  # that gives the line at no price; -1: it was asked for; BOUGHT_WITH_POINTS
     uint32_t price_list  # symbol row + 1; 0: the base list, or no row
     bint by_book  # a row of the price book gave the price
 

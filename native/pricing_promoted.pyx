@@ -35,7 +35,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, LINES_MAX, PRICE_MINOR_MAX, QTY_MILLI_MAX
 from ringup.native.loyalty cimport EarningLine
-from ringup.native.pricing_basket cimport CHARGES_MAX, ChargeLine, Line, PriceScope
+from ringup.native.pricing_basket cimport BOUGHT_WITH_POINTS, CHARGES_MAX, ChargeLine, Line, PriceScope
 from ringup.native.pricing_kernel cimport price_basket as price_promotions
 from ringup.native.pricing_line cimport PricedLines
 from ringup.native.pricing_state cimport Basket, InputCharge, InputLine, add_charge, add_text, basket_clear, line_value
@@ -234,45 +234,71 @@ cdef class PromotedBasket(PricedLines):
         return RESULT_CODE_OK
 
     cdef int add_free_lines(self, Writer* out) noexcept nogil:
-        """Add a line at no price for what promotions give and the catalog has: no tax, no deposit."""
-        cdef int64_t at, item
-        cdef Line* line
+        """Add a line for each thing that promotions give."""
+        cdef int64_t at
+        cdef int code
         for at in range(self.basket.free_count):
-            item = self.catalog.find_item(self.basket.free_units[at].item_id)
-            if item < 0 or self.basket.free_units[at].qty <= 0:
-                continue
-            if self.line_count == LINES_MAX:
-                return refuse(
-                    out, RESULT_CODE_TOO_MANY, "free_items", at, self.catalog.item_code(item), LINES_MAX + 1, LINES_MAX
-                )
-            if self.basket.free_units[at].qty > QTY_MILLI_MAX // 1000:
-                return refuse(
-                    out, RESULT_CODE_QTY_TOO_LARGE, "free_items", at, self.catalog.item_code(item),
-                    self.basket.free_units[at].qty, QTY_MILLI_MAX // 1000,
-                )
-            line = &self.lines[self.line_count]
-            self.line_count += 1
-            memset(line, 0, sizeof(Line))
-            line.item = item
-            line.qty_milli = self.basket.free_units[at].qty * 1000
-            line.base_qty_milli = 1000
-            line.tax_set = line.place = NO_SYMBOL
-            line.promotion = self.basket.free_units[at].promotion
+            code = self.add_gift(
+                self.basket.free_units[at].item_id, self.basket.free_units[at].qty,
+                self.basket.free_units[at].promotion, at, out,
+            )
+            if code != RESULT_CODE_OK:
+                return code
+        return RESULT_CODE_OK
+
+    cdef int add_reward(self, Writer* out) noexcept nogil:
+        """Add a line for what points buy: the goods leave the shop as a promotion's do."""
+        if not self.loyalty.offer_reward:
+            return RESULT_CODE_OK
+        return self.add_gift(
+            self.loyalty.program.reward_item, self.loyalty.program.reward_qty, BOUGHT_WITH_POINTS,
+            self.basket.free_count, out,
+        )
+
+    cdef int add_gift(self, Span item_id, int64_t qty, int32_t giver, int64_t index, Writer* out) noexcept nogil:
+        """Add a line at no price for goods that the catalog has: no tax, no deposit."""
+        cdef int64_t item = self.catalog.find_item(item_id)
+        cdef Line* line
+        if item < 0 or qty <= 0:
+            return RESULT_CODE_OK
+        if self.line_count == LINES_MAX:
+            return refuse(
+                out, RESULT_CODE_TOO_MANY, "free_items", index, self.catalog.item_code(item), LINES_MAX + 1, LINES_MAX
+            )
+        if qty > QTY_MILLI_MAX // 1000:
+            return refuse(
+                out, RESULT_CODE_QTY_TOO_LARGE, "free_items", index, self.catalog.item_code(item), qty,
+                QTY_MILLI_MAX // 1000,
+            )
+        line = &self.lines[self.line_count]
+        self.line_count += 1
+        memset(line, 0, sizeof(Line))
+        line.item = item
+        line.qty_milli = qty * 1000
+        line.base_qty_milli = 1000
+        line.tax_set = line.place = NO_SYMBOL
+        line.promotion = giver
         return RESULT_CODE_OK
 
     cdef int count_points(self, Writer* out) noexcept nogil:
         """What the priced lines earn, and what the points that were redeemed took off them."""
         cdef int64_t at
+        cdef int code
         cdef Line* line
         cdef EarningLine* earning = self.loyalty.lines
         for at in range(self.line_count):
             line = &self.lines[at]
             self.loyalty.add_line(
-                line.item, line.qty_milli if line.promotion < 0 else 0, line.total_minor  # what is given earns nothing
+                # What is given earns nothing.
+                line.item, line.qty_milli if line.promotion == NO_SYMBOL else 0, line.total_minor
             )
         for at in range(self.basket.log_count if self.promoted else 0):
             if self.basket.log[at].promotion == NO_SYMBOL and self.basket.log[at].line >= 0:
                 earning[self.basket.log[at].line].redeemed_minor += (
                     self.basket.log[at].amount * self.basket.log[at].count
                 )
-        return self.loyalty.count(out)
+        code = self.loyalty.count(out)
+        for at in range(self.line_count):
+            if self.lines[at].promotion == BOUGHT_WITH_POINTS:  # its points come back when it does
+                earning[at].burned_micro = self.loyalty.tally.burned_micro
+        return code

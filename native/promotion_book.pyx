@@ -13,7 +13,7 @@ from ringup.native.arrays cimport room_for
 from ringup.native.command cimport MALFORMED, check_count, is_code, ok, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_COUPON_TAKEN,
-    RESULT_CODE_COUPONS_NOT_UNIQUE,
+    RESULT_CODE_COUPONS_NOT_ASKED,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_FREE_ITEM_CIRCLE,
     RESULT_CODE_LINES_EMPTY,
@@ -30,6 +30,7 @@ from ringup.native.contract cimport (
     ListPromotionsRequest_promotion_ids,
     ListPromotionsResponse_next_page_token,
     ListPromotionsResponse_promotions,
+    Promotion_coupon,
     Promotion_promotion_id,
     Promotion_unique_coupons,
     PromotionUsage_budget_spent_minor,
@@ -101,15 +102,18 @@ cdef Span _id_of(Span definition) noexcept nogil:
     return no_span()
 
 
-cdef bint has_unique_coupons(Span definition) noexcept nogil:
+cdef bint is_opened_by_codes(Span definition) noexcept nogil:
+    """Whether a promotion asks for a code: a shared one, beside which single-use codes open it, or only those."""
     cdef Reader reader = reader_of(definition)
-    cdef bint found = False
+    cdef bint unique = False, shared = False
     while next_field(&reader):
         if reader.field == Promotion_unique_coupons:
-            found = read_int(&reader) != 0
+            unique = read_int(&reader) != 0
+        elif reader.field == Promotion_coupon:
+            shared = read_span(&reader).size > 0
         else:
             skip_field(&reader)
-    return found
+    return unique or shared
 
 
 cdef bytes _bytes_of(Span span):
@@ -638,7 +642,7 @@ cdef class PromotionBook:
     cdef bint takes_codes(self, int64_t row) noexcept nogil:
         """Whether single-use codes open a promotion, now or from the instant on for which it is put."""
         cdef PromotionRow* promotion = <PromotionRow*>self.promotions.row(row)
-        return has_unique_coupons(self.text(promotion.now)) or has_unique_coupons(self.text(promotion.next))
+        return is_opened_by_codes(self.text(promotion.now)) or is_opened_by_codes(self.text(promotion.next))
 
     cdef int put_coupons(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
@@ -664,7 +668,7 @@ cdef class PromotionBook:
         if promotion < 0:
             return refuse(out, RESULT_CODE_PROMOTION_UNKNOWN, "promotion_id", 0, id, 0, 0)
         if not self.takes_codes(promotion):
-            return refuse(out, RESULT_CODE_COUPONS_NOT_UNIQUE, "promotion_id", 0, id, 0, 0)
+            return refuse(out, RESULT_CODE_COUPONS_NOT_ASKED, "promotion_id", 0, id, 0, 0)
         if count == 0:
             return refuse(out, RESULT_CODE_LINES_EMPTY, "codes", 0, id, 0, 1)
         if count > PUT_ROWS_MAX:

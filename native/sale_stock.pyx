@@ -24,6 +24,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport LINES_MAX, QTY_MILLI_MAX
 from ringup.native.pricing_basket cimport Line
+from ringup.native.promotion cimport NO_SYMBOL
 from ringup.native.sale_book cimport SALE_HAS_KITS, SaleKitRow, SaleRow
 from ringup.native.sale_tenders cimport SaleTenders
 from ringup.native.stock cimport Demand
@@ -140,7 +141,7 @@ cdef class SaleStock(SaleTenders):
         line = 0
         while not self.line_takes(line, item):
             line += 1
-        if self.pricing.lines[line].promotion >= 0:
+        if self.pricing.lines[line].promotion != NO_SYMBOL:
             return refuse(
                 out, code, "free_items", 0, self.catalog.item_code(item), found, self.demands[failed].qty_milli
             )

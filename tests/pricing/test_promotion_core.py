@@ -335,13 +335,17 @@ def test_the_ladder_of_a_promotion_s_state() -> None:
 
 
 def test_single_use_codes_are_for_promotions_that_they_open() -> None:
-    """Codes were taken for a promotion with a shared code, and then opened nothing at the till."""
+    """Codes were taken for a promotion that asks for none; beside a shared code they are single uses."""
     shop = small_shop()
     _put(shop, _percent_off("shared", 10, coupon="ALL"), _percent_off("later", 10))
     _put(shop, _percent_off("later", 20, unique_coupons=True), effective_ns=shop.now_ns + DAY_NS)
-    for promotion_id, code in (("x", "PROMOTION_UNKNOWN"), ("shared", "COUPONS_NOT_UNIQUE"), ("later", "OK")):
+    _put(shop, _percent_off("free", 0))
+    rows = [("x", "PROMOTION_UNKNOWN"), ("free", "COUPONS_NOT_ASKED"), ("later", "OK"), ("later", "COUPON_TAKEN")]
+    for promotion_id, code in rows:
         answer = shop.send(promotion_pb2.PutCouponsRequest(promotion_id=promotion_id, codes=["c1"]))
         assert result_pb2.ResultCode.Name(answer.code) == f"RESULT_CODE_{code}"
+    assert shop.send(promotion_pb2.PutCouponsRequest(promotion_id="shared", codes=["c2"])).code == OK
+    assert _sell(shop, line("wrap"), coupons=["c2"]).receipt.basket.discount_minor == 10 + 9
     shop.now_ns += DAY_NS
     shop.send(
         promotion_pb2.SetPromotionStateRequest(promotion_ids=["shared"], state=promotion_pb2.PROMOTION_STATE_PAUSED)

@@ -16,7 +16,7 @@ import pytest
 
 from ringup.engine.simulate_pricing import Answer
 from ringup.native.money import first_share
-from ringup.v1 import catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2
+from ringup.v1 import catalog_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb2, stock_pb2
 from ringup.v1 import loyalty_pb2 as pb
 from support.core import CoreHarness, card, line, small_shop
 
@@ -63,6 +63,11 @@ def sell(shop: CoreHarness, due_minor: int, *lines: pricing_pb2.BasketLine, **fi
     answer = shop.send(request)
     assert _code(answer) == "OK", answer
     return answer.receipt
+
+
+def on_hand(shop: CoreHarness, item_id: str) -> int:
+    request = stock_pb2.GetAvailabilityRequest(item_ids=[item_id], location_id="S1")
+    return int(shop.ask("GetAvailability", request, stock_pb2.GetAvailabilityResponse).positions[0].on_hand_milli)
 
 
 def back(shop: CoreHarness, sale_id: bytes, *lines: tuple[int, int]) -> Any:
@@ -176,17 +181,36 @@ def test_no_more_is_burned_than_the_goods_are_worth() -> None:
     assert (points.redeemed_minor, points.burned_micro, points.earned_micro) == (100, 20 * POINT, POINT)
 
 
-def test_points_buy_a_reward() -> None:
-    rules = program(value_minor_per_point=0, reward_item_id="wrap", reward_qty=2)
-    shop = shop_with(rules, ann=100)
+def test_points_buy_a_reward_that_leaves_stock_and_comes_back_with_them() -> None:
+    """The reward was only listed: its units stayed in the book after they had left the shop."""
+    rules = program(value_minor_per_point=0, reward_item_id="bread", reward_qty=2)
+    shop = shop_with(rules, ann=200)
+    before = on_hand(shop, "bread")
     receipt = sell(shop, 1080, line("lamp"), redeem=True)
-    gift = receipt.basket.free_items[0]
-    assert (gift.item_id, gift.qty, receipt.basket.points.burned_micro) == ("wrap", 2, 100 * POINT)
-    returned = back(shop, receipt.sale_id, (0, 1000)).basket.points
-    assert (returned.earned_micro, returned.burned_micro) == (10 * POINT, 0), (
-        "the reward is kept, and so are its points"
+    gift, row = receipt.basket.free_items[0], receipt.basket.lines[1]
+    assert (gift.item_id, gift.qty, receipt.basket.points.burned_micro) == ("bread", 2, 100 * POINT)
+    assert (row.item_id, row.qty_milli, row.total_minor, row.promotion_id) == ("bread", 2000, 0, "")
+    assert receipt.basket.points.earned_micro == 10 * POINT, "what is given earns nothing"
+    assert on_hand(shop, "bread") == before - 2000
+    lamp = back(shop, receipt.sale_id, (0, 1000)).basket.points
+    assert (lamp.earned_micro, lamp.burned_micro) == (10 * POINT, 0), "the reward is kept, and so are its points"
+    assert customer(shop, "ann").points_micro == 100 * POINT
+    half = back(shop, receipt.sale_id, (1, 1000)).basket
+    assert (half.total_minor, half.points.burned_micro) == (0, 50 * POINT)
+    back(shop, receipt.sale_id, (1, 1000))
+    assert customer(shop, "ann").points_micro == 200 * POINT, "a return of all parts undoes the sale"
+    assert on_hand(shop, "bread") == before
+    assert shop.refold().digest() == shop.core.digest()
+
+
+def test_a_reward_that_is_not_there_is_not_sold() -> None:
+    shop = shop_with(program(value_minor_per_point=0, reward_item_id="bread", reward_qty=10_001), ann=100)
+    request = sale_pb2.SellRequest(
+        till_id="T1", customer_id="ann", redeem=True, lines=[line("lamp")], tenders=[card(1080)]
     )
-    assert customer(shop, "ann").points_micro == 0
+    answer = shop.send(request)
+    assert (_code(answer), answer.problem.field) == ("STOCK_INSUFFICIENT", "free_items")
+    assert customer(shop, "ann").points_micro == 100 * POINT
 
 
 def test_only_what_the_program_names_earns() -> None:

@@ -478,7 +478,7 @@ def test_a_client_puts_a_book_quotes_sells_and_takes_back(engine: EngineProcess)
                 ),
             ]
         )
-        with pytest.raises(Refused, match=r"rows\.currency"):
+        with pytest.raises(Refused, match=r"rows\[1\]\.currency"):
             till.put_prices([price("BOLT", 1), price("BOLT", 9, currency="XYZ")])
         anybody = till.price_basket(location_id="STORE", lines=[line("BOLT", 2)])
         assert (anybody.total_minor, anybody.lines[0].price_list_id) == (2000, "")

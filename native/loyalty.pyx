@@ -2,7 +2,7 @@
 
 The points of a sale are shared out over its lines as they are earned, so that returns of parts take
 back exactly what the whole would.  Points that were redeemed for money off come back with the goods;
-those that bought a reward item do not, as the customer keeps the item.
+those that bought a reward item come back with that item, which is a line of the sale.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

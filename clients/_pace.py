@@ -17,6 +17,9 @@ _KEPT = 0.5  # the weight of what was known before, at each answered batch
 _KEPT_LONG = 0.8
 """The same of the long memory, by which commands are admitted as well: a quick batch must not let in what then has to
 be turned away after it has waited."""
+_KEPT_LARGE = 0.8
+"""How much of the largest batch's size is remembered, at each answered batch: where many are turned away few wait and
+the next batches are small, but the backlog that follows them is as large as the one before."""
 
 
 class Pace:
@@ -26,8 +29,9 @@ class Pace:
         self._batches = self._commands = self._seconds = 0.0
         self._answered_at_s = 0.0
         self._long_commands = self._long_seconds = 0.0
-        self._command_s = self._long_command_s = 0.0
+        self._command_s = self._cautious_command_s = 0.0
         self._foretold_commands = 0.0
+        self._large_commands = self._large_command_s = self._large_foretold_commands = 0.0
 
     def answered(self, commands: int, sent_at_s: float, now_s: float) -> None:
         """Note the answer to a batch; the engine was free for it once the batch before was answered."""
@@ -39,15 +43,31 @@ class Pace:
         self._command_s = self._seconds / self._commands if self._commands else 0.0
         self._long_commands = self._long_commands * _KEPT_LONG + commands
         self._long_seconds = self._long_seconds * _KEPT_LONG + took_s
-        self._long_command_s = self._long_seconds / self._long_commands if self._long_commands else 0.0
-        usual = self._commands / self._batches
-        self._foretold_commands = float("inf") if usual >= AMORTIZED_COMMANDS else FORETOLD_BATCHES * usual
+        long_command_s = self._long_seconds / self._long_commands if self._long_commands else 0.0
+        self._cautious_command_s = max(self._command_s, long_command_s)
+        self._foretold_commands = _foretold(self._commands / self._batches)
+        self._large_commands *= _KEPT_LARGE
+        if commands and commands >= self._large_commands:
+            self._large_commands, self._large_command_s = commands, took_s / commands
+        self._large_foretold_commands = _foretold(self._large_commands)
 
     def wait_s(self, ahead: int) -> float:
-        """Return how long so many commands will take at least, as far as that can be told."""
-        return min(ahead, self._foretold_commands) * self._command_s
+        """Return how long so many commands will take at least, as far as that can be told.
+
+        By the latest batches or by the largest of them, whichever says more.
+        """
+        latest_s = min(ahead, self._foretold_commands) * self._command_s
+        return max(latest_s, min(ahead, self._large_foretold_commands) * self._large_command_s)
 
     def admits(self, ahead: int, left_s: float) -> bool:
         """Whether a command with left_s until its deadline may queue behind so many."""
-        command_s = max(self._command_s, self._long_command_s)
-        return min(ahead, self._foretold_commands) * command_s <= CAUTION * left_s
+        wait_s_max = CAUTION * left_s
+        return (
+            min(ahead, self._foretold_commands) * self._cautious_command_s <= wait_s_max
+            and min(ahead, self._large_foretold_commands) * self._large_command_s <= wait_s_max
+        )
+
+
+def _foretold(commands: float) -> float:
+    """Up to which backlog batches of so many commands are experience."""
+    return float("inf") if commands >= AMORTIZED_COMMANDS else FORETOLD_BATCHES * commands

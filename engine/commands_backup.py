@@ -71,7 +71,8 @@ def restore(
     happens here gets the same numbers. Readers who had come further are refused when they come back, with the last
     event that both have (CURSOR_FOREIGN); those who had not go on. A cursor kept in the engine has to be put again, a
     webhook is parked until `ringup webhook retry`: see what it had done after that event, and undo or compare it.
-    Tills that keep their sales send them again. Receipt numbers after the backup are given again, too.
+    Tills that keep their sales send them again. Receipts printed after the backup are not known here: numbers begin
+    above a round number that no till has reached (Settings.receipts_after), so that none is given twice.
 
     Example: [bold]ringup restore /mnt/backup/monday /var/lib/ringup-new[/bold]
 

@@ -34,6 +34,7 @@ class Movements(Promises):
     def __init__(self) -> None:
         super().__init__()
         self.unknown: Counter[str] = Counter()  # commands that this fold does not know, by kind
+        self._receipts_after = 0  # receipts are numbered above it
 
     def items(self) -> list[str]:
         """All items that there ever were, in order."""
@@ -96,7 +97,12 @@ class Movements(Promises):
             self._gap(receipt.till_id, receipt.number, last)
         self._numbers[receipt.till_id] = receipt.number
 
+    def _put_settings(self, request: Any, answer: Any) -> None:
+        self._receipts_after = max(self._receipts_after, request.settings.receipts_after)
+
     def _gap(self, till: str, number: int, last: int) -> None:
+        if last < self._receipts_after and number == self._receipts_after + 1:
+            return  # numbers that were left out
         self._problem(f"receipt {number} of till {till} follows receipt {last}")
 
     def _sell(self, request: Any, answer: Any) -> None:
@@ -241,6 +247,7 @@ class Movements(Promises):
 
 Handler = Callable[[Movements, Any, Any], None]
 HANDLERS: dict[str, Handler] = {
+    "put_settings": Movements._put_settings,
     "put_items": Movements._put_items,
     "sell": Movements._sell,
     "return_lines": Movements._return_lines,

@@ -14,8 +14,9 @@ import structlog
 
 from ringup.engine.callers import Callers, CallersError, read_callers
 from ringup.engine.edge import Edge
-from ringup.engine.engine import Engine
+from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.freed_memory import keep_freed_memory
+from ringup.engine.receipt_series import begin_series, is_fresh
 from ringup.engine.recovery import Progress
 from ringup.native.memory import keep_ready
 
@@ -47,6 +48,11 @@ def _read_again(callers: Callers, file: Path, edge: Edge) -> None:
 
 async def _serve(engine: Engine, listen: str, callers: Callers | None, callers_file: Path | None) -> int:
     engine.start()
+    if is_fresh(engine):
+        try:
+            await begin_series(engine)
+        except EngineFailed:
+            return EXIT_COMMIT_FAILED
     edge = Edge(engine, callers)
     stop = asyncio.Event()
     engine.failed = stop.set

@@ -99,6 +99,7 @@ cdef struct TillRow:
     uint32_t location  # row
     uint32_t padding
     uint64_t last_receipt_number
+    uint64_t numbers_left_out  # up to there, see Settings.receipts_after
 
 cdef struct TaxRow:
     uint32_t name  # symbol row

@@ -132,6 +132,10 @@ cdef class SaleBook:
         cdef Line* line
         cdef const TaxPlace* taxed
         cdef int64_t untaken
+        cdef uint64_t receipts_after = <uint64_t>self.settings.now().receipts_after
+        if till_row.last_receipt_number < receipts_after:
+            till_row.numbers_left_out += receipts_after - till_row.last_receipt_number
+            till_row.last_receipt_number = receipts_after
         till_row.last_receipt_number += 1
         memcpy(sale.id, command.id, ID_BYTES)
         sale.body_hash = body_hash

@@ -11,6 +11,7 @@ cdef struct SettingsRow:
     int64_t cash_increment_minor
     int64_t reply_retention_ms
     int64_t cash_rounding  # of money.pxd
+    int64_t receipts_after  # tills number above it
 
 cdef class SettingsTable:
     cdef readonly list tables

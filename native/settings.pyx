@@ -18,6 +18,7 @@ from ringup.native.contract cimport (
     Settings_cash_increment_minor,
     Settings_cash_rounding,
     Settings_currency,
+    Settings_receipts_after,
     Settings_reply_retention_ms,
 )
 from ringup.native.money cimport DOWN, HALF_UP
@@ -45,6 +46,7 @@ assert ROUNDING_MODE_HALF_UP == HALF_UP + 1 and ROUNDING_MODE_DOWN == DOWN + 1
 
 cdef enum:
     CASH_INCREMENT_MINOR_MAX = 100000
+    RECEIPTS_AFTER_MAX = 10000000  # `Core.receipt_gaps` has a bit for each number of each till
 
 DEFAULT_REPLY_RETENTION_MS = 7 * 86_400_000
 cdef int64_t _RETENTION_MS_DEFAULT = DEFAULT_REPLY_RETENTION_MS
@@ -68,7 +70,7 @@ cdef class SettingsTable:
     cdef int put_settings(self, Command* command, Writer* out) noexcept nogil:
         cdef Reader reader = reader_of(command.body)
         cdef Span body = no_span(), currency = no_span()
-        cdef int64_t increment = 0, retention = 0, rounding = 0, at
+        cdef int64_t increment = 0, retention = 0, rounding = 0, receipts_after = 0, at
         cdef SettingsRow* row
         # Check.
         while next_of(&reader, PutSettingsRequest_settings):
@@ -85,6 +87,8 @@ cdef class SettingsTable:
                 retention = read_int(&reader)
             elif reader.field == Settings_cash_rounding:
                 rounding = read_int(&reader)
+            elif reader.field == Settings_receipts_after:
+                receipts_after = read_int(&reader)
             else:
                 skip_field(&reader)
         if reader.bad:
@@ -97,6 +101,11 @@ cdef class SettingsTable:
         if not ROUNDING_MODE_UNSPECIFIED <= rounding <= ROUNDING_MODE_DOWN:  # those that are symmetric around zero
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "settings.cash_rounding", 0, currency, rounding, ROUNDING_MODE_DOWN
+            )
+        if not 0 <= receipts_after <= RECEIPTS_AFTER_MAX:
+            return refuse(
+                out, RESULT_CODE_FIELD_INVALID, "settings.receipts_after", 0, currency, receipts_after,
+                RECEIPTS_AFTER_MAX,
             )
         if not 0 <= increment <= CASH_INCREMENT_MINOR_MAX:
             return refuse(
@@ -120,6 +129,7 @@ cdef class SettingsTable:
         row.cash_increment_minor = increment if increment else 1
         row.reply_retention_ms = retention if retention else _RETENTION_MS_DEFAULT
         row.cash_rounding = rounding - ROUNDING_MODE_HALF_UP if rounding else HALF_UP
+        row.receipts_after = max(row.receipts_after, receipts_after)
         return ok(out)
 
     cdef int get_settings(self, Span request, Writer* out) noexcept nogil:
@@ -135,5 +145,6 @@ cdef class SettingsTable:
         write_int(out, Settings_cash_increment_minor, row.cash_increment_minor)
         write_int(out, Settings_reply_retention_ms, row.reply_retention_ms)
         write_int(out, Settings_cash_rounding, row.cash_rounding + ROUNDING_MODE_HALF_UP)
+        write_int(out, Settings_receipts_after, row.receipts_after)
         end_message(out, mark)
         return ok(out)

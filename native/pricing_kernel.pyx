@@ -73,6 +73,7 @@ from ringup.native.promotion cimport (
     VIEW_INCLUDED,
     Condition,
     Promotion,
+    Rules,
     Snapshot,
 )
 from ringup.native.wire cimport span_equal
@@ -359,14 +360,17 @@ cdef bint conditions_hold(Basket* basket, Snapshot snapshot, Promotion* promotio
     cdef int64_t i, j, k, found
     cdef Condition* condition
     cdef bint known
+    cdef Rules rules
     cdef Taxes* taxes = <Taxes*>basket.taxes
     for i in range(promotion.condition_count):
         condition = &snapshot.conditions[promotion.conditions + i]
         verdict.condition = <int32_t>i + 1
         if condition.type == MIN_SUBTOTAL or condition.type == MAX_SUBTOTAL:
             found = basket_value(basket, condition.original)
-            if condition.tax_view != 0 and not condition.original and taxes != NULL:
-                taxes_compute(taxes, basket, &snapshot.rules, False)
+            if condition.tax_view != 0 and taxes != NULL:
+                rules = snapshot.rules
+                rules.tax_before_discount = rules.tax_before_discount or condition.original
+                taxes_compute(taxes, basket, &rules, False)
                 found += taxes.tax_added if condition.tax_view == VIEW_INCLUDED else -taxes.tax_included
             if condition.type == MIN_SUBTOTAL and found < condition.amount:
                 return _refused(verdict, OUT_NEEDS_VALUE, found, condition.amount)

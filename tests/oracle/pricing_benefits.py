@@ -23,6 +23,7 @@ from pricing_basket import (
     target_qty,
 )
 from pricing_money import allocate_capped, exact, rounded
+from pricing_tax import Taxes
 
 Benefit = dict[str, Any]
 
@@ -536,21 +537,21 @@ CONDITIONS = (
 
 
 def conditions_hold(
-    promotion: dict[str, Any], basket: Basket, case: dict[str, Any], net_value: Callable[[], int]
+    promotion: dict[str, Any], basket: Basket, case: dict[str, Any], taxes: Callable[[bool], Taxes]
 ) -> bool:
-    return all(holds(c, basket, case, net_value) for c in promotion.get("conditions", ()))
+    return all(holds(c, basket, case, taxes) for c in promotion.get("conditions", ()))
 
 
-def holds(condition: dict[str, Any], basket: Basket, case: dict[str, Any], net_value: Callable[[], int]) -> bool:
+def holds(condition: dict[str, Any], basket: Basket, case: dict[str, Any], taxes: Callable[[bool], Taxes]) -> bool:
     """Whether one condition holds for the basket as it stands."""
     kind, target = condition["type"], condition.get("target")
     if kind in ("min_subtotal", "max_subtotal"):
-        if condition.get("base") == "original":
-            value = basket.original_value()
-        elif condition.get("tax") == "excl":
-            value = net_value()
-        else:
-            value = basket.value()
+        original = condition.get("base") == "original"
+        value = basket.original_value() if original else basket.value()
+        if condition.get("tax") in ("excl", "net"):
+            value -= taxes(original).inclusive
+        elif condition.get("tax") in ("incl", "gross"):
+            value += taxes(original).additive
         limit = int(condition["amount_minor"])
         return value >= limit if kind == "min_subtotal" else value <= limit
     if kind == "min_qty":

@@ -298,7 +298,8 @@ def condition_wide(rng: random.Random) -> dict[str, Any]:
         return {"type": kind, "n": rng.randint(1, 3)}
     if kind == "min_line_qty":
         return {"type": kind, "qty": rng.randint(1, 3), "target": target(rng)}
-    return {"type": kind, "amount_minor": rng.choice((500, 1000, 3000)), "tax": "excl"}
+    found = {"type": kind, "amount_minor": rng.choice((500, 1000, 3000)), "tax": rng.choice(("excl", "incl"))}
+    return found | ({"base": "original"} if rng.random() < 0.3 else {})
 
 
 def gates(rng: random.Random) -> dict[str, Any]:

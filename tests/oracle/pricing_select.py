@@ -9,7 +9,7 @@ from typing import Any
 from pricing_basket import Basket
 from pricing_benefits import Context, Effect, commit, conditions_hold, effect_of, limited
 from pricing_best import best_mix, is_offer
-from pricing_tax import additive_factor, compute, tax_lines
+from pricing_tax import Taxes, additive_factor, compute, tax_lines
 from pricing_when import on_schedule, within
 
 Promotion = dict[str, Any]
@@ -117,14 +117,15 @@ class Selection:
     def factor(self, tax_class: str | None) -> Any:
         return additive_factor(self.tax, tax_class, self.at, self.zone)
 
-    def net_value(self) -> int:
-        """Value of the items as the basket stands without the taxes inside the prices."""
+    def item_taxes(self, original: bool) -> Taxes:
+        """Taxes of the items alone, as the basket stands or on the prices after the catalog stage."""
         items = self.basket.copy()
         items.charges = []
-        return items.value() - compute(tax_lines(items, self.tax), self.tax, self.at, self.zone).inclusive
+        tax = {**self.tax, "base": "before_discount"} if self.tax and original else self.tax
+        return compute(tax_lines(items, tax), tax, self.at, self.zone)
 
     def open(self, promotion: Promotion) -> bool:
-        return conditions_hold(promotion, self.basket, self.case, self.net_value)
+        return conditions_hold(promotion, self.basket, self.case, self.item_taxes)
 
     def effect(self, promotion: Promotion) -> Effect | None:
         """What a promotion would give now, within its budget; None when the budget says skip."""

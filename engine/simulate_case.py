@@ -271,7 +271,7 @@ BENEFITS = {
     "item_percent_off": _kind("percent", percent=percent, cap_minor=amount, base=BASE),
     "item_amount_off": _kind("amount_minor", amount_minor=amount, apply=one_of("per_unit", "per_line")),
     "item_fixed_price": _kind("price_minor", price_minor=amount),
-    "item_markup_percent": _kind("percent", percent=rate),
+    "item_markup_percent": _kind("percent", percent=rate, base=BASE),
     "order_percent_off": _kind("percent", percent=percent, cap_minor=amount, base=BASE),
     "order_amount_off": _kind(
         "amount_minor",
@@ -283,7 +283,7 @@ BENEFITS = {
     "bundle_fixed_price": _kind(
         "price_minor", price_minor=amount, components=list_of(record(PART, "target", "qty"), 8), **SET
     ),
-    "bundle_percent_off": _kind("percent", "qty", percent=percent, **SET),
+    "bundle_percent_off": _kind("percent", "qty", percent=percent, base=BASE, **SET),
     "bundle_amount_off": _kind("amount_minor", "qty", amount_minor=amount, **SET),
     "multibuy_cheapest_free": _kind("qty", **SET),
     "buy_get": _kind(
@@ -293,9 +293,10 @@ BENEFITS = {
         get=record(PART, "target", "qty"),
         repeat=flag,
         consume=PICK,
+        base=BASE,
     ),
     "quantity_group": _kind(
-        "group_size", group_size=units, amount_minor=amount, percent=percent, pick=PICK, repeat=flag
+        "group_size", group_size=units, amount_minor=amount, percent=percent, pick=PICK, repeat=flag, base=BASE
     ),
     "quantity_break": _kind(
         "tiers",
@@ -311,11 +312,12 @@ BENEFITS = {
         "tiers",
         tiers=list_of(record(TIER, "percent")),
         base_percent=percent,
+        base=BASE,
         basis=one_of("order_subtotal", "line_subtotal", "eligible_qty"),
     ),
     "first_then_amount": _kind("first_minor", "additional_minor", first_minor=amount, additional_minor=amount),
-    "cheapest_percent_off": _kind("percent", percent=percent, units=units, cap_minor=amount),
-    "charge_percent_off": _kind("charge", "percent", charge=text, percent=percent, cap_minor=amount),
+    "cheapest_percent_off": _kind("percent", percent=percent, units=units, cap_minor=amount, base=BASE),
+    "charge_percent_off": _kind("charge", "percent", charge=text, percent=percent, cap_minor=amount, base=BASE),
     "charge_amount_off": _kind("charge", "amount_minor", charge=text, amount_minor=amount),
     "charge_fixed_price": _kind("charge", "price_minor", charge=text, price_minor=amount),
     "free_item": _kind("sku", "qty", sku=text, qty=units, for_each=record(PART, "target", "qty"), repeat=flag),

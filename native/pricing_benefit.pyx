@@ -108,8 +108,8 @@ cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept 
                 spread_line(basket, basket.picks + i, end - i, tier.amount)
             else:
                 percent_off(
-                    basket, snapshot, basket.picks + i, end - i, tier.rate_ppb, place_of(snapshot, PLACE_LINE), False,
-                    False, 0, 0
+                    basket, snapshot, basket.picks + i, end - i, tier.rate_ppb, place_of(snapshot, PLACE_LINE),
+                    benefit.original, False, 0, 0
                 )
             i = end
         return
@@ -125,8 +125,8 @@ cdef void _tiered(Basket* basket, Snapshot snapshot, Benefit* benefit) noexcept 
         )
         return
     percent_off(
-        basket, snapshot, basket.picks, basket.pick_count, tier.rate_ppb, place_of(snapshot, PLACE_SET), False,
-        benefit.has_cap, benefit.cap,
+        basket, snapshot, basket.picks, basket.pick_count, tier.rate_ppb, place_of(snapshot, PLACE_SET),
+        benefit.original, benefit.has_cap, benefit.cap,
         0 if benefit.basis == BASIS_LINE else min(returned_value(basket, snapshot, benefit.target), 0)
     )
 
@@ -169,7 +169,9 @@ cdef int64_t _charge(Basket* basket, Snapshot snapshot, Benefit* benefit) noexce
             if basket.input_charges[j].symbol != snapshot.lists[benefit.charges + i] or amount <= 0:
                 continue
             if benefit.type == CHARGE_PERCENT_OFF:
-                off = percent_of(amount, benefit.rate_ppb, &snapshot.rules)
+                off = percent_of(
+                    basket.input_charges[j].amount if benefit.original else amount, benefit.rate_ppb, &snapshot.rules
+                )
                 if benefit.has_cap:
                     off = min(off, benefit.cap)
             elif benefit.type == CHARGE_AMOUNT_OFF:
@@ -216,6 +218,7 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
     cdef int64_t i, total, count, each, left, mark = basket.log_count
     cdef int kind = benefit.type
     cdef bint unused = basket.best_units
+    cdef Segment* segment
     cdef Tier tier
     if benefit.once:
         limit = 1 if limit == UNLIMITED else min(limit, 1)
@@ -298,8 +301,10 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
     elif kind == ITEM_MARKUP_PERCENT:
         choose(basket, snapshot, benefit.target, PICK_LISTED, unused, True)
         for i in range(basket.pick_count):
+            segment = &basket.segments[basket.picks[i].segment]
             each = multiply_divide(
-                basket.segments[basket.picks[i].segment].price, benefit.rate_ppb, PERCENT_SCALE, snapshot.rules.rounding
+                segment.original if benefit.original else segment.price, benefit.rate_ppb, PERCENT_SCALE,
+                snapshot.rules.rounding,
             )
             if each > 0:
                 cut(basket, basket.picks[i].segment, basket.picks[i].count)
@@ -332,7 +337,8 @@ cdef int64_t apply_benefit(Basket* basket, Snapshot snapshot, Benefit* benefit, 
         if benefit.rate_ppb > 0:
             sort_listed(basket, basket.picks, count)
             percent_off(
-                basket, snapshot, basket.picks, count, benefit.rate_ppb, place_of(snapshot, PLACE_UNIT), False, False, 0, 0
+                basket, snapshot, basket.picks, count, benefit.rate_ppb, place_of(snapshot, PLACE_UNIT),
+                benefit.original, False, 0, 0
             )
             return total
         for i in range(count):

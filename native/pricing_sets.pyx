@@ -47,6 +47,13 @@ cdef int64_t bundle_worth(
     return min(benefit.amount, room)
 
 
+cdef int64_t _counted(Basket* basket, Benefit* benefit, int32_t segment) noexcept nogil:
+    # The price of a unit that a bundle is worked out from.
+    if benefit.type == BUNDLE_PERCENT_OFF and benefit.original:
+        return basket.segments[segment].original
+    return basket.segments[segment].price
+
+
 cdef int64_t give_bundle(
     Basket* basket, Snapshot snapshot, Benefit* benefit, Pick* pieces, int64_t count
 ) noexcept nogil:
@@ -58,13 +65,15 @@ cdef int64_t give_bundle(
             basket.segments[pieces[i].segment].used = 1
         basket.log_floor = mark  # what this set is given does not merge with the set before
         sort_listed(basket, pieces, count)
-        percent_off(basket, snapshot, pieces, count, benefit.rate_ppb, place, False, False, 0, 0)
+        percent_off(basket, snapshot, pieces, count, benefit.rate_ppb, place, benefit.original, False, 0, 0)
         worth = given_since(basket, mark)
         for i in range(count if worth == 0 else 0):
             basket.segments[pieces[i].segment].used = 0
         return worth
     for i in range(count):
-        value += basket.segments[pieces[i].segment].price * pieces[i].count
+        if benefit.type == BUNDLE_PERCENT_OFF:
+            pieces[i].price = _counted(basket, benefit, pieces[i].segment)
+        value += _counted(basket, benefit, pieces[i].segment) * pieces[i].count
         room += room_of(basket, &pieces[i])
     worth = bundle_worth(basket, snapshot, benefit, value, room)
     if worth <= 0:
@@ -93,7 +102,7 @@ cdef int64_t bundles(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_
                 sets = min(sets, limit - done)
             if sets < BATCH_MIN:
                 sets = 1
-            value = basket.segments[basket.picks[i].segment].price * qty
+            value = _counted(basket, benefit, basket.picks[i].segment) * qty
             room = room_each(basket, basket.picks[i].segment) * qty
             worth = bundle_worth(basket, snapshot, benefit, value, room)
             segment = take(basket, &basket.picks[i], sets * qty)
@@ -411,7 +420,7 @@ cdef int64_t buy_get(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_
                 basket.picks[count].count *= sets
                 count += 1
         sort_listed(basket, basket.picks, count)
-        percent_off(basket, snapshot, basket.picks, count, benefit.get.rate_ppb, place, False, False, 0, 0)
+        percent_off(basket, snapshot, basket.picks, count, benefit.get.rate_ppb, place, benefit.original, False, 0, 0)
         done += sets
     return done
 

@@ -199,7 +199,9 @@ def item_fixed_price(benefit: Benefit, basket: Basket, context: Context) -> Effe
 def item_markup_percent(benefit: Benefit, basket: Basket, context: Context) -> Effect:
     share, mode = exact(benefit["percent"]) / 100, basket.rules.get("rounding", "half_up")
     chosen = selected(basket, benefit.get("target"))
-    return Effect(units=Counter({i: -rounded(basket.units[i].price * share, mode) for i in chosen}), applications=1)
+    original = benefit.get("base") == "original"
+    prices = {i: basket.units[i].original if original else basket.units[i].price for i in chosen}
+    return Effect(units=Counter({i: -rounded(prices[i] * share, mode) for i in chosen}), applications=1)
 
 
 def quantity_break(benefit: Benefit, basket: Basket, context: Context) -> Effect:
@@ -226,7 +228,8 @@ def first_then_amount(benefit: Benefit, basket: Basket, context: Context) -> Eff
 
 def cheapest_percent_off(benefit: Benefit, basket: Basket, context: Context) -> Effect:
     chosen = picked(basket, selected(basket, benefit.get("target")), "cheapest")[: benefit.get("units", 1)]
-    units = percent_off(basket, chosen, benefit["percent"], "unit", cap=benefit.get("cap_minor"))
+    base, cap = benefit.get("base", "running"), benefit.get("cap_minor")
+    units = percent_off(basket, chosen, benefit["percent"], "unit", base=base, cap=cap)
     return Effect(units=units, applications=1)
 
 
@@ -237,7 +240,8 @@ def quantity_group(benefit: Benefit, basket: Basket, context: Context) -> Effect
     groups = context.capped(len(order) // size)
     chosen = order[: groups * size]
     if "percent" in benefit:
-        return Effect(units=percent_off(basket, chosen, benefit["percent"], "unit"), applications=groups)
+        base = benefit.get("base", "running")
+        return Effect(units=percent_off(basket, chosen, benefit["percent"], "unit", base=base), applications=groups)
     return Effect(units=Counter(amount_off(basket, chosen, benefit["amount_minor"])), applications=groups)
 
 
@@ -256,12 +260,13 @@ def tiered(benefit: Benefit, basket: Basket, context: Context) -> Effect:
     by_percent = benefit["type"] == "tiered_percent"
     key = "percent" if by_percent else "amount_minor"
     chosen, units = selected(basket, benefit.get("target")), Counter[int]()
+    base = benefit.get("base", "running")
     prices = {i: basket.units[i].price for i in chosen}
     if benefit["basis"] == "line_subtotal":
         for line, indexes in by_line(basket, chosen):
             value = tier_value(benefit, key, basket.line_value(line))
             if by_percent:
-                units.update(percent_off(basket, indexes, value, "line"))
+                units.update(percent_off(basket, indexes, value, "line", base=base))
             else:
                 units.update(lay(basket, value, {i: prices[i] for i in indexes}))
         return Effect(units=units, applications=1)
@@ -269,7 +274,7 @@ def tiered(benefit: Benefit, basket: Basket, context: Context) -> Effect:
     value = tier_value(benefit, key, measure)
     if by_percent:
         fixed = basket.fixed_value(benefit.get("target"))
-        return Effect(units=percent_off(basket, chosen, value, "set", fixed_value=fixed), applications=1)
+        return Effect(units=percent_off(basket, chosen, value, "set", base=base, fixed_value=fixed), applications=1)
     most = max(0, min(value, basket.value()))
     return Effect(units=Counter(lay(basket, most, prices)), applications=1)
 
@@ -342,7 +347,7 @@ def bundle_discount(benefit: Benefit, basket: Basket, indexes: list[int]) -> Cou
     prices = {i: basket.units[i].price for i in indexes}
     value = sum(prices.values())
     if benefit["type"] == "bundle_percent_off":
-        return percent_off(basket, indexes, benefit["percent"], "set")
+        return percent_off(basket, indexes, benefit["percent"], "set", base=benefit.get("base", "running"))
     amount = benefit["amount_minor"] if benefit["type"] == "bundle_amount_off" else value - benefit["price_minor"]
     return Counter(lay(basket, max(0, amount), prices))
 
@@ -420,7 +425,8 @@ def buy_get(benefit: Benefit, basket: Basket, context: Context) -> Effect:
         if choice is None:
             break
         bought, got = choice
-        effect.units.update(percent_off(basket, got, benefit["get"].get("percent", 100), "unit"))
+        percent, base = benefit["get"].get("percent", 100), benefit.get("base", "running")
+        effect.units.update(percent_off(basket, got, percent, "unit", base=base))
         effect.used |= {*bought, *got}
         effect.applications += 1
     return effect
@@ -477,7 +483,8 @@ def on_charges(benefit: Benefit, basket: Basket, context: Context) -> Effect:
         if charge.id != benefit["charge"] or charge.amount <= 0:
             continue
         if benefit["type"] == "charge_percent_off":
-            amount = part_of(charge.amount, exact(benefit["percent"]) / 100, basket.rules)
+            of = charge.original if benefit.get("base") == "original" else charge.amount
+            amount = part_of(of, exact(benefit["percent"]) / 100, basket.rules)
         elif benefit["type"] == "charge_amount_off":
             amount = benefit["amount_minor"]
         else:

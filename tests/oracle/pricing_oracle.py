@@ -47,7 +47,8 @@ Benefits
 14. unit_price_min and _max, and exclude_discounted, look at the price after the catalog stage. pick defaults: as
     listed for max_units and quantity groups, dearest for bundles, cheapest for get units. Picks go by running price.
 15. cap_minor caps the whole benefit, not each unit. rules.percent_round_at replaces the default place of every
-    percent.
+    percent. With base original every percentage is of the price after the catalog stage (of a charge: its amount
+    before promotions) and takes no more than what is left; which tier is reached is seen in running prices.
 16. multibuy: the free units are the cheapest of all (one for each complete set).
 17. buy_get chooses the get units first and then the first listed buy units; with `consume` the buy units first, by
     that rule. A bundle that saves nothing is passed over with its units.
@@ -264,6 +265,4 @@ def kept_total(case: Case, zone: str | None) -> int:
             rest = qty - gone
             kept.append({**item, "qty": int(rest) if rest.denominator == 1 else decimal_text(rest)})
     again = {k: v for k, v in case.items() if k != "refund"} | {"items": kept}
-    if not kept:
-        return sum(c["amount_minor"] for c in case.get("charges", ()))
     return int(price_case(again, zone)["total_minor"])

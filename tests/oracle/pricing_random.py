@@ -380,10 +380,19 @@ def limits(rng: random.Random) -> dict[str, Any]:
     return found
 
 
+OF_A_BASE = {
+    *("order_percent_off", "item_markup_percent", "bundle_percent_off", "buy_get", "quantity_group", "tiered_percent"),
+    *("cheapest_percent_off", "charge_percent_off"),
+}
+
+
 def promotion(rng: random.Random, number: int, makers: tuple[Make, ...], level: str) -> dict[str, Any]:
     benefits = [rng.choice(makers)(rng) for _ in range(2 if rng.random() < 0.1 else 1)]
     if any(b["type"] == "item_markup_percent" for b in benefits):
         benefits = benefits[:1]  # what a markup adds and another benefit takes off again is neither given nor not
+    for benefit in benefits:
+        if benefit["type"] in OF_A_BASE and rng.random() < 0.1:
+            benefit["base"] = "original"
     found: dict[str, Any] = {"id": f"p{number}", "conditions": [], "benefits": benefits}
     if rng.random() < 0.5:
         found["priority"] = rng.randint(0, 5)

@@ -22,6 +22,7 @@ LISTED_MAX = 1000  # changed answers that are kept one by one; all are counted
 FIELD_SINCE_LAYOUT = {
     "ringup.v1.SellResponse.takes": 9,
     "ringup.v1.TransferStockResponse.takes": 9,
+    "ringup.v1.PickOrderResponse.refund_minor": 34,
 }
 
 

@@ -11,6 +11,7 @@ from ringup.native.contract cimport (
     ORDER_STATE_READY,
     RESULT_CODE_FIELD_INVALID,
     RESULT_CODE_OK,
+    RESULT_CODE_ORDER_DONE,
     RESULT_CODE_ORDER_EXCEEDED,
     RESULT_CODE_ORDER_STATE,
     RESULT_CODE_ORDER_UNKNOWN,
@@ -35,6 +36,7 @@ from ringup.native.contract cimport (
     PickOrderRequest_order_id,
     PickOrderRequest_short,
     PickOrderResponse_missing,
+    PickOrderResponse_refund_minor,
     PickOrderResponse_takes,
     PickOrderResponse_to_pick,
     ReadyOrderRequest_order_id,
@@ -60,7 +62,7 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport CODE_BYTES_MAX, HOLD_TTL_MS_MAX, PAGE_SIZE_MAX
 from ringup.native.stock_lines cimport LineRow
 from ringup.native.stock_order_commands cimport refuse_order, refuse_order_id
-from ringup.native.stock_orders cimport ORDER_CANCELLED, OrderRow, PaidRow, refund_of
+from ringup.native.stock_orders cimport ITEM_MASK, ORDER_CANCELLED, OrderRow, PaidRow, refund_of
 from ringup.native.stock_plan cimport ENTRY_STOCK
 from ringup.native.stock_policy cimport UNLIMITED
 from ringup.native.stock_request cimport StockIn
@@ -94,7 +96,6 @@ from ringup.native.wire cimport (
 cdef enum:
     PICKUP_CODE_BYTES_MAX = 16
     ORDERS_PAGE = 50
-    ITEM_MASK = 0x7fffffff  # of a tally's key: the item, below the version of a kit
 
 
 cdef class FulfilCommands(OrderCommands):
@@ -121,7 +122,7 @@ cdef class FulfilCommands(OrderCommands):
     cdef int pick_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t order, i, left_milli, mark
+        cdef int64_t order, i, left_milli, mark, refund_minor = 0
         cdef Entry* entry
         cdef int code
         memset(&request, 0, sizeof(StockIn))
@@ -173,7 +174,9 @@ cdef class FulfilCommands(OrderCommands):
         self.stock.enter(order, ACTION_PICK, command.now_ns)
         if request.flag:
             self.plan_short_pick(order, request.location)
-            self.stock.pick_short(order, request.location)
+            refund_minor = self.stock.pick_short(order, request.location, &self.sums)
+            if not self.stock.order_row(order).allocated.first:
+                self.stock.cancel(order, command.now_ns)  # nothing is left to send
             self.write_plan(PickOrderResponse_takes, out)
             for i in range(self.sums.count):
                 entry = &self.sums.entries[self.sums.order[i]]
@@ -183,6 +186,7 @@ cdef class FulfilCommands(OrderCommands):
                     write_int(out, StockLine_qty_milli, entry.sum_milli)
                     end_message(out, mark)
         self.write_to_pick(order, PickOrderResponse_to_pick, out)
+        write_int(out, PickOrderResponse_refund_minor, refund_minor)
         return ok(out)
 
     cdef void plan_short_pick(self, int64_t order, int64_t location) noexcept nogil:
@@ -251,6 +255,10 @@ cdef class FulfilCommands(OrderCommands):
         order = self.stock.find_order(request.order_id)
         if order < 0:
             return refuse_order(out, RESULT_CODE_ORDER_UNKNOWN, request.order_id)
+        if not self.stock.order_row(order).allocated.first and next_state(
+            ACTION_PACK, self.stock.order_row(order).state
+        ):
+            return refuse_order(out, RESULT_CODE_ORDER_DONE, request.order_id)
         left_milli = self.to_pick(order, -1, -1)
         if left_milli:
             return refuse(out, RESULT_CODE_ORDER_EXCEEDED, "order_id", 0, request.order_id, left_milli, 0)

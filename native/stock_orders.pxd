@@ -13,6 +13,7 @@ from ringup.native.wire cimport Span
 
 cdef enum:
     ORDER_CANCELLED = 1
+    ITEM_MASK = 0x7fffffff  # of a tally's key: the item, below the version of a kit
 
 cdef struct OrderRow:
     int64_t placed_at_ns
@@ -90,7 +91,7 @@ cdef class Orders(Holds):
     cdef int64_t refund_allocated(self, int64_t order) noexcept nogil
     cdef void expire_pickups(self, int64_t now_ns) noexcept nogil
     cdef void pick(self, int64_t order, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
-    cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil
+    cdef int64_t pick_short(self, int64_t order, int64_t location, const Tally* missing) noexcept nogil
     cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil
     cdef int64_t cancel(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil

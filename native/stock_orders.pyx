@@ -157,11 +157,21 @@ cdef class Orders(Holds):
                 qty_milli -= part
             at = line.next
 
-    cdef void pick_short(self, int64_t order, int64_t location) noexcept nogil:
-        """What was not picked at a place is not there: barred until it is counted, promised as the plan says."""
+    cdef int64_t pick_short(self, int64_t order, int64_t location, const Tally* missing) noexcept nogil:
+        """What was not picked at a place is not there: barred until it is counted, promised as the plan says.
+
+        `missing` has by item (and the version of the kit that it is a part of) what nobody promises any more.  Returns
+        the refund: of units by what was paid for them, of kits that are not whole any more by what was paid for those.
+        """
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef int64_t at = row.allocated.first, rest, i
+        cdef const Sum* entry
+        cdef int64_t at = row.allocated.first, rest, i, refund_minor = 0
+        tally_clear(&self.gone)  # by kit, how many were whole
+        for i in range(missing.count):
+            entry = &missing.entries[missing.order[i]]
+            if entry.sum_milli and entry.key > ITEM_MASK:
+                tally_at(&self.gone, entry.key >> 31).sum_milli = self.kits_in(&row.allocated, (entry.key >> 31) - 1, -1)
         while at:
             line = self.edit_line(at - 1)
             if line.location == location and line.kind == ENTRY_STOCK:
@@ -174,6 +184,15 @@ cdef class Orders(Holds):
         self.sweep_chain(&row.allocated)
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
+        for i in range(missing.count):
+            entry = &missing.entries[missing.order[i]]
+            if entry.sum_milli and entry.key <= ITEM_MASK:
+                refund_minor += self.refund(order, entry.key, entry.sum_milli)
+        for i in range(self.gone.count):
+            entry = &self.gone.entries[self.gone.order[i]]
+            rest = entry.sum_milli - self.kits_in(&self.order_row(order).allocated, entry.key - 1, -1)
+            refund_minor += self.refund(order, self.kit_row(entry.key - 1).item, rest * 1000)
+        return refund_minor
 
     # Allocation.
 

@@ -209,3 +209,37 @@ def test_a_closed_place_is_not_where_the_rest_goes() -> None:
     answer = pick(shop, milk(1), short=True)
     assert [(line.item_id, line.qty_milli) for line in answer.missing] == [("milk", 3000)]
     assert not answer.takes
+
+
+def test_what_is_missing_is_refunded_at_once_and_the_rest_with_the_cancel() -> None:
+    """What a short pick lost was never refunded once: of 10.01 for 4 the cancel gave back 2.50."""
+    shop = shop_of_two()
+    paid = [pb.PaidLine(item_id="milk", qty_milli=4000, paid_minor=1001)]
+    order_of_four = pb.PlaceOrderRequest(order_id="o2", lines=[milk(1), milk(3, location_id="S2")], paid=paid)
+    assert code(shop.send(order_of_four)) == "OK"
+    answer = shop.send(pb.PickOrderRequest(order_id="o2", location_id="S2", lines=[milk(1)], short=True))
+    assert [(line.item_id, line.qty_milli) for line in answer.missing] == [("milk", 2000)]
+    assert answer.refund_minor == order(shop, "o2").refund_minor == 501
+    assert shop.send(pb.CancelOrderRequest(order_id="o2", lines=[milk(1)])).refund_minor == 250
+    assert shop.send(pb.CancelOrderRequest(order_id="o2")).refund_minor == 250
+    assert (order(shop, "o2").paid_minor, order(shop, "o2").refund_minor) == (1001, 1001)
+
+
+def test_an_order_that_lost_everything_is_refunded_and_over() -> None:
+    shop = shop_of_two()
+    paid = [pb.PaidLine(item_id="milk", qty_milli=1000, paid_minor=99)]
+    assert code(shop.send(pb.PlaceOrderRequest(order_id="o2", lines=[milk(1)], location_id="S1", paid=paid))) == "OK"
+    assert code(shop.send(pb.PlaceOrderRequest(order_id="o3", lines=[milk(3, location_id="S2")]))) == "OK"
+    answer = shop.send(pb.PickOrderRequest(order_id="o2", location_id="S1", short=True))
+    assert (code(answer), answer.refund_minor) == ("OK", 99)
+    found = order(shop, "o2")
+    assert (found.state, found.cancelled, found.refund_minor) == (pb.ORDER_STATE_CANCELLED, True, 99)
+    assert code(shop.send(pb.PackOrderRequest(order_id="o2"))) == "ORDER_STATE"
+    assert code(shop.send(pb.CancelOrderRequest(order_id="o2"))) == "ORDER_DONE"
+
+
+def test_an_order_without_units_is_not_packed() -> None:
+    shop = shop_of_two()
+    pick(shop, milk(1))
+    assert code(shop.send(pb.CancelOrderRequest(order_id="o1", lines=[milk(4)]))) == "OK"
+    assert code(shop.send(pb.PackOrderRequest(order_id="o1"))) == "ORDER_DONE"

@@ -314,3 +314,39 @@ def test_kits_are_asked_whole_and_no_more_than_their_parts_can_be_counted() -> N
         sale.lines[0].qty_milli = qty_milli
         assert code(shop.send(sale)) in (expected, "AMOUNT_TOO_LARGE")
     assert on_hand(shop)["milk"] == 10_000
+
+
+def test_a_kit_that_is_not_whole_any_more_is_refunded_once() -> None:
+    shop = kit_shop(pieces=4)
+    shop.send(pb.PutChannelsRequest(channels=[pb.Channel(channel_id="web", location_ids=["S1"])]))
+    two = [pb.StockLine(item_id="breakfast", qty_milli=2000)]
+    paid = [pb.PaidLine(item_id="breakfast", qty_milli=2000, paid_minor=501)]
+    assert code(shop.send(pb.PlaceOrderRequest(order_id="o", lines=two, paid=paid))) == "OK"
+    found = [pb.StockLine(item_id="milk", qty_milli=3000)]  # one of four is missing, and with it a breakfast
+    answer = shop.send(pb.PickOrderRequest(order_id="o", location_id="S1", lines=found, short=True))
+    missing = {line.item_id: line.qty_milli for line in answer.missing}
+    assert missing == {"milk": 1000, "bread": 2000, "cheese": 500}
+    assert answer.refund_minor == 501, "neither has its bread"
+    assert shop.send(pb.CancelOrderRequest(order_id="o")).refund_minor == 0
+
+    assert (
+        code(
+            shop.send(
+                pb.ReceiveStockRequest(
+                    location_id="S1",
+                    lines=[
+                        pb.StockLine(item_id="milk", qty_milli=9000),
+                        pb.StockLine(item_id="bread", qty_milli=9000),
+                        pb.StockLine(item_id="cheese", qty_milli=9000),
+                    ],
+                )
+            )
+        )
+        == "OK"
+    )
+    assert code(shop.send(pb.PlaceOrderRequest(order_id="p", lines=two, paid=paid))) == "OK"
+    rest = [pb.StockLine(item_id="bread", qty_milli=2000), pb.StockLine(item_id="cheese", qty_milli=500)]
+    answer = shop.send(pb.PickOrderRequest(order_id="p", location_id="S1", lines=found + rest, short=True))
+    assert {line.item_id: line.qty_milli for line in answer.missing} == {"milk": 1000}
+    assert answer.refund_minor == 251, "one breakfast is whole"
+    assert shop.send(pb.CancelOrderRequest(order_id="p")).refund_minor == 250

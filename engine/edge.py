@@ -59,9 +59,12 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
-    # Calls that have come and were not taken yet.  A refusal in words costs Python nearly what an answer costs, so in a
-    # flood the waiting calls grow; beyond the first number gRPC's core drops some by chance, beyond the second all, for
-    # next to nothing, and goodput stays.  Their callers see CANCELLED: nothing was executed, the same id is safe.
+    # Calls that have come and were not taken yet.  A refusal in words costs Python nearly what an answer costs: a call
+    # without even a handler 0.24 ms of processor, an echo 0.25, while at twice the load a tenth of that is all there
+    # is to spare.  So in a flood the waiting calls grow; beyond the first number gRPC's core drops some by chance,
+    # beyond the second all, for next to nothing, and goodput stays.  Their callers see CANCELLED, as of any call that
+    # no server took: nothing was executed, the same id is safe.  No option says another status; only the core's newer
+    # call stack, which Python's server does not have, answers RESOURCE_EXHAUSTED there.
     ("grpc.server.max_pending_requests", RPCS_MAX // 2),
     ("grpc.server.max_pending_requests_hard_limit", RPCS_MAX),
     ("grpc.so_reuseport", 0),  # or a second engine silently shares the port

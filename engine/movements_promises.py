@@ -289,6 +289,7 @@ class Promises(Counters):
         for (item, kit), qty in moved.items():
             there = [one for one in of_item(order.allocated, item) if kit in ("", one.kit)]
             there = [one for one in there if one.location == request.from_location_id]
+            there.sort(key=lambda one: bool(one.kit))  # units by themselves first
             for line, part in earliest(there, qty):
                 self._free(order, line, part)
         order.allocated = [line for line in order.allocated if line.qty]

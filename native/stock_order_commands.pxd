@@ -28,6 +28,9 @@ cdef class OrderCommands(HoldCommands):
     cdef void add_paid(self, Span body, int64_t order) noexcept nogil
     cdef void kits_first(self) noexcept nogil
     cdef int64_t kit_part_milli(self, int64_t kit, int64_t item) noexcept nogil
+    cdef void add_units_at(
+        self, const Chain* chain, int64_t item, int64_t source, int64_t target, int64_t qty_milli
+    ) noexcept nogil
     cdef void add_kits_at(
         self, const Chain* chain, int64_t source, int64_t target, int64_t qty_milli
     ) noexcept nogil

@@ -63,7 +63,7 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, QTY_MILLI_MAX, TOTAL_MINOR_MAX
 from ringup.native.stock_lines cimport Chain, LineRow
 from ringup.native.stock_orders cimport ORDER_CANCELLED
-from ringup.native.stock_plan cimport Want
+from ringup.native.stock_plan cimport ENTRY_STOCK, Want
 from ringup.native.stock_positions cimport BAR_REASONS, PositionRow
 from ringup.native.stock_request cimport LineIn, refuse_hold, refuse_hold_id
 from ringup.native.stock_states cimport ACTION_ADD, next_state
@@ -655,8 +655,7 @@ cdef class OrderCommands(HoldCommands):
                 there_milli + kits_milli,
             )
         self.want_count = 0
-        if there_milli:
-            self.add_want(request.item, target, min(there_milli, request.qty_milli), 0, 0)
+        self.add_units_at(chain, request.item, request.location, target, min(there_milli, request.qty_milli))
         self.add_kits_at(chain, request.location, target, request.qty_milli - min(there_milli, request.qty_milli))
         self.stock.plan_begin()
         for i in range(self.want_count):
@@ -681,6 +680,24 @@ cdef class OrderCommands(HoldCommands):
         self.stock.allocate_plan(order)
         self.write_plan(ReallocateOrderResponse_takes, out)
         return ok(out)
+
+    cdef void add_units_at(
+        self, const Chain* chain, int64_t item, int64_t source, int64_t target, int64_t qty_milli
+    ) noexcept nogil:
+        """Add units at `source` to `wants`: those by themselves first, then parts of kits, which stay what they are."""
+        cdef int64_t at, part_milli
+        cdef LineRow* line
+        cdef bint in_kit
+        for in_kit in range(2):
+            at = chain.first
+            while at and qty_milli:
+                line = self.stock.line_row(at - 1)
+                if line.item == item and line.kind == ENTRY_STOCK and line.location == source:
+                    part_milli = min(qty_milli, line.qty_milli) if (line.kit != 0) == in_kit else 0
+                    if part_milli:
+                        self.add_want(item, target, part_milli, 0, line.kit)
+                        qty_milli -= part_milli
+                at = line.next
 
     cdef void add_kits_at(
         self, const Chain* chain, int64_t source, int64_t target, int64_t qty_milli

@@ -528,7 +528,7 @@ class StockModel(Stockroom):
         if not policy.accepts(qty) or source == target:
             raise Refused("invalid")
         there = sum(entry.qty for entry in order.allocated if entry.sku == sku and located(entry) == source)
-        wants = [Want(sku, min(there, qty))] if there else []
+        wants = self._units_located(order, sku, source, min(there, qty))
         left = qty - min(there, qty)
         for kit, count in kits_located(order.allocated, sku, source):
             count = min(count, left // MILLI_PER_UNIT)
@@ -548,13 +548,26 @@ class StockModel(Stockroom):
             at_source = [
                 entry
                 for entry in order.allocated
-                if entry.sku == want.sku and located(entry) == source and want.kit in (None, entry.kit)
+                if entry.sku == want.sku and located(entry) == source and want.kit is entry.kit
             ]
-            at_source.sort(key=lambda entry: entry.kit is not None)
             self._give_back(take_from(at_source, want.qty), "allocated")
         self._promise(new, "allocated")
         order.allocated = [entry for entry in order.allocated if entry.qty] + new
         return described(new)
+
+    def _units_located(self, order: Order, sku: str, place: str, qty: int) -> list[Want]:
+        """Units at a place, by themselves first, then parts of kits, which stay what they are."""
+        there = [entry for entry in order.allocated if entry.sku == sku and located(entry) == place]
+        wants: list[Want] = []
+        for entry in sorted(there, key=lambda entry: entry.kit is not None):
+            part = min(qty, entry.qty)
+            qty -= part
+            same = next((want for want in wants if want.kit is entry.kit), None)
+            if same is not None:
+                same.qty += part
+            elif part:
+                wants.append(Want(sku, part, None, entry.kit))
+        return wants
 
     def _from_free(self, sku: str, place: str, qty: int, scratch: Scratch) -> list[Entry]:
         """Entries over the free saleable units of a place, in removal order; the caller has checked the sum."""

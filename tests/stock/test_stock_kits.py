@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from ringup.engine.record import Record
 from ringup.engine.verify_counters import compare
 from ringup.v1 import catalog_pb2, result_pb2, sale_pb2
 from ringup.v1 import stock_pb2 as pb
-from support.core import CoreHarness, card, line, small_shop
+from support.core import SECOND_NS, CoreHarness, card, line, small_shop
 
 ONE = bytes(15) + b"\1"
 
@@ -350,3 +352,109 @@ def test_a_kit_that_is_not_whole_any_more_is_refunded_once() -> None:
     assert {line.item_id: line.qty_milli for line in answer.missing} == {"milk": 1000}
     assert answer.refund_minor == 251, "one breakfast is whole"
     assert shop.send(pb.CancelOrderRequest(order_id="p")).refund_minor == 250
+
+
+def test_a_part_that_another_place_sends_is_still_a_part_of_its_kit() -> None:
+    """Moved alone it once was a unit by itself: the kit was whole no more and nobody got its price back."""
+    shop = kit_shop(pieces=9)
+    goods = [pb.StockLine(item_id=item, qty_milli=9000) for item in ("milk", "bread", "cheese")]
+    shop.send(pb.ReceiveStockRequest(location_id="S2", lines=goods))
+    shop.send(pb.PutChannelsRequest(channels=[pb.Channel(channel_id="web", location_ids=["S1", "S2"])]))
+    lines = [pb.StockLine(item_id="breakfast", qty_milli=2000), pb.StockLine(item_id="milk", qty_milli=1000)]
+    paid = [pb.PaidLine(item_id="breakfast", qty_milli=2000, paid_minor=1500)]
+    assert code(shop.send(pb.PlaceOrderRequest(order_id="o", lines=lines, paid=paid))) == "OK"
+    move = pb.ReallocateOrderRequest(
+        order_id="o", item_id="milk", qty_milli=3000, from_location_id="S1", to_location_id="S2"
+    )
+    answer = shop.send(move)
+    assert [(take.location_id, take.qty_milli, take.kit_id) for take in answer.takes] == [
+        ("S2", 1000, ""),
+        ("S2", 2000, "breakfast"),
+    ]
+    order = shop.ask("GetOrder", pb.GetOrderRequest(order_id="o"), pb.GetOrderResponse).order
+    kits = {take.kit_id for take in order.allocated if take.item_id in ("milk", "bread")}
+    assert kits == {"", "breakfast"}
+    assert shop.send(pb.CancelOrderRequest(order_id="o")).refund_minor == 1500
+
+
+@pytest.mark.parametrize("kits", [False, True])
+def test_what_an_order_is_refunded_is_what_it_paid_for_and_does_not_have(kits: bool) -> None:
+    """Random lives of orders: picks short and whole, shipments and their undoing, cancels, returns, moves, waiting."""
+    for seed in range(25):
+        rng = random.Random(seed)
+        shop = small_shop(pieces=40)
+        goods = [pb.StockLine(item_id=item, qty_milli=40_000) for item in ("milk", "bread")]
+        shop.batch(
+            pb.ReceiveStockRequest(location_id="S2", lines=goods),
+            pb.PutChannelsRequest(channels=[pb.Channel(channel_id="web", location_ids=["S1", "S2"])]),
+            catalog_pb2.PutItemsRequest(items=[catalog_pb2.Item(item_id="pair", name="Pair")]),
+            pb.PutKitsRequest(kits=[kit("pair", part("milk", 2000), part("bread"))]),
+        )
+        item = "pair" if kits else "milk"
+        paid = [(rng.randrange(1, 6), rng.randrange(1, 2000))]
+        for step in range(25):
+            code_of, refund_minor, before = "OK", 0, _order(shop).refund_minor if step else 0
+            if step == 0 or rng.random() < 0.1:
+                paid += [(1, 77)] if step else []
+                pieces, minor = paid[-1]
+                code_of = code(shop.send(_placing(item, pieces, minor, add=step > 0)))
+                if code_of != "OK":
+                    paid.pop()
+            elif rng.random() < 0.1:
+                shop.now_ns += 2 * SECOND_NS
+                shop.batch(pb.ReceiveStockRequest(location_id="S1", lines=goods[:1]))
+            else:
+                answer = shop.send(_step(rng, item))
+                code_of, refund_minor = code(answer), getattr(answer, "refund_minor", 0)
+            order = _order(shop)
+            if code_of == "OK" and refund_minor:
+                assert order.refund_minor == before + refund_minor
+            gone = sum(pieces for pieces, _ in paid) - _whole(order.allocated, kits) - _whole(order.shipped, kits)
+            due = 0
+            for pieces, minor in paid:
+                back, gone = min(gone, pieces), max(gone - pieces, 0)
+                due += (2 * minor * back + pieces) // (2 * pieces)
+            assert order.refund_minor == due, (seed, step)
+
+
+def _order(shop: CoreHarness) -> pb.StockOrder:
+    answer: pb.GetOrderResponse = shop.ask("GetOrder", pb.GetOrderRequest(order_id="o"), pb.GetOrderResponse)
+    return answer.order
+
+
+def _placing(item: str, pieces: int, paid_minor: int, *, add: bool) -> pb.PlaceOrderRequest:
+    paid = [pb.PaidLine(item_id=item, qty_milli=pieces * 1000, paid_minor=paid_minor)]
+    return pb.PlaceOrderRequest(
+        order_id="o", add=add, lines=[pb.StockLine(item_id=item, qty_milli=pieces * 1000)], paid=paid
+    )
+
+
+def _whole(takes: Iterable[pb.Take], kits: bool) -> int:
+    have = {"milk": 0, "bread": 0}
+    for take in takes:
+        have[take.item_id] += take.qty_milli
+    return min(have["milk"] // 2000, have["bread"] // 1000) if kits else have["milk"] // 1000
+
+
+def _step(rng: random.Random, item: str) -> Any:
+    here, there = rng.sample(("S1", "S2"), 2)
+    unit = rng.choice(("milk", "bread")) if item == "pair" else "milk"
+    some = [pb.StockLine(item_id=unit, qty_milli=rng.randrange(1, 4) * 1000)]
+    one = [pb.StockLine(item_id=item, qty_milli=1000)]
+    gone = [pb.StockLine(item_id=unit, qty_milli=-rng.randrange(1, 20) * 1000)]
+    moves = {"from_location_id": here, "to_location_id": there}
+    return rng.choice(
+        (
+            pb.PickOrderRequest(order_id="o", location_id=here, lines=some),
+            pb.PickOrderRequest(order_id="o", location_id=here, short=True),
+            pb.PackOrderRequest(order_id="o"),
+            pb.ReadyOrderRequest(order_id="o", pickup_code="1", ttl_ms=1000),
+            pb.HandOverOrderRequest(order_id="o", pickup_code="1"),
+            pb.ShipOrderRequest(order_id="o", lines=rng.choice(([], one))),
+            pb.UnshipOrderRequest(order_id="o"),
+            pb.ReturnOrderRequest(order_id="o", item_id=item, qty_milli=1000, location_id=here),
+            pb.CancelOrderRequest(order_id="o", lines=one if rng.random() < 0.9 else []),
+            pb.ReallocateOrderRequest(order_id="o", item_id=unit, qty_milli=1000, **moves),
+            pb.AdjustStockRequest(location_id=here, lines=gone, reason="broken"),
+        )
+    )

@@ -19,7 +19,7 @@ from ringup.native.deal_offers cimport OFFERS_MAX, Offer, Search, follows, is_bl
 from ringup.native.pricing_benefit cimport apply_benefit
 from ringup.native.pricing_discount cimport shrink
 from ringup.native.pricing_kernel cimport conditions_hold
-from ringup.native.pricing_state cimport Basket, Verdict, given_since, restore_state, save_state
+from ringup.native.pricing_state cimport SET_BEFORE, Basket, Verdict, given_since, restore_state, save_state
 from ringup.native.promotion cimport (
     GROUP_BEST,
     GROUP_FIRST,
@@ -178,6 +178,9 @@ cdef void best_stage(Basket* basket, Snapshot snapshot, int64_t first, int64_t e
     search.budget = snapshot.rules.nodes_max if snapshot.rules.nodes_max > 0 else NODES_DEFAULT
     if search.offers == NULL or search.table == NULL:
         abort()
+    for i in range(basket.segment_count):
+        if basket.segments[i].used:
+            basket.segments[i].used = SET_BEFORE
     for i in range(first, end):
         verdict = &basket.verdicts[i]
         promotion = &snapshot.promotions[verdict.promotion]

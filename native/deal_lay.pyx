@@ -40,11 +40,11 @@ cdef int64_t _collect(
     cdef int32_t at, rest
     for i in range(basket.input_line_count):
         # Used units stand first in a line that is taken unit by unit: they are passed over once.
-        while search.cursors[i] != NO_SYMBOL and basket.segments[search.cursors[i]].used:
+        while search.cursors[i] != NO_SYMBOL and basket.segments[search.cursors[i]].used == 1:
             search.cursors[i] = basket.segments[search.cursors[i]].next
         at = search.cursors[i]
         while at != NO_SYMBOL and count > 0:
-            if search.class_of[at] == number and not basket.segments[at].used:
+            if search.class_of[at] == number and basket.segments[at].used != 1:
                 rest = cut(basket, at, count)
                 if rest != NO_SYMBOL:
                     search.class_of[rest] = number
@@ -193,7 +193,7 @@ cdef void lay_mix(
         for j in range(basket.input_line_count):
             at = <int32_t>j
             while at != NO_SYMBOL:
-                if search.class_of[at] != NO_SYMBOL and not basket.segments[at].used:
+                if search.class_of[at] != NO_SYMBOL and basket.segments[at].used != 1:
                     unit = &search.classes[search.class_of[at]]
                     if unit.alone_offer != NO_SYMBOL and search.offers[unit.alone_offer].verdict == i:
                         basket.segments[at].used = 1

@@ -10,7 +10,7 @@ from libc.string cimport memset
 from ringup.native.arrays cimport room_for
 from ringup.native.limits cimport PERCENT_SCALE
 from ringup.native.money cimport CEILING, HALF_UP, multiply_divide
-from ringup.native.pricing_choice cimport choose
+from ringup.native.pricing_choice cimport UNITS_IN_NO_SET, UNITS_OPEN, choose
 from ringup.native.pricing_discount cimport percent_of
 from ringup.native.pricing_state cimport Basket, Segment
 from ringup.native.promotion cimport (
@@ -126,7 +126,8 @@ cdef bint follows(Benefit* benefit) noexcept nogil:
 
 
 cdef uint64_t _mark_role(
-    Search* search, Snapshot snapshot, int32_t target, bint for_benefit, int64_t price_below, bint exactly, int32_t line
+    Search* search, Snapshot snapshot, int32_t target, int open_to, bint for_benefit, int64_t price_below, bint exactly,
+    int32_t line
 ) noexcept nogil:
     """Give the units of a target a new role; with `price_below` >= 0 only those below (or exactly at) that price."""
     cdef Basket* basket = search.basket
@@ -137,7 +138,7 @@ cdef uint64_t _mark_role(
     role = <uint64_t>1 << search.roles_used
     search.roles_used += 1
     basket.whole_targets = True
-    choose(basket, snapshot, target, PICK_LISTED, True, for_benefit)
+    choose(basket, snapshot, target, PICK_LISTED, open_to, for_benefit)
     basket.whole_targets = False
     for i in range(basket.pick_count):
         if price_below >= 0 and (
@@ -268,11 +269,11 @@ cdef bint _add_benefit(Search* search, Snapshot snapshot, int32_t number, int32_
         offer = _new_offer(search, number, row)
         if offer == NULL:
             return False
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, False, NO_SYMBOL)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.target, UNITS_OPEN, True, price, False, NO_SYMBOL)
         offer = _new_offer(search, number, row)
         if offer == NULL:
             return False
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, price, True, NO_SYMBOL)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.target, UNITS_OPEN, True, price, True, NO_SYMBOL)
         return _new_count(search, offer, left) and offer.roles[0] != 0
     if not (BUNDLE_FIXED_PRICE <= benefit.type <= BUY_GET) and (
         snapshot.targets[benefit.target].max_units_per_line > 0
@@ -281,7 +282,7 @@ cdef bint _add_benefit(Search* search, Snapshot snapshot, int32_t number, int32_
             offer = _new_offer(search, number, row)
             if offer == NULL:
                 return False
-            offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, -1, False, <int32_t>i)
+            offer.roles[0] = _mark_role(search, snapshot, benefit.target, UNITS_OPEN, True, -1, False, <int32_t>i)
             if offer.roles[0] == 0 or not _new_count(
                 search, offer, snapshot.targets[benefit.target].max_units_per_line
             ):
@@ -295,18 +296,22 @@ cdef bint _add_benefit(Search* search, Snapshot snapshot, int32_t number, int32_
         offer.parts = 2
         offer.qty[0] = benefit.buy.qty
         offer.qty[1] = benefit.get.qty
-        offer.roles[0] = _mark_role(search, snapshot, benefit.buy.target, False, -1, False, NO_SYMBOL)
-        offer.roles[1] = _mark_role(search, snapshot, benefit.get.target, True, -1, False, NO_SYMBOL)
+        offer.roles[0] = _mark_role(search, snapshot, benefit.buy.target, UNITS_IN_NO_SET, False, -1, False, NO_SYMBOL)
+        offer.roles[1] = _mark_role(search, snapshot, benefit.get.target, UNITS_IN_NO_SET, True, -1, False, NO_SYMBOL)
     elif benefit.type == BUNDLE_FIXED_PRICE and benefit.component_count > 0:
         offer.is_set = True
         offer.parts = benefit.component_count
         for i in range(benefit.component_count):
             offer.qty[i] = snapshot.components[benefit.components + i].qty
             offer.roles[i] = _mark_role(
-                search, snapshot, snapshot.components[benefit.components + i].target, True, -1, False, NO_SYMBOL
+                search, snapshot, snapshot.components[benefit.components + i].target, UNITS_IN_NO_SET, True, -1, False, NO_SYMBOL
             )
     else:
-        offer.roles[0] = _mark_role(search, snapshot, benefit.target, True, -1, False, NO_SYMBOL)
+        offer.roles[0] = _mark_role(
+            search, snapshot, benefit.target,
+            UNITS_IN_NO_SET if BUNDLE_FIXED_PRICE <= benefit.type <= MULTIBUY_CHEAPEST_FREE else UNITS_OPEN,
+            True, -1, False, NO_SYMBOL,
+        )
         if BUNDLE_FIXED_PRICE <= benefit.type <= MULTIBUY_CHEAPEST_FREE or benefit.type == QUANTITY_GROUP:
             offer.is_set = True
             offer.qty[0] = benefit.qty

@@ -4,6 +4,11 @@ from libc.stdint cimport int32_t, int64_t
 from ringup.native.pricing_state cimport Basket, Pick, cut
 from ringup.native.promotion cimport Snapshot
 
+cdef enum:
+    UNITS_ANY = 0
+    UNITS_OPEN = 1  # in no application of the best deal at hand
+    UNITS_IN_NO_SET = 2
+
 cdef inline bint touches(Basket* basket, Snapshot snapshot, int32_t target) noexcept nogil:
     return snapshot.targets[target].all or basket.stamps[target] == basket.epoch
 
@@ -16,7 +21,7 @@ cdef inline int32_t take(Basket* basket, Pick* pick, int64_t count) noexcept nog
     return segment
 
 cdef int64_t choose(
-    Basket* basket, Snapshot snapshot, int32_t target, int pick, bint unused_only, bint for_benefit
+    Basket* basket, Snapshot snapshot, int32_t target, int pick, int open_to, bint for_benefit
 ) noexcept nogil
 cdef void sort_picks(Basket* basket, Pick* picks, int64_t count, int pick) noexcept nogil
 cdef void sort_listed(Basket* basket, Pick* picks, int64_t count) noexcept nogil

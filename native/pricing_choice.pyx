@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
 from ringup.native.arrays cimport room_for
-from ringup.native.pricing_state cimport Basket, Pick, Segment, line_value
+from ringup.native.pricing_state cimport SET_BEFORE, Basket, Pick, Segment, line_value
 from ringup.native.promotion cimport NO_SYMBOL, PICK_CHEAPEST, PICK_LISTED, Snapshot, Target
 
 
@@ -56,12 +56,12 @@ cdef void sort_picks(Basket* basket, Pick* picks, int64_t count, int pick) noexc
 
 
 cdef int64_t choose(
-    Basket* basket, Snapshot snapshot, int32_t target, int pick, bint unused_only, bint for_benefit
+    Basket* basket, Snapshot snapshot, int32_t target, int pick, int open_to, bint for_benefit
 ) noexcept nogil:
     """Fill basket.picks with the target's units in the order of `pick`; returns how many units.
 
     Returns and reductions by hand are never chosen; goods that may not be discounted only where
-    `for_benefit` is false; units of a set only where `unused_only` is false.
+    `for_benefit` is false; `open_to` says which units that have been in a set are left out.
     """
     cdef Target* wanted = &snapshot.targets[target]
     cdef Segment* segment
@@ -94,7 +94,7 @@ cdef int64_t choose(
                 basket.lines[segment.line].sign > 0
                 and segment.listed >= 0
                 and not (for_benefit and segment.closed)
-                and not (unused_only and segment.used)
+                and not (segment.used and open_to and (open_to == UNITS_IN_NO_SET or segment.used != SET_BEFORE))
                 and not (wanted.has_min and shelf < wanted.price_min)
                 and not (wanted.has_max and shelf > wanted.price_max)
                 and not (wanted.exclude_discounted and segment.original < segment.listed)

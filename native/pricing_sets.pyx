@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from ringup.native.arrays cimport room_for
 from ringup.native.money cimport allocate
-from ringup.native.pricing_choice cimport choose, sort_listed, sort_picks, take
+from ringup.native.pricing_choice cimport UNITS_IN_NO_SET, choose, sort_listed, sort_picks, take
 from ringup.native.pricing_discount cimport percent_of, percent_off, place_of, room_each, room_of, spread
 from ringup.native.pricing_state cimport Basket, Pick, cut, discount, given_since
 from ringup.native.promotion cimport (
@@ -86,7 +86,7 @@ cdef int64_t give_bundle(
 
 cdef int64_t bundles(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
     """Sets of `qty` units of one target; a run of equal units makes many sets at once."""
-    cdef int64_t total = choose(basket, snapshot, benefit.target, benefit.pick, True, True)
+    cdef int64_t total = choose(basket, snapshot, benefit.target, benefit.pick, UNITS_IN_NO_SET, True)
     cdef int64_t qty = benefit.qty, done = 0, i = 0, sets, worth, each, extra, room, want, j, value
     cdef int32_t segment, rest
     cdef Pick piece
@@ -184,7 +184,7 @@ cdef int64_t _component_units(Basket* basket, Snapshot snapshot, Benefit* benefi
         places[i] = component.qty
         load[i] = 0
         want += component.qty
-        choose(basket, snapshot, component.target, PICK_LISTED, True, True)
+        choose(basket, snapshot, component.target, PICK_LISTED, UNITS_IN_NO_SET, True)
         for j in range(basket.pick_count):
             pick = &basket.picks[j]
             if basket.segments[pick.segment].tag == 0:
@@ -281,7 +281,7 @@ cdef int64_t components(Basket* basket, Snapshot snapshot, Benefit* benefit, int
 
 cdef int64_t cheapest_free(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_t limit) noexcept nogil:
     """For every complete `qty` units one is free: the cheapest of all; the dearest others complete the sets."""
-    cdef int64_t total = choose(basket, snapshot, benefit.target, PICK_CHEAPEST, True, True)
+    cdef int64_t total = choose(basket, snapshot, benefit.target, PICK_CHEAPEST, UNITS_IN_NO_SET, True)
     cdef int64_t sets = total // benefit.qty, left, i = 0
     cdef int64_t count
     cdef int32_t segment
@@ -362,14 +362,14 @@ cdef int64_t buy_get(Basket* basket, Snapshot snapshot, Benefit* benefit, int64_
             basket.segments[i].tag = 0
             basket.segments[i].taken = 0
         # The buy units go to picks2; the get units stay in picks.
-        only_buy = choose(basket, snapshot, benefit.buy.target, benefit.consume, True, False)
+        only_buy = choose(basket, snapshot, benefit.buy.target, benefit.consume, UNITS_IN_NO_SET, False)
         count = basket.pick_count
         basket.picks2 = <Pick*>room_for(basket.picks2, &basket.pick2_capacity, count, sizeof(Pick))
         for i in range(count):
             basket.picks2[i] = basket.picks[i]
             basket.segments[basket.picks[i].segment].tag |= 1
         basket.pick2_count = count
-        only_get = choose(basket, snapshot, benefit.get.target, benefit.get.pick, True, True)
+        only_get = choose(basket, snapshot, benefit.get.target, benefit.get.pick, UNITS_IN_NO_SET, True)
         both = 0
         for i in range(basket.pick_count):
             if basket.segments[basket.picks[i].segment].tag & 1:
@@ -442,21 +442,21 @@ cdef void set_shortfall(
         benefit.type == BUNDLE_FIXED_PRICE and benefit.component_count == 0
     ):
         needed[0] = benefit.qty
-        found[0] = min(choose(basket, snapshot, benefit.target, PICK_LISTED, True, True), benefit.qty)
+        found[0] = min(choose(basket, snapshot, benefit.target, PICK_LISTED, UNITS_IN_NO_SET, True), benefit.qty)
     elif benefit.type == BUNDLE_FIXED_PRICE:
         for i in range(benefit.component_count):
             component = &snapshot.components[benefit.components + i]
             needed[0] += component.qty
-            have = choose(basket, snapshot, component.target, PICK_LISTED, True, True)
+            have = choose(basket, snapshot, component.target, PICK_LISTED, UNITS_IN_NO_SET, True)
             found[0] += min(have, component.qty)
     elif benefit.type == BUY_GET:
         needed[0] = benefit.buy.qty + benefit.get.qty
-        have = choose(basket, snapshot, benefit.buy.target, PICK_LISTED, True, False)
+        have = choose(basket, snapshot, benefit.buy.target, PICK_LISTED, UNITS_IN_NO_SET, False)
         found[0] = min(have, benefit.buy.qty)
         basket.picks2 = <Pick*>room_for(basket.picks2, &basket.pick2_capacity, basket.pick_count + 1, sizeof(Pick))
         memcpy(basket.picks2, basket.picks, basket.pick_count * sizeof(Pick))
         count = basket.pick_count
-        either = have + choose(basket, snapshot, benefit.get.target, PICK_LISTED, True, True)
+        either = have + choose(basket, snapshot, benefit.get.target, PICK_LISTED, UNITS_IN_NO_SET, True)
         found[0] += min(either - have, benefit.get.qty)
         i = 0
         for j in range(basket.pick_count):  # both stand as listed: a unit that both sides want is there once

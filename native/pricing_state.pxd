@@ -34,6 +34,9 @@ cdef struct InputCoupon:
     int32_t promotion  # place in the snapshot when the caller resolved it, else NO_SYMBOL
     int32_t outcome  # OUT_NONE, or why the caller rejects it
 
+cdef enum:
+    SET_BEFORE = 3  # Segment.used of units in a set of the catalog stage: a best deal gives them no other set
+
 cdef struct Segment:
     int64_t price  # running, of one unit
     int64_t original  # after the catalog stage
@@ -44,7 +47,7 @@ cdef struct Segment:
     int64_t first  # unit of the line
     int32_t line
     int32_t next
-    uint8_t used  # 1: belongs to a set already
+    uint8_t used  # 1: in a set or, in a best deal, an application; SET_BEFORE; 0: free
     uint8_t lump
     uint8_t closed  # no benefit may touch it
     uint32_t tag  # which sides or parts of a set want it

@@ -82,8 +82,24 @@ def test_price_books_and_oracle_agree(oracle: Any) -> None:
     assert 100 * TIMES < priced < 300 * TIMES
 
 
-@pytest.mark.parametrize("with_limits", [False, True], ids=["offers", "caps_and_budgets"])
-def test_the_best_deal_is_what_brute_force_finds(oracle: Any, with_limits: bool) -> None:
+def after_a_set(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The case with a set in the catalog stage: its units are in no other set, and open to single offers."""
+    target = rng.choice(({"all": True}, {"skus": ["A", "B"]}, {"categories": ["x"]}))
+    part = {"target": target, "qty": 1}
+    benefit = rng.choice(
+        (
+            {"type": "bundle_fixed_price", "qty": 2, "price_minor": rng.choice((300, 700, 1200)), "target": target},
+            {"type": "buy_get", "buy": part, "get": {**part, "percent": 50}},
+            {"type": "multibuy_cheapest_free", "qty": 2, "target": target},
+        )
+    )
+    limits = {"max_applications": rng.randint(1, 2)}
+    case["promotions"].append({"id": "shelf", "benefits": [benefit], "stage": "catalog", "limits": limits})
+    return case
+
+
+@pytest.mark.parametrize("changed", [lambda case, rng: case, limited, after_a_set], ids=["plain", "limits", "catalog"])
+def test_the_best_deal_is_what_brute_force_finds(oracle: Any, changed: Callable[..., dict[str, Any]]) -> None:
     """Every mix of offers on at most 8 units, proven to be the best.
 
     Left out: an amount per line, which the search may also lay on a part of a line.
@@ -92,9 +108,7 @@ def test_the_best_deal_is_what_brute_force_finds(oracle: Any, with_limits: bool)
     searched = 0
     for seed in range(100 * TIMES):
         rng = random.Random(seed)
-        case = random_case(rng, "best")
-        if with_limits:
-            case = limited(case, rng)
+        case = changed(random_case(rng, "best"), rng)
         if any(b.get("apply") == "per_line" for p in case["promotions"] for b in p["benefits"]):
             continue
         searched += 1

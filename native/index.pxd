@@ -10,8 +10,7 @@
 #     cdef int64_t cursor = index_start(&index, hash)
 #     cdef int64_t row = index_next(&index, hash, &cursor)
 #     while row >= 0 and not (row is the one): row = index_next(&index, hash, &cursor)
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef struct Index:
     uint64_t** segments  # 2 ** bits, by the first bits of the hash; neighbours may be the same one
@@ -28,14 +27,50 @@ cdef struct Index:
 
 cdef extern from *:
     """
+    #include <stdint.h>
+    #include <string.h>
+
     /* GCC takes a function that does nothing but prefetch for one without effect and leaves its calls out; an empty
        volatile statement keeps them. */
     static inline void prefetch(const void *address) {
         __builtin_prefetch(address);
         __asm__ volatile("");
     }
+
+    /* Both halves of a product, so that each bit of either factor reaches all bits of the result. */
+    static inline uint64_t hash_fold(uint64_t one, uint64_t other) {
+        unsigned __int128 product = (unsigned __int128)one * other;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+
+    /* 16 bytes a step; the last 1 to 16 are read as two words that may overlap.  Rows keep
+       hashes of commands: another function is another layout.  Not meant against those who search for equal hashes. */
+    static inline uint64_t hash_bytes(const void *data, int64_t size) {
+        const uint8_t *at = (const uint8_t *)data;
+        uint64_t state = 0x94d049bb133111ebu ^ (uint64_t)size, first = 0, last = 0;
+        uint32_t low, high;
+        for (; size > 16; at += 16, size -= 16) {
+            memcpy(&first, at, 8);
+            memcpy(&last, at + 8, 8);
+            state = hash_fold(first ^ 0x9e3779b97f4a7c15u, last ^ state);
+        }
+        first = last = 0;
+        if (size >= 8) {
+            memcpy(&first, at, 8);
+            memcpy(&last, at + size - 8, 8);
+        } else if (size >= 4) {
+            memcpy(&low, at, 4);
+            memcpy(&high, at + size - 4, 4);
+            first = low;
+            last = high;
+        } else if (size > 0) {
+            first = at[0] | (uint64_t)at[size / 2] << 8 | (uint64_t)at[size - 1] << 16;
+        }
+        return hash_fold(hash_fold(first ^ 0x9e3779b97f4a7c15u, last ^ state) ^ 0x9e3779b97f4a7c15u, 0xbf58476d1ce4e5b9u);
+    }
     """
     void prefetch(const void* address) noexcept nogil
+    uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil
 
 cdef inline uint64_t hash_int(uint64_t key) noexcept nogil:
     key ^= key >> 33
@@ -44,19 +79,6 @@ cdef inline uint64_t hash_int(uint64_t key) noexcept nogil:
     key *= <uint64_t>0xc4ceb9fe1a85ec53
     key ^= key >> 33
     return key
-
-cdef inline uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil:
-    cdef const uint8_t* at = <const uint8_t*>data
-    cdef uint64_t word, state = <uint64_t>0x9e3779b97f4a7c15 ^ <uint64_t>size
-    while size >= 8:
-        memcpy(&word, at, 8)
-        state = hash_int(state ^ word)
-        at += 8
-        size -= 8
-    word = 0
-    if size:
-        memcpy(&word, at, size)
-    return hash_int(state ^ word)
 
 cdef inline uint64_t* index_segment(Index* index, uint64_t hash) noexcept nogil:
     return index.segments[(hash >> 32) >> (32 - index.bits)]

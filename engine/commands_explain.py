@@ -33,9 +33,12 @@ def explain(
         typer.secho(f"ringup explain: {error}", fg="red", err=True)
         raise typer.Exit(EXIT_INVALID) from error
     for case in cases:
-        if "steps" in case or (case_id is not None and case["id"] != case_id):
+        if case_id is not None and case["id"] != case_id:
             continue
         typer.secho(case["id"], bold=True)
+        if "steps" in case:
+            typer.echo("  about stock, not about a price: `ringup simulate` replays it")
+            continue
         try:
             for line in lines_of(case, zone):
                 typer.echo(f"  {line}")

@@ -191,11 +191,33 @@ def put(
     typer.echo(f"{_count(len(request.promotions))} put{when}, {answer.created:,} of them new")
 
 
+SHOWN = ("id", "state", "version", "used", "cancelled_uses", "spent_minor")
+
+
+def _on_terminal() -> bool:
+    import sys
+
+    return sys.stdout.isatty()
+
+
+def _when(row: dict[str, Any]) -> str:
+    from ringup.engine.explain_text import instant
+
+    return instant(row["next_from_ns"] // 1_000_000_000, None) if row["next_from_ns"] else ""
+
+
 @app.command("list")
 def list_(engine: Engine = ENGINE_DEFAULT) -> None:
-    """Show every promotion with its state and what is used of it, one JSON object a line."""
+    """Show every promotion with its state and what is used of it: a table on a terminal, else one JSON object a line.
+
+    Used counts sales that were returned whole as well; a promotion with release_on_cancel gives those uses again. What
+    is spent of a budget is in minor units, and next is when a waiting version comes into force, in UTC.
+    """
+    from ringup.engine.commands_shared import print_table
     from ringup.v1 import promotion_pb2
 
+    shows_table = _on_terminal()
+    rows: list[dict[str, Any]] = []
     request = promotion_pb2.ListPromotionsRequest(page_size=1000)
     while True:
         answer = _call(engine, request)
@@ -209,10 +231,16 @@ def list_(engine: Engine = ENGINE_DEFAULT) -> None:
                 "spent_minor": found.usage.budget_spent_minor,
                 "next_from_ns": found.next_from_ns,
             }
-            typer.echo(json.dumps(row))
+            if shows_table:
+                rows.append(row)
+            else:
+                typer.echo(json.dumps(row))
         if not answer.next_page_token:
-            return
+            break
         request.page_token = answer.next_page_token
+    if shows_table:
+        cells: list[tuple[object, ...]] = [(*(row[key] for key in SHOWN), _when(row)) for row in rows]
+        print_table(_count(len(rows)), ("promotion", "state", "version", "used", "returned", "spent", "next"), cells)
 
 
 @app.command()

@@ -220,3 +220,11 @@ def test_an_engine_that_does_not_answer_is_told_and_not_thrown(
     result = CliRunner().invoke(app, ["promo", *command, "--to", "127.0.0.1:1"])
     assert result.exit_code == 69
     assert "found no engine at 127.0.0.1:1" in " ".join(result.output.split())
+
+
+def test_a_stock_case_is_named_as_one(tmp_path: Path) -> None:
+    """It was passed over without a word."""
+    stock = Path(__file__).resolve().parents[1] / "cases" / "stock"
+    result = CliRunner().invoke(app, ["explain", str(min(stock.glob("*.json")))])
+    assert result.exit_code == 0
+    assert "about stock, not about a price: `ringup simulate` replays it" in result.output

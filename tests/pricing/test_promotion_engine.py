@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ringup.clients import Client, cash, line, return_line
+from ringup.engine import commands_promo
 from ringup.engine.cli import app
 from ringup.v1 import (
     catalog_pb2,
@@ -170,6 +171,20 @@ def test_promotions_from_draft_to_end_on_the_command_line(engine: EngineProcess,
         assert states == {"all": "active", "one": state, "many": "active"}
     over = CliRunner().invoke(app, ["promo", "resume", "many", "one", *to])
     assert (over.exit_code, "put it again: that starts it again" in " ".join(over.output.split())) == (2, True)
+
+
+def test_a_list_is_a_table_on_a_terminal(
+    engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, to = tmp_path / "offers.json", ("--to", engine.target)
+    file.write_text(json.dumps([{"id": "tenth", "benefits": [{"type": "item_percent_off", "percent": 10}]}]))
+    _promo("put", str(file), *to)
+    _promo("put", str(file), "--at", "2100-01-01T00:00Z", *to)
+    monkeypatch.setattr(commands_promo, "_on_terminal", lambda: True)
+    shown = _promo("list", *to)
+    assert shown.splitlines()[0].strip() == "1 promotion"
+    cells = [cell.strip() for cell in shown.splitlines()[4].split("│")]
+    assert cells == ["", "tenth", "active", "1", "0", "0", "0", "2100-01-01 00:00", ""]
 
 
 def test_simulate_over_the_wire_changes_nothing(engine: EngineProcess) -> None:

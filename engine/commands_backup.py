@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringup.engine.commands_shared import AsJson, ConfigFile, data_dir, note, print_json, progress_bar, told
+from ringup.engine.commands_shared import (
+    AsJson,
+    ConfigFile,
+    data_dir,
+    has_journal,
+    note,
+    print_json,
+    progress_bar,
+    told,
+)
 
 if TYPE_CHECKING:
     from ringup.engine.recovery import CheckReport
@@ -82,8 +91,12 @@ def restore(
     with told():
         from ringup.engine.backup import read_manifest
         from ringup.engine.backup import restore as run
+        from ringup.engine.journal import JournalError
 
-        data_dir(source)
+        if not has_journal(source):
+            raise JournalError(
+                f"{source}: expected a backup, found no journal in it; name the folder that `ringup backup` made"
+            )
         with progress_bar("checking") as progress:
             report = run(source, target, progress, same_engine=same_engine)
         if read_manifest(source) is None:

@@ -118,13 +118,18 @@ def called(engine: str) -> Iterator[None]:
             raise typer.Exit(Exit.FAILED) from error
 
 
+def has_journal(path: Path) -> bool:
+    """Whether this is a data directory, or a backup of one."""
+    return (path / "journal" / "data.mdb").is_file()
+
+
 def data_dir(given: Path | None, config: Path | None = None) -> Path:
     """The data directory given, or the one in force; it must exist."""
     from ringup.engine.config import resolve
     from ringup.engine.journal import JournalError
 
     path = given if given is not None else resolve(file=config).settings.data_dir
-    if not (path / "journal" / "data.mdb").is_file():
+    if not has_journal(path):
         raise JournalError(
             f"{path}: expected a data directory with a journal in it, found none; name the one that `ringup serve` uses"
         )

@@ -146,3 +146,10 @@ def test_a_damaged_directory_is_not_backed_up(ringup: Any, book: Written, tmp_pa
     assert refused.returncode == 65
     assert "record " in refused.stderr
     assert list(tmp_path.glob("copy*")) == []
+
+
+def test_what_is_no_backup_is_named_so(ringup: Any, tmp_path: Path) -> None:
+    refused = ringup("restore", tmp_path / "monday", tmp_path / "new")
+    assert refused.returncode == 70
+    assert "name the folder that `ringup backup` made" in refused.stderr
+    assert not (tmp_path / "new").exists()

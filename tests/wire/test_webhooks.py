@@ -178,12 +178,12 @@ def test_a_receiver_that_is_down_is_waited_for(engine: EngineProcess, tmp_path: 
         port, last = receiver.port, move(engine)
         url = receiver.url
     with Sending(engine, url, "down", tmp_path, "--park-after", "1000") as sending:
-        until(lambda: cursor(engine, "down") is not None, "its cursor")
-        time.sleep(0.3)
+        assert sending.process.stderr is not None
+        assert any("ConnectError" in told for told in sending.process.stderr), "it ended, and tried nothing"
         with receiving(port) as receiver:
             until(is_done_to(engine, "down", last), "delivered")
             assert receiver.sequences() == list(range(1, last + 1))
-            assert "ConnectError" in sending.stop()
+            sending.stop()
 
 
 def test_parked_shown_and_taken_up_again(engine: EngineProcess, tmp_path: Path) -> None:

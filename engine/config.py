@@ -87,7 +87,7 @@ class Settings:
         default=8,
         metadata=_about(
             "MiB of memory kept ready beyond what is in use, so that a peak need not wait for the system to find it. "
-            "A sale takes about 0.6 KiB: 1024 for two million.",
+            "A sale takes about 0.6 KiB: 1024 for nearly two million.",
             minimum=8,
             maximum=1 << 20,
         ),

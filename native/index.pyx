@@ -1,53 +1,52 @@
 """Hash indexes over table rows (see index.pxd for the way to look one up)."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport abort, calloc, free, malloc, realloc
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from ringup.native.memory cimport BLOCK_BYTES, block_take
+from ringup.native.memory cimport BLOCK_BYTES, block_take, lines_alloc
 
 cdef enum:
     SLOTS_MIN = 64
     SLOTS_MAX = 4096  # of a segment: splitting one is a matter of microseconds
-    # Words before a segment's slots, a cache line: how many slots are in use, and how many first bits of the hash
-    # all of them share.
-    HEADER = 8
-    USED = -1
-    DEPTH = -2
     SMALL_INDEX_SEGMENTS = 16  # up to here segments are allocated one by one
     ROWS_MAX = 0xfffffffe  # a slot has 32 bits for row + 1
     DEPTH_MAX = 24  # the directory stays below 128 MiB, whatever the hashes are
 
 
-cdef inline bint _is_full(uint64_t* slots, int64_t mask) noexcept nogil:
-    return (<int64_t>slots[USED] + 1) * 4 > (mask + 1) * 3
+cdef inline bint _is_full(Index* index, const Segment* segment) noexcept nogil:
+    return (index.segments[segment.first].used + 1) * 4 > (index.mask + 1) * 3
 
 
-cdef inline void _place(uint64_t* slots, int64_t mask, uint64_t slot) noexcept nogil:
-    cdef int64_t at = <int64_t>(slot >> 32) & mask
-    while slots[at] != 0:
-        at = (at + 1) & mask
-    slots[at] = slot
-    slots[USED] += 1
+cdef inline void _place(Index* index, uint64_t slot) noexcept nogil:
+    """Put a slot into its segment, which has room."""
+    cdef Segment* segment = index_segment(index, slot)
+    cdef int64_t home = index_home(slot, index.mask), line = home & -LINE_SLOTS, step = 0
+    while segment.slots[line | ((home + step) & (LINE_SLOTS - 1))] != 0:
+        step += 1
+        if step & (LINE_SLOTS - 1) == 0:
+            line = (line + LINE_SLOTS) & index.mask
+    segment.slots[line | ((home + step) & (LINE_SLOTS - 1))] = slot
+    index.segments[segment.first].used += 1
 
 
-cdef uint64_t* _new_segment(Index* index, int64_t size) noexcept nogil:
-    """A segment of `size` empty slots; small ones and the first large ones come one by one, then from blocks."""
-    cdef int64_t wanted = (size + HEADER) * <int64_t>sizeof(uint64_t)
-    cdef uint64_t* segment
+cdef uint64_t* _new_slots(Index* index, int64_t size) noexcept nogil:
+    """`size` empty slots of a segment; small ones and the first large ones come one by one, then from blocks."""
+    cdef int64_t wanted = size * <int64_t>sizeof(uint64_t)
+    cdef uint64_t* slots
     cdef bint is_small = size < SLOTS_MAX or index.block_count < SMALL_INDEX_SEGMENTS
     if is_small or index.block_left < wanted:
         index.blocks = <char**>realloc(index.blocks, (index.block_count + 1) * sizeof(char*))
         index.block_left = wanted if is_small else BLOCK_BYTES
-        index.block_at = <char*>calloc(1, wanted) if is_small else block_take()
+        index.block_at = <char*>lines_alloc(wanted) if is_small else block_take()
         if index.blocks == NULL or index.block_at == NULL:
             abort()  # out of memory in the middle of a command: stop, the journal is the truth
         index.blocks[index.block_count] = index.block_at
         index.block_count += 1
-    segment = <uint64_t*>index.block_at + HEADER
+    slots = <uint64_t*>index.block_at
     index.block_at += wanted
     index.block_left -= wanted
-    return segment
+    return slots
 
 
 cdef void _begin(Index* index, int64_t rows) noexcept nogil:
@@ -59,61 +58,70 @@ cdef void _begin(Index* index, int64_t rows) noexcept nogil:
         index.mask = index.mask * 2 + 1
     while (<int64_t>SLOTS_MAX << index.bits) * 2 < rows * 3:
         index.bits += 1
-    index.segments = <uint64_t**>malloc((<int64_t>1 << index.bits) * sizeof(uint64_t*))
+    index.segments = <Segment*>malloc((<int64_t>1 << index.bits) * sizeof(Segment))
     if index.segments == NULL:
         abort()
     for at in range(<int64_t>1 << index.bits):
-        index.segments[at] = _new_segment(index, index.mask + 1)
-        index.segments[at][DEPTH] = index.bits
+        index.segments[at].slots = _new_slots(index, index.mask + 1)
+        index.segments[at].first = <uint32_t>at
+        index.segments[at].used = 0
+        index.segments[at].depth = <uint16_t>index.bits
 
 
 cdef void _double(Index* index) noexcept nogil:
     """Make the one segment of a small index twice as large."""
-    cdef uint64_t* old = index.segments[0]
+    cdef uint64_t* old = index.segments[0].slots
     cdef int64_t at, size = index.mask + 1
     index.block_count -= 1
-    index.segments[0] = _new_segment(index, size * 2)
+    index.segments[0].slots = _new_slots(index, size * 2)
+    index.segments[0].used = 0
     index.mask = size * 2 - 1
     for at in range(size):
         if old[at] != 0:
-            _place(index.segments[0], index.mask, old[at])
-    free(old - HEADER)
+            _place(index, old[at])
+    free(old)
 
 
 cdef void _split(Index* index, uint64_t hash) noexcept nogil:
     """Split the segment of a hash: the slots whose next bit is set go to a new one."""
-    cdef uint64_t* low = index_segment(index, hash)
-    cdef uint64_t* high = _new_segment(index, SLOTS_MAX)
+    cdef uint64_t* high = _new_slots(index, SLOTS_MAX)
     cdef uint64_t* old = <uint64_t*>malloc(SLOTS_MAX * sizeof(uint64_t))
-    cdef int64_t depth = <int64_t>low[DEPTH], at, first, half
+    cdef int64_t at, first, half
+    cdef Segment* segment
     if old == NULL:
         abort()
-    if depth == index.bits:  # the directory has one entry for it: make it two
+    if index_segment(index, hash).depth == index.bits:  # the directory has one entry for it: make it two
         index.bits += 1
-        index.segments = <uint64_t**>realloc(index.segments, (<int64_t>1 << index.bits) * sizeof(uint64_t*))
+        index.segments = <Segment*>realloc(index.segments, (<int64_t>1 << index.bits) * sizeof(Segment))
         if index.segments == NULL:
             abort()
         for at in range((<int64_t>1 << index.bits) - 1, -1, -1):
             index.segments[at] = index.segments[at >> 1]
-    half = <int64_t>1 << (index.bits - depth - 1)  # entries of each of the two
-    first = <int64_t>((hash >> 32) >> (32 - index.bits)) // (2 * half) * (2 * half)
-    for at in range(first + half, first + 2 * half):
-        index.segments[at] = high
-    memcpy(old, low, SLOTS_MAX * sizeof(uint64_t))
-    memset(low, 0, SLOTS_MAX * sizeof(uint64_t))
-    low[USED] = 0
-    low[DEPTH] = high[DEPTH] = <uint64_t>(depth + 1)
+            index.segments[at].first *= 2
+    segment = index_segment(index, hash)
+    first = segment.first
+    half = <int64_t>1 << (index.bits - segment.depth - 1)  # entries of each of the two
+    memcpy(old, segment.slots, SLOTS_MAX * sizeof(uint64_t))
+    memset(segment.slots, 0, SLOTS_MAX * sizeof(uint64_t))
+    for at in range(first, first + 2 * half):
+        segment = &index.segments[at]
+        segment.used = 0
+        segment.depth += 1
+        if at >= first + half:
+            segment.first = <uint32_t>(first + half)
+            segment.slots = high
     for at in range(SLOTS_MAX):
         if old[at] != 0:
-            _place(high if old[at] >> (63 - depth) & 1 else low, index.mask, old[at])
+            _place(index, old[at])
     free(old)
 
 
-cdef bint _splits(uint64_t* slots) noexcept nogil:
+cdef bint _splits(Index* index, const Segment* segment) noexcept nogil:
     """Whether splitting a full segment makes room: not where more than half of its rows have one hash."""
+    cdef const uint64_t* slots = segment.slots
     cdef uint32_t candidate = 0
     cdef int64_t at, votes = 0, count = 0
-    if <int64_t>slots[DEPTH] >= DEPTH_MAX:
+    if segment.depth >= DEPTH_MAX:
         return False
     for at in range(SLOTS_MAX):  # the vote of Boyer and Moore: if one hash has the majority, it is the candidate
         if slots[at] != 0:
@@ -122,7 +130,7 @@ cdef bint _splits(uint64_t* slots) noexcept nogil:
             votes += 1 if <uint32_t>(slots[at] >> 32) == candidate else -1
     for at in range(SLOTS_MAX):
         count += slots[at] != 0 and <uint32_t>(slots[at] >> 32) == candidate
-    return count * 2 <= <int64_t>slots[USED]
+    return count * 2 <= index.segments[segment.first].used
 
 
 cdef void _spill(Index* index, uint64_t slot) noexcept nogil:
@@ -170,40 +178,61 @@ cdef void index_add(Index* index, uint64_t hash, int64_t row) noexcept nogil:
         abort()  # a table of four thousand million rows is beyond this version: stop before a row is mistaken
     if index.segments == NULL:
         _begin(index, 0)
-    while _is_full(index_segment(index, hash), index.mask):
+    while _is_full(index, index_segment(index, hash)):
         if index.mask + 1 < SLOTS_MAX:
             _double(index)
-        elif _splits(index_segment(index, hash)):
+        elif _splits(index, index_segment(index, hash)):
             _split(index, hash)
         else:
             _spill(index, ((hash >> 32) << 32) | <uint64_t>(row + 1))
             return
-    _place(index_segment(index, hash), index.mask, ((hash >> 32) << 32) | <uint64_t>(row + 1))
+    _place(index, ((hash >> 32) << 32) | <uint64_t>(row + 1))
     index.used += 1
 
 
+cdef inline int64_t _steps_to(int64_t home, int64_t at, int64_t mask) noexcept nogil:
+    """The step on which a way from `home` comes to slot `at`."""
+    return ((at - (home & -LINE_SLOTS)) & mask & -LINE_SLOTS) | ((at - home) & (LINE_SLOTS - 1))
+
+
+cdef int64_t _stranded(const uint64_t* slots, int64_t mask, int64_t hole) noexcept nogil:
+    """A slot whose way leads through an empty one, which would end a search too early; or -1."""
+    cdef int64_t line = hole & -LINE_SLOTS, at, home
+    cdef bint has_room = False
+    while not has_room:
+        for at in range(line, line + LINE_SLOTS):
+            if at == hole:
+                continue
+            if slots[at] == 0:
+                has_room = True  # no way goes on beyond this line
+                continue
+            home = index_home(slots[at], mask)
+            if _steps_to(home, hole, mask) < _steps_to(home, at, mask):
+                return at
+        line = (line + LINE_SLOTS) & mask
+    return -1
+
+
 cdef void index_remove(Index* index, uint64_t hash, int64_t row) noexcept nogil:
-    """Take (`hash`, `row`) out; it must be there.  Later entries of the run move back."""
+    """Take (`hash`, `row`) out; it must be there.  Those whose way leads through its slot move up."""
     cdef uint64_t wanted = ((hash >> 32) << 32) | <uint64_t>(row + 1)
-    cdef uint64_t* slots = index_segment(index, hash)
-    cdef int64_t hole = <int64_t>(hash >> 32) & index.mask
-    cdef int64_t at, home
+    cdef Segment* segment = index_segment(index, hash)
+    cdef uint64_t* slots = segment.slots
+    cdef int64_t home = index_home(hash, index.mask), step = 0, hole = home, other
     while slots[hole] != wanted:
         if slots[hole] == 0:
             _take_spilled(index, wanted)
             return
-        hole = (hole + 1) & index.mask
-    at = hole
+        step += 1
+        hole = index_slot(home, step, index.mask)
     while True:
-        at = (at + 1) & index.mask
-        if slots[at] == 0:
+        other = _stranded(slots, index.mask, hole)
+        if other < 0:
             break
-        home = <int64_t>(slots[at] >> 32) & index.mask
-        if ((at - home) & index.mask) >= ((at - hole) & index.mask):
-            slots[hole] = slots[at]
-            hole = at
+        slots[hole] = slots[other]
+        hole = other
     slots[hole] = 0
-    slots[USED] -= 1
+    index.segments[segment.first].used -= 1
     index.used -= 1
 
 
@@ -215,3 +244,33 @@ cdef void index_free(Index* index) noexcept nogil:
     free(index.spilled)
     free(index.segments)
     memset(index, 0, sizeof(Index))
+
+
+cdef class RowIndex:
+    """An index as tests see it: it believes the hashes that it is told."""
+
+    cdef Index index
+
+    def __dealloc__(self):
+        index_free(&self.index)
+
+    def __len__(self) -> int:
+        return self.index.used
+
+    def add(self, uint64_t hash, int64_t row) -> None:
+        """Add a row under a hash."""
+        index_add(&self.index, hash, row)
+
+    def remove(self, uint64_t hash, int64_t row) -> None:
+        """Take a row out, which must be there under that hash."""
+        index_remove(&self.index, hash, row)
+
+    def rows(self, uint64_t hash) -> list[int]:
+        """What a search for a hash comes upon, in its order."""
+        cdef int64_t cursor = index_start(&self.index, hash)
+        cdef int64_t row = index_next(&self.index, hash, &cursor)
+        cdef list found = []
+        while row >= 0:
+            found.append(row)
+            row = index_next(&self.index, hash, &cursor)
+        return found

@@ -12,6 +12,19 @@ cdef extern from *:
     #endif
     #define BLOCK_BYTES ((int64_t)2 << 20)
 
+    /* Zeroed memory that begins with a cache line, or NULL; give it back with free(). */
+    static inline void *lines_alloc(int64_t size) {
+    #ifdef __linux__
+        void *lines;
+        size = (size + 63) & ~(int64_t)63;
+        lines = aligned_alloc(64, (size_t)size);
+        if (lines != NULL) memset(lines, 0, (size_t)size);
+        return lines;
+    #else
+        return calloc(1, (size_t)size);
+    #endif
+    }
+
     /* A zeroed block of a multiple of 2 MiB, or NULL; give it back with free(). */
     static inline void *block_alloc(int64_t size) {
     #ifdef __linux__
@@ -29,5 +42,6 @@ cdef extern from *:
     """
     const int64_t BLOCK_BYTES
     void* block_alloc(int64_t size) noexcept nogil
+    void* lines_alloc(int64_t size) noexcept nogil
 
 cdef char* block_take() noexcept nogil

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport abort, calloc, free, malloc, realloc
+from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from ringup.native.memory cimport BLOCK_BYTES
+from ringup.native.memory cimport BLOCK_BYTES, lines_alloc
 from ringup.native.spill cimport table_block_free, table_block_take, table_blocks_let_go
 
 cdef extern from "Python.h":
@@ -54,7 +54,7 @@ cdef class Table:
             if self.block_count % 64 == 0:
                 self.blocks = <char**>realloc(self.blocks, (self.block_count + 64) * sizeof(char*))
             self.block_left = size if self.page_count < SMALL_TABLE_PAGES else BLOCK_BYTES
-            self.block_at = <char*>calloc(1, size) if self.page_count < SMALL_TABLE_PAGES else table_block_take()
+            self.block_at = <char*>lines_alloc(size) if self.page_count < SMALL_TABLE_PAGES else table_block_take()
             if self.blocks == NULL or self.block_at == NULL:
                 abort()  # out of memory in the middle of a command: stop, the journal is the truth
             self.blocks[self.block_count] = self.block_at

@@ -18,6 +18,7 @@ cdef enum:
     LOCATION_SHORTFALL_ALLOWED = 2  # a till sale may take the book below zero
     TAX_INCLUSIVE = 1
     BASE_UNITS_PPM_DEFAULT = 1000000  # one base unit in one unit
+    EXPECTED_ITEMS = 512  # a power of two, above the lines of a window of commands
 
 cdef enum SymbolKind:
     SYMBOL_CHANNEL = 1
@@ -141,11 +142,17 @@ cdef struct CatalogGlobals:
     uint32_t padding
     int64_t price_count
 
+# An item that is going to be looked up: compared with its row, so that it is right or of no use.
+cdef struct ExpectedItem:
+    const char* code  # where it stands in memory; NULL: none
+    int64_t row
+
 cdef class Catalog:
     cdef readonly list tables
     cdef Heap heap
     cdef Table items, barcodes, chains, prices, terms, locations, tills, tax_classes, tax_sets, item_rules, symbols, globals
     cdef int64_t found_location  # row asked for last
+    cdef ExpectedItem[EXPECTED_ITEMS] expected  # by where the code stands in memory
     cdef int64_t sale_changes  # since the start, of places open for sale and of items with stock: sums are made again
     cdef Index item_index, barcode_index, chain_index, terms_index, location_index, till_index, tax_class_index, symbol_index
     cdef Index item_rules_index
@@ -193,6 +200,11 @@ cdef class Catalog:
 
     cdef inline Span location_code(self, int64_t row) noexcept nogil:
         return self.text(self.location(row).code)
+
+    cdef inline void expect_item(self, const char* code, int64_t row) noexcept nogil:
+        """`find_item` of a code that stands here is likely to answer `row`."""
+        cdef ExpectedItem* expected = &self.expected[(<uint64_t>code >> 4) & (EXPECTED_ITEMS - 1)]
+        expected.code, expected.row = code, row
 
     # Look-ups answer a row, or -1.
     cdef int64_t find_item_code(self, Span code) noexcept nogil

@@ -145,7 +145,11 @@ cdef class Catalog:
 
     cdef int64_t find_item(self, Span code) noexcept nogil:
         """The item with this code or, failing that, this barcode."""
-        cdef int64_t row = self.find_item_code(code)
+        cdef const ExpectedItem* expected = &self.expected[(<uint64_t>code.data >> 4) & (EXPECTED_ITEMS - 1)]
+        cdef int64_t row
+        if expected.code == code.data and code.size and span_equal(self.item_code(expected.row), code):
+            return expected.row  # items stay, and so do their codes
+        row = self.find_item_code(code)
         if row >= 0:
             return row
         row = self.find_barcode(code)

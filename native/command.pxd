@@ -3,13 +3,17 @@
 # A handler is a ladder of checks (reads only; the first failure wins, in the order of ResultCode)
 # that ends in `refuse`, then an apply part that cannot fail.  It writes the fields of its response
 # message to `out`; every response has code = 1 and problem = 2.
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.wire cimport Span, Writer
 
 cdef struct Command:
     Span body  # the request message
-    const uint8_t* id  # 16 bytes
+    const uint8_t* id  # 16 bytes, where it is taken
+    int64_t id_size
+    uint64_t id_hash  # the index hash of the id
+    int kind  # the field of Command; 0: none
+    bint bad  # malformed before its id
     int64_t now_ns  # the batch's clock value
     int64_t sequence  # the batch
     int64_t index  # of the command in the batch

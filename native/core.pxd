@@ -73,9 +73,9 @@ cdef class Core:
     cdef int64_t replay_count
 
     cdef void apply_request(self, Span request) noexcept nogil
-    cdef void apply_command(self, Span body, int64_t position) noexcept nogil
+    cdef void apply_command(self, Command* command, int64_t position) noexcept nogil
     cdef int handle(self, int kind, Command* command, uint64_t body_hash, Writer* out) noexcept nogil
-    cdef bint known_id(self, const uint8_t* id, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil
+    cdef bint known_id(self, const Command* command, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil
     cdef int answer(self, int kind, Span request, Writer* out) noexcept nogil
 
     cdef become(self)

@@ -51,7 +51,6 @@ from ringup.native.contract cimport (
     EventBatch_first_sequence,
     ReadAvailabilityRequest_channel_id,
     ReadAvailabilityRequest_item_ids,
-    PutItemsRequest_command_id,
     Rejected_message,
     ReplyAt_index,
     ReplyAt_sequence,
@@ -68,7 +67,7 @@ from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
-from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow, reply_at_of
+from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow
 from ringup.native.sale cimport Sales
 from ringup.native.sale_book cimport ROWS_TO_LET_GO, SaleRow
 from ringup.native.settings cimport SettingsTable
@@ -311,47 +310,31 @@ cdef class Core:
 
     cdef void apply_request(self, Span request) noexcept nogil:
         cdef Reader reader = reader_of(request)
-        cdef int64_t position = 0, fetched = 0
+        cdef int64_t position = 0, count = -1, at
         self.out.size = 0
         self.rejected = self.replay_count = 0
-        while True:
-            if position == fetched:
-                fetched += self.prefetcher.fetch(reader)
-            if not next_field(&reader):
-                break
-            self.apply_command(read_span(&reader), position)
-            position += 1
+        while count:
+            count = self.prefetcher.fetch(&reader)
+            for at in range(count):
+                self.apply_command(&self.prefetcher.commands[at], position + at)
+            position += count
 
-    cdef void apply_command(self, Span body, int64_t position) noexcept nogil:
+    cdef void apply_command(self, Command* command, int64_t position) noexcept nogil:
         """One command: known id, or handle it and remember where the answer is."""
-        cdef Reader reader = reader_of(body), inner
         cdef CoreGlobals* state = <CoreGlobals*>self.globals.row(0)
-        cdef Command command
-        cdef Span id = span_at(NULL, 0)
         cdef int64_t mark = begin_message(&self.out, SessionResponse_replies), start = self.out.size, reply
-        cdef int kind = 0, code
+        cdef int kind = command.kind, code
         cdef uint64_t body_hash, known_hash = 0, reply_at = 0
-        command.body = span_at(NULL, 0)
-        while next_field(&reader):
-            kind = <int>reader.field
-            command.body = read_span(&reader)
-        inner = reader_of(command.body)
-        while next_field(&inner):
-            if inner.field == PutItemsRequest_command_id:  # the same number in every command; a test proves it
-                id = read_span(&inner)
-                break
-            skip_field(&inner)
         command.now_ns, command.sequence, command.index = state.now_ns, state.sequence, self.index
-        command.id = <const uint8_t*>id.data
         # The kind counts too: two kinds of command may have the same fields (release and commit of a hold).
         body_hash = hash_bytes(command.body.data, command.body.size) ^ hash_int(<uint64_t>kind)
         self.index += 1
 
-        if not 0 < kind < CommandReply_rejected or reader.bad or inner.bad:  # from there on are answers alone
+        if not 0 < kind < CommandReply_rejected or command.bad:  # from there on are answers alone
             self.reject(b"Command: expected one command, found bytes that are none; nothing was changed", start)
-        elif id.size != ID_BYTES:
+        elif command.id_size != ID_BYTES:
             self.reject(b"command_id: expected 16 bytes, found another length; make a new random id for each command", start)
-        elif self.known_id(command.id, &known_hash, &reply_at):
+        elif self.known_id(command, &known_hash, &reply_at):
             if known_hash == body_hash:
                 self.write_replay(reply_at, position)
             else:
@@ -360,14 +343,14 @@ cdef class Core:
                 end_message(&self.out, reply)
         else:
             reply = begin_message(&self.out, kind)
-            code = self.handle(kind, &command, body_hash, &self.out)
+            code = self.handle(kind, command, body_hash, &self.out)
             if code == MALFORMED:
                 self.reject(b"Command: the fields of this command are malformed or unknown; nothing was changed", start)
             else:
                 end_message(&self.out, reply)
                 (<CoreGlobals*>self.globals.edit(0)).command_count += 1
-                if kind not in (Command_sell, Command_return_lines) or self.sales.find(command.id) < 0:
-                    self.replies.remember(command.id, body_hash, reply_at_of(command.sequence, command.index), command.now_ns)
+                if kind not in (Command_sell, Command_return_lines) or self.sales.find(command.id, command.id_hash) < 0:
+                    self.replies.remember(command, body_hash)
         end_message(&self.out, mark)
 
     cdef void reject(self, const char* message, int64_t start) noexcept nogil:
@@ -392,13 +375,13 @@ cdef class Core:
         write_int(&self.out, ReplyAt_index, replay.index)
         end_message(&self.out, mark)
 
-    cdef bint known_id(self, const uint8_t* id, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil:
-        cdef const ReplyRow* reply = self.replies.find(id)
+    cdef bint known_id(self, const Command* command, uint64_t* body_hash, uint64_t* reply_at) noexcept nogil:
+        cdef const ReplyRow* reply = self.replies.find(command.id, command.id_hash)
         cdef int64_t sale
         if reply != NULL:
             body_hash[0], reply_at[0] = reply.body_hash, reply.reply_at
             return True
-        sale = self.sales.find(id)
+        sale = self.sales.find(command.id, command.id_hash)
         if sale >= 0:
             body_hash[0], reply_at[0] = self.sales.sale(sale).body_hash, self.sales.sale(sale).reply_at
             return True

@@ -1,7 +1,8 @@
-# Have the rows that a window of commands will touch on their way to the cache before they execute.
+# Read a window of commands, and have the rows that they will touch on their way to the cache before they execute.
 from libc.stdint cimport int64_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
+from ringup.native.command cimport Command
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
@@ -14,25 +15,31 @@ cdef enum:
 
 # One line ahead of its execution.
 cdef struct Ahead:
+    const char* code  # where the request has it
     uint64_t hash  # of the code
+    bint is_priced  # its price and name will be asked for
     int64_t location  # row, or -1
     int64_t item  # the likely row, or -1
     int64_t barcode  # the likely row of the barcode, or -1
+    int64_t position  # the likely row, or -1
 
 cdef class Prefetcher:
     cdef Catalog catalog
     cdef Stock stock
     cdef Replies replies
     cdef Sales sales
+    cdef Command[WINDOW_COMMANDS] commands
     cdef Ahead[WINDOW_LINES] lines
     cdef int64_t count
 
-    cdef int64_t fetch(self, Reader commands) noexcept nogil
+    cdef int64_t fetch(self, Reader* commands) noexcept nogil
     cdef void fetch_quote(self, Span request) noexcept nogil
 
-    cdef void read_command(self, Span body) noexcept nogil
-    cdef void fetch_id(self, Span id, bint is_hold) noexcept nogil
-    cdef Span code_of(self, Span line) noexcept nogil
+    cdef void read_command(self, Span span, Command* command) noexcept nogil
+    cdef void fetch_id(self, Command* command) noexcept nogil
+    cdef void fetch_line(self, Span line, bint is_priced) noexcept nogil
+    cdef void fetch_lines(self) noexcept nogil
     cdef int64_t place_of(self, Span code, bint is_till) noexcept nogil
     cdef void fetch_items(self) noexcept nogil
     cdef void fetch_places(self) noexcept nogil
+    cdef void find_places(self) noexcept nogil

@@ -2,13 +2,16 @@
 
 An item's code leads to a slot of an index, the slot to a row, the row to prices and to a position:
 five dependent reads, each far from the last.  A window of commands walks all its lines one step at
-a time and only asks for the next step's memory, so the waits of a window overlap.  Nothing is
-decided here: what is looked up is likely, never compared, and looked up again when it executes.
+a time and only asks for the next step's memory, so the waits of a window overlap.
+
+What a command's head says is read here, once.  Nothing else is decided: a row that is looked up is likely, and is only
+what `Catalog.find_item` and `Positions.find` look at first when the command executes.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport BarcodeRow, Catalog, ItemRow
+from ringup.native.command cimport Command
 from ringup.native.contract cimport (
     BasketLine_item_id,
     Command_hold_stock,
@@ -25,8 +28,8 @@ from ringup.native.index cimport Index, hash_bytes, hash_int, index_next, index_
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
-from ringup.native.stock_positions cimport place_hash
-from ringup.native.wire cimport Reader, Span, next_field, read_span, reader_of, skip_field
+from ringup.native.stock_positions cimport PositionRow, place_hash
+from ringup.native.wire cimport Reader, Span, next_field, no_span, read_span, reader_of, skip_field
 
 
 cdef inline int64_t _likely(Index* index, uint64_t hash) noexcept nogil:
@@ -36,96 +39,103 @@ cdef inline int64_t _likely(Index* index, uint64_t hash) noexcept nogil:
 
 
 cdef class Prefetcher:
-    """Walks windows of commands ahead of their execution."""
+    """Reads windows of commands and walks ahead of their execution."""
 
     def __cinit__(self, Catalog catalog, Stock stock, Replies replies, Sales sales):
         self.catalog, self.stock, self.replies, self.sales = catalog, stock, replies, sales
 
-    cdef int64_t fetch(self, Reader commands) noexcept nogil:
-        """Fetch for the next WINDOW_COMMANDS commands; returns how many commands that covers."""
+    cdef int64_t fetch(self, Reader* commands) noexcept nogil:
+        """Read the next commands, at most WINDOW_COMMANDS, into `commands` and fetch for them; returns how many."""
         cdef int64_t seen = 0
         self.count = 0
-        while seen < WINDOW_COMMANDS and self.count < WINDOW_LINES_ENOUGH and next_field(&commands):
-            self.read_command(read_span(&commands))
+        while seen < WINDOW_COMMANDS and self.count < WINDOW_LINES_ENOUGH and next_field(commands):
+            self.read_command(read_span(commands), &self.commands[seen])
             seen += 1
-        self.fetch_items()
-        self.fetch_places()
+        self.fetch_lines()
         return seen
 
     cdef void fetch_quote(self, Span request) noexcept nogil:
         """Fetch for the lines of a PriceBasketRequest."""
         cdef Reader reader = reader_of(request)
-        cdef Span code
         cdef int64_t location = -1, at
         self.count = 0
         while next_field(&reader):
             if reader.field == PriceBasketRequest_lines:
-                code = self.code_of(read_span(&reader))
-                if code.size and self.count < WINDOW_LINES:
-                    self.lines[self.count].hash = hash_bytes(code.data, code.size)
-                    index_prefetch(&self.catalog.item_index, self.lines[self.count].hash)
-                    index_prefetch(&self.catalog.barcode_index, self.lines[self.count].hash)
-                    self.count += 1
+                self.fetch_line(read_span(&reader), True)
             elif reader.field == PriceBasketRequest_location_id:
                 location = self.catalog.find_location(read_span(&reader))
             else:
                 skip_field(&reader)
         for at in range(self.count):
             self.lines[at].location = location
-        self.fetch_items()
-        self.fetch_places()
+        self.fetch_lines()
 
-    cdef void read_command(self, Span body) noexcept nogil:
-        cdef Reader reader = reader_of(body), inner
-        cdef Span request, code
+    cdef void read_command(self, Span span, Command* command) noexcept nogil:
+        """Read the head of a command: its kind, body and id; fetch for the lines of a sale or a hold."""
+        cdef Reader reader = reader_of(span), inner
+        cdef Span id
         cdef uint32_t lines_field = 0, place_field = 0
         cdef bint is_hold
         cdef int64_t location = -1, first = self.count, at
-        if not next_field(&reader):
-            return
-        if reader.field == Command_sell:
+        command.kind = 0
+        command.body = no_span()
+        while next_field(&reader):
+            command.kind = <int>reader.field
+            command.body = read_span(&reader)
+        command.bad = reader.bad
+        command.id = NULL
+        command.id_size = 0
+        if command.kind == Command_sell:
             lines_field, place_field = SellRequest_lines, SellRequest_till_id
-        elif reader.field == Command_hold_stock:
+        elif command.kind == Command_hold_stock:
             lines_field, place_field = HoldStockRequest_lines, HoldStockRequest_location_id
-        is_hold = reader.field == Command_hold_stock
-        request = read_span(&reader)
-        inner = reader_of(request)
+        is_hold = command.kind == Command_hold_stock
+        inner = reader_of(command.body)
         while next_field(&inner):
             if inner.field == lines_field:
-                code = self.code_of(read_span(&inner))
-                if code.size and self.count < WINDOW_LINES:
-                    self.lines[self.count].hash = hash_bytes(code.data, code.size)
-                    index_prefetch(&self.catalog.item_index, self.lines[self.count].hash)
-                    index_prefetch(&self.catalog.barcode_index, self.lines[self.count].hash)
-                    self.count += 1
+                self.fetch_line(read_span(&inner), not is_hold)
             elif inner.field == place_field:
                 location = self.place_of(read_span(&inner), not is_hold)
-            elif inner.field == PutItemsRequest_command_id:  # the same number in every command
-                self.fetch_id(read_span(&inner), is_hold)
+            elif inner.field == PutItemsRequest_command_id and command.id == NULL:
+                id = read_span(&inner)  # the same number in every command; a test proves it
+                command.bad |= inner.bad
+                command.id, command.id_size = <const uint8_t*>id.data, id.size
+                self.fetch_id(command)
                 if not lines_field:
-                    return
+                    break
             else:
                 skip_field(&inner)
+        if command.id == NULL:
+            command.bad |= inner.bad
         for at in range(first, self.count):
             self.lines[at].location = location
 
-    cdef void fetch_id(self, Span id, bint is_hold) noexcept nogil:
+    cdef void fetch_id(self, Command* command) noexcept nogil:
         """The slots that tell whether a command is known, and where it is going to be noted."""
-        cdef uint64_t hash = hash_bytes(id.data, id.size)
-        index_prefetch(&self.replies.index, hash)
-        index_prefetch(&self.sales.id_index, hash)
-        if is_hold:  # without an id of its own it has the command's
-            index_prefetch(&self.stock.hold_index, hash)
+        command.id_hash = hash_bytes(command.id, command.id_size)
+        index_prefetch(&self.replies.index, command.id_hash)
+        index_prefetch(&self.sales.id_index, command.id_hash)
+        if command.kind == Command_hold_stock:  # without an id of its own it has the command's
+            index_prefetch(&self.stock.hold_index, command.id_hash)
 
-    cdef Span code_of(self, Span line) noexcept nogil:
-        """The item's code in a line of a basket or of stock: the first field, as every known client writes it."""
+    cdef void fetch_line(self, Span line, bint is_priced) noexcept nogil:
+        """The slots of the item's code in a line of a basket or of stock.
+
+        It is the first field, as every known client writes it.
+        """
         cdef Reader reader = reader_of(line)
-        cdef Span none
-        none.data = NULL
-        none.size = 0
-        if next_field(&reader) and reader.field == BasketLine_item_id:  # StockLine_item_id is the same
-            return read_span(&reader)
-        return none
+        cdef Span code
+        cdef Ahead* ahead
+        if self.count == WINDOW_LINES or not next_field(&reader) or reader.field != BasketLine_item_id:
+            return  # StockLine_item_id is the same
+        code = read_span(&reader)
+        ahead = &self.lines[self.count]
+        ahead.code = code.data
+        ahead.hash = hash_bytes(code.data, code.size)
+        ahead.is_priced = is_priced
+        index_prefetch(&self.catalog.item_index, ahead.hash)
+        index_prefetch(&self.catalog.barcode_index, ahead.hash)
+        self.count += 1
 
     cdef int64_t place_of(self, Span code, bint is_till) noexcept nogil:
         cdef int64_t till
@@ -133,6 +143,12 @@ cdef class Prefetcher:
             return self.catalog.find_location(code)
         till = self.catalog.find_till(code)
         return -1 if till < 0 else <int64_t>self.catalog.till(till).location
+
+    cdef void fetch_lines(self) noexcept nogil:
+        """One step after the other, each over all lines."""
+        self.fetch_items()
+        self.fetch_places()
+        self.find_places()
 
     cdef void fetch_items(self) noexcept nogil:
         """From the slots to the items' rows and their codes."""
@@ -143,7 +159,9 @@ cdef class Prefetcher:
             line.item = _likely(&self.catalog.item_index, line.hash)
             line.barcode = -1
             if line.item >= 0:
-                prefetch(self.catalog.items.row(line.item))
+                self.catalog.expect_item(line.code, line.item)
+                prefetch(self.catalog.item(line.item))
+                prefetch(&self.catalog.item(line.item).flags)  # in the next cache line of most
             else:
                 line.barcode = _likely(&self.catalog.barcode_index, line.hash)
                 if line.barcode >= 0:
@@ -152,28 +170,45 @@ cdef class Prefetcher:
             line = &self.lines[at]
             if line.barcode >= 0:
                 line.item = (<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).item
-                prefetch(self.catalog.items.row(line.item))
+                prefetch(self.catalog.item(line.item))
+                prefetch(&self.catalog.item(line.item).flags)
                 prefetch(self.catalog.text((<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).code).data)
             if line.item >= 0:
                 self.stock.prefetch(line.item, line.location)
 
     cdef void fetch_places(self) noexcept nogil:
         """From the items to their names, price rows and positions."""
-        cdef int64_t at, position
+        cdef int64_t at
         cdef Ahead* line
         cdef const ItemRow* item
         for at in range(self.count):
             line = &self.lines[at]
+            line.position = -1
             if line.item < 0:
                 continue
             item = self.catalog.item(line.item)
             prefetch(self.catalog.text(item.code).data)
-            prefetch(self.catalog.text(item.name).data)
-            prefetch(self.catalog.text(item.categories).data)
-            if item.first_price:
-                prefetch(self.catalog.price(item.first_price - 1))
-            if item.first_chain:
-                index_prefetch(&self.catalog.chain_index, hash_int((<uint64_t>line.item << 32) | <uint64_t>line.location))
-            position = _likely(&self.stock.place_index, place_hash(line.item, line.location))
-            if position >= 0:
-                prefetch(self.stock.positions.row(position))
+            if line.is_priced:
+                prefetch(self.catalog.text(item.name).data)
+                prefetch(self.catalog.text(item.categories).data)
+                if item.first_price:
+                    prefetch(self.catalog.price(item.first_price - 1))
+                if item.first_chain:
+                    index_prefetch(
+                        &self.catalog.chain_index, hash_int((<uint64_t>line.item << 32) | <uint64_t>line.location)
+                    )
+            line.position = _likely(&self.stock.place_index, place_hash(line.item, line.location))
+            if line.position >= 0:
+                prefetch(self.stock.position_row(line.position))
+
+    cdef void find_places(self) noexcept nogil:
+        """Note the positions that are the ones that were meant."""
+        cdef int64_t at
+        cdef Ahead* line
+        cdef const PositionRow* position
+        for at in range(self.count):
+            line = &self.lines[at]
+            if line.position >= 0:
+                position = self.stock.position_row(line.position)
+                if position.item == line.item and position.location == line.location:
+                    self.stock.note_found(line.item, line.location, line.position)

@@ -1,6 +1,7 @@
 # What makes a resend safe: each command's id, a hash of its body, and where its answer stands in the journal.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from ringup.native.command cimport Command
 from ringup.native.index cimport Index
 from ringup.native.table cimport Table
 
@@ -31,6 +32,6 @@ cdef class Replies:
     cdef Index index
 
     cdef void rebuild(self) noexcept nogil
-    cdef const ReplyRow* find(self, const uint8_t* id) noexcept nogil
-    cdef void remember(self, const uint8_t* id, uint64_t body_hash, uint64_t reply_at, int64_t now_ns) noexcept nogil
+    cdef const ReplyRow* find(self, const uint8_t* id, uint64_t hash) noexcept nogil
+    cdef void remember(self, const Command* command, uint64_t body_hash) noexcept nogil
     cdef void forget_before(self, int64_t at_ns) noexcept nogil

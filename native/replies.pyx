@@ -8,6 +8,7 @@ table, so they are not here.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from ringup.native.command cimport Command
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.table cimport Table
 
@@ -34,8 +35,7 @@ cdef class Replies:
             index_add(&self.index, hash_bytes(reply.id, 16), row)
             row = <int64_t>reply.next - 1
 
-    cdef const ReplyRow* find(self, const uint8_t* id) noexcept nogil:
-        cdef uint64_t hash = hash_bytes(id, 16)
+    cdef const ReplyRow* find(self, const uint8_t* id, uint64_t hash) noexcept nogil:
         cdef int64_t cursor = index_start(&self.index, hash)
         cdef int64_t row = index_next(&self.index, hash, &cursor)
         cdef ReplyRow* reply
@@ -46,7 +46,8 @@ cdef class Replies:
             row = index_next(&self.index, hash, &cursor)
         return NULL
 
-    cdef void remember(self, const uint8_t* id, uint64_t body_hash, uint64_t reply_at, int64_t now_ns) noexcept nogil:
+    cdef void remember(self, const Command* command, uint64_t body_hash) noexcept nogil:
+        """Note where the answer to a command is going to stand."""
         cdef RepliesGlobals* state = <RepliesGlobals*>self.globals.edit(0)
         cdef int64_t row = <int64_t>state.free - 1
         cdef ReplyRow* reply
@@ -55,10 +56,10 @@ cdef class Replies:
         else:
             row = self.rows.append()
         reply = <ReplyRow*>self.rows.edit(row)
-        memcpy(reply.id, id, 16)
+        memcpy(reply.id, command.id, 16)
         reply.body_hash = body_hash
-        reply.reply_at = reply_at
-        reply.at_ns = now_ns
+        reply.reply_at = reply_at_of(command.sequence, command.index)
+        reply.at_ns = command.now_ns
         reply.next = 0
         if state.youngest:
             (<ReplyRow*>self.rows.edit(<int64_t>state.youngest - 1)).next = <uint32_t>(row + 1)
@@ -66,7 +67,7 @@ cdef class Replies:
             state.oldest = <uint32_t>(row + 1)
         state.youngest = <uint32_t>(row + 1)
         state.live_count += 1
-        index_add(&self.index, hash_bytes(id, 16), row)
+        index_add(&self.index, command.id_hash, row)
 
     cdef void forget_before(self, int64_t at_ns) noexcept nogil:
         """Drop the ids of commands older than `at_ns`."""

@@ -81,7 +81,7 @@ cdef class SaleBook:
     cdef inline const SaleRow* sale(self, int64_t row) noexcept nogil:
         return <SaleRow*>self.sales.row(row)
     cdef void index_sale(self, int64_t row) noexcept nogil
-    cdef int64_t find(self, const uint8_t* id) noexcept nogil
+    cdef int64_t find(self, const uint8_t* id, uint64_t hash) noexcept nogil
     cdef int64_t find_receipt(self, int64_t till, int64_t number) noexcept nogil
     cdef int get_receipt(self, Span request, Writer* out, int64_t* row) noexcept nogil
     cdef int64_t book(

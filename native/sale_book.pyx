@@ -72,9 +72,8 @@ cdef class SaleBook:
         index_add(&self.id_index, hash_bytes(sale.id, ID_BYTES), row)
         index_add(&self.receipt_index, _hash_receipt(sale.till, sale.receipt_number), row)
 
-    cdef int64_t find(self, const uint8_t* id) noexcept nogil:
-        """The sale or return booked by the command with this id, or -1."""
-        cdef uint64_t hash = hash_bytes(id, ID_BYTES)
+    cdef int64_t find(self, const uint8_t* id, uint64_t hash) noexcept nogil:
+        """The sale or return booked by the command with this id, or -1; `hash` is that of the id's bytes."""
         cdef int64_t cursor = index_start(&self.id_index, hash)
         cdef int64_t row = index_next(&self.id_index, hash, &cursor)
         while row >= 0 and memcmp(self.sale(row).id, id, ID_BYTES) != 0:
@@ -110,7 +109,7 @@ cdef class SaleBook:
         if id.size != 0 and id.size != ID_BYTES:
             return refuse(out, RESULT_CODE_FIELD_INVALID, "sale_id", 0, no_span(), id.size, ID_BYTES)
         if id.size:
-            row[0] = self.find(<const uint8_t*>id.data)
+            row[0] = self.find(<const uint8_t*>id.data, hash_bytes(id.data, ID_BYTES))
         else:
             till_row = self.catalog.find_till(till)
             if till_row < 0:

@@ -242,7 +242,7 @@ cdef class SaleReturns(SaleRefunds):
         """The sale to return from, by id or by receipt; a return is not one."""
         cdef int64_t row, till
         if asked.sale_id.size:
-            row = self.find(<const uint8_t*>asked.sale_id.data)
+            row = self.find(<const uint8_t*>asked.sale_id.data, hash_bytes(asked.sale_id.data, ID_BYTES))
         else:
             till = self.catalog.find_till(asked.receipt_till)
             row = self.find_receipt(till, asked.receipt_number) if till >= 0 else -1

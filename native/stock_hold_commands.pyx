@@ -1,6 +1,6 @@
 """Handlers of holds."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ringup.native.command cimport MALFORMED, Command, is_text, ok, refuse
@@ -53,6 +53,7 @@ from ringup.native.contract cimport (
     StockLine_location_id,
     StockLine_qty_milli,
 )
+from ringup.native.index cimport hash_bytes
 from ringup.native.limits cimport HOLD_TTL_MS_MAX, ID_BYTES
 from ringup.native.stock_holds cimport OWNER_BYTES_MAX, PAY_TTL_MS_MAX, PAYMENTS_MAX, HoldRow
 from ringup.native.stock_lines cimport LineRow
@@ -83,6 +84,7 @@ cdef class HoldCommands(KitCommands):
         cdef Reader reader = reader_of(command.body)
         cdef Span id
         cdef int64_t hold, deadline_ns
+        cdef uint64_t id_hash
         cdef int code
         memset(&request, 0, sizeof(StockIn))
         while next_field(&reader):
@@ -125,7 +127,8 @@ cdef class HoldCommands(KitCommands):
             code = self.check_scope(&request, out)
         if code != RESULT_CODE_OK:
             return code
-        hold = self.stock.find_hold(<unsigned char*>id.data)
+        id_hash = hash_bytes(id.data, ID_BYTES) if request.hold_id.size else command.id_hash
+        hold = self.stock.find_hold_hashed(<unsigned char*>id.data, id_hash)
         if self.stock.open_code(hold, command.now_ns) != RESULT_CODE_OK:
             hold = -1  # an id may be used again after its hold ended
         elif self.stock.hold_row(hold).state == HOLD_STATE_PAYING:
@@ -139,7 +142,7 @@ cdef class HoldCommands(KitCommands):
 
         # Apply.
         deadline_ns = command.now_ns + request.ttl_ms * 1000000 if request.ttl_ms else 0
-        self.stock.hold(<unsigned char*>id.data, request.text, &self.scope, hold, deadline_ns, command.now_ns)
+        self.stock.hold(<unsigned char*>id.data, id_hash, request.text, &self.scope, hold, deadline_ns, command.now_ns)
         write_span(out, HoldStockResponse_hold_id, id)
         write_int(out, HoldStockResponse_deadline_ns, deadline_ns)
         self.write_plan(HoldStockResponse_takes, out)

@@ -1,7 +1,7 @@
 # Soft reservations with a deadline.
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from ringup.native.index cimport Index
+from ringup.native.index cimport Index, hash_bytes
 from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_lines cimport Chain, Lines
 from ringup.native.stock_plan cimport Entry, ScopeIn, Want
@@ -52,11 +52,16 @@ cdef class Holds(Lines):
     cdef inline HoldRow* hold_row(self, int64_t hold) noexcept nogil:
         return <HoldRow*>self.holds.row(hold)
 
-    cdef int64_t find_hold(self, const uint8_t* id) noexcept nogil
+    cdef inline int64_t find_hold(self, const uint8_t* id) noexcept nogil:
+        """The newest hold with this id of 16 bytes, or -1."""
+        return self.find_hold_hashed(id, hash_bytes(id, 16))
+
+    cdef int64_t find_hold_hashed(self, const uint8_t* id, uint64_t hash) noexcept nogil
     cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil
     cdef void scope_of_hold(self, int64_t hold, ScopeIn* scope) noexcept nogil
     cdef int64_t hold(
-        self, const uint8_t* id, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns, int64_t now_ns
+        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns,
+        int64_t now_ns
     ) noexcept nogil
     cdef Span hold_owner(self, const HoldRow* row) noexcept nogil
     cdef void set_owner(self, HoldRow* row, Span owner) noexcept nogil

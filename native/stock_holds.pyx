@@ -4,7 +4,7 @@ A live hold's units are its own, so committing or releasing it cannot fail; it e
 Ended holds can be asked for until ENDED_HOLDS_MAX younger ones have ended.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ringup.native.contract cimport (
@@ -21,7 +21,16 @@ from ringup.native.contract cimport (
     RESULT_CODE_HOLD_UNKNOWN,
     RESULT_CODE_OK,
 )
-from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
+from ringup.native.index cimport (
+    hash_bytes,
+    index_add,
+    index_free,
+    index_next,
+    index_remove,
+    index_reserve,
+    index_start,
+    prefetch,
+)
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ScopeIn, Want
@@ -52,15 +61,15 @@ cdef class Holds(Lines):
         index_free(&self.hold_index)
         deadlines_free(&self.deadlines)
 
-    cdef int64_t find_hold(self, const uint8_t* id) noexcept nogil:
-        """The newest hold with this id, or -1."""
-        cdef int64_t cursor = index_start(&self.hold_index, hash_bytes(id, 16)), best = -1
-        cdef int64_t row = index_next(&self.hold_index, hash_bytes(id, 16), &cursor)
+    cdef int64_t find_hold_hashed(self, const uint8_t* id, uint64_t hash) noexcept nogil:
+        """The same, with the hash of the id's bytes."""
+        cdef int64_t cursor = index_start(&self.hold_index, hash), best = -1
+        cdef int64_t row = index_next(&self.hold_index, hash, &cursor)
         while row >= 0:
             if memcmp(self.hold_row(row).id, id, 16) == 0:
                 if best < 0 or self.hold_row(row).number > self.hold_row(best).number:
                     best = row
-            row = index_next(&self.hold_index, hash_bytes(id, 16), &cursor)
+            row = index_next(&self.hold_index, hash, &cursor)
         return best
 
     cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil:
@@ -96,7 +105,8 @@ cdef class Holds(Lines):
             self.scope_collect_at(scope, row.collection_point - 1)
 
     cdef int64_t hold(
-        self, const uint8_t* id, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns, int64_t now_ns
+        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns,
+        int64_t now_ns
     ) noexcept nogil:
         """Reserve what the plan at hand says; an open hold `replaced` goes on with it.  Returns the hold's row."""
         cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
@@ -112,7 +122,7 @@ cdef class Holds(Lines):
             row.made_ns = now_ns
             memcpy(row.id, id, 16)
             row.state = HOLD_STATE_OPEN
-            index_add(&self.hold_index, hash_bytes(id, 16), hold)
+            index_add(&self.hold_index, id_hash, hold)
         else:
             row = <HoldRow*>self.holds.edit(hold)
             self.give_back_chain(&row.lines, COUNTER_HELD)
@@ -278,6 +288,9 @@ cdef class Holds(Lines):
             return self.holds.append()
         hold = own.free_hold - 1
         own.free_hold = self.hold_row(hold).next
+        if own.free_hold:  # the next hold's, far away and written long ago
+            prefetch(self.hold_row(own.free_hold - 1))
+            prefetch(&self.hold_row(own.free_hold - 1).next)
         memset(self.holds.edit(hold), 0, sizeof(HoldRow))
         return hold
 

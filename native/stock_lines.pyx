@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memset
 
+from ringup.native.index cimport prefetch
 from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, Entry
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow
@@ -37,6 +38,8 @@ cdef class Lines(Planner):
         if own.free_line:
             at = own.free_line - 1
             own.free_line = self.line_row(at).next
+            if own.free_line:
+                prefetch(self.line_row(own.free_line - 1))
         else:
             at = self.lines.append()
         line = self.edit_line(at)

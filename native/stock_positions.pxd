@@ -2,6 +2,7 @@
 #
 # Counters change in one place only, `move`.  free = on hand - held - allocated - unavailable.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from ringup.native.index cimport Index, hash_int, index_prefetch
 from ringup.native.table cimport Table
@@ -10,6 +11,7 @@ cdef enum:
     POSITION_LIVE = 1  # the position exists
     POSITION_BARRED = 2  # what is here is not for sale
     POSITION_CHANGED = 4  # its counters moved in the open batch: it stands in `changes`; never set between batches
+    FOUND_PLACES = 512  # a power of two, above the lines of a window of commands
     BAR_REASONS = 4  # BarReason indexes the counters; zero is not used
 
 # What few positions have: dates of a lot, units barred by reason.
@@ -53,6 +55,12 @@ cdef inline uint64_t place_hash(int64_t item, int64_t location) noexcept nogil:
 cdef inline int64_t free_of(const PositionRow* position) noexcept nogil:
     return position.on_hand_milli - position.held_milli - position.allocated_milli - position.unavailable_milli
 
+cdef struct FoundPlace:
+    int32_t item
+    int32_t location
+    int32_t row  # -1: there is none
+    uint32_t stamp
+
 cdef class Positions:
     cdef readonly list tables  # for checkpoints and digests, in a fixed order
     cdef readonly Table positions
@@ -61,10 +69,8 @@ cdef class Positions:
     cdef Index place_index  # (item, location) -> the first of the place's positions
     cdef int32_t* heads  # item -> row + 1 of its first position
     cdef int64_t head_capacity
-    # The place found last: a command asks for the same one again and again.
-    cdef int64_t found_item
-    cdef int64_t found_location
-    cdef int64_t found_row
+    cdef FoundPlace[FOUND_PLACES] found  # by item: places found lately, as a command asks for the same one again and again
+    cdef uint32_t found_stamp  # what was found before it changed counts no more
     cdef Change* changes  # of the open batch, in the order of their first move
     cdef int64_t change_count
     cdef int64_t change_capacity
@@ -93,10 +99,22 @@ cdef class Positions:
 
     cdef inline int64_t find(self, int64_t item, int64_t location) noexcept nogil:
         """The first position of an item at a location, or -1; further lots by `next_in_place`."""
-        if item != self.found_item or location != self.found_location:
-            self.found_row = self.look_up(item, location)
-            self.found_item, self.found_location = item, location
-        return self.found_row
+        cdef const FoundPlace* found = &self.found[item & (FOUND_PLACES - 1)]
+        if found.item != item or found.location != location or found.stamp != self.found_stamp:
+            self.note_found(item, location, self.look_up(item, location))
+        return found.row
+
+    cdef inline void note_found(self, int64_t item, int64_t location, int64_t row) noexcept nogil:
+        """`find` answers this until positions are made or removed."""
+        cdef FoundPlace* found = &self.found[item & (FOUND_PLACES - 1)]
+        found.item, found.location, found.row = <int32_t>item, <int32_t>location, <int32_t>row
+        found.stamp = self.found_stamp
+
+    cdef inline void forget_found(self) noexcept nogil:
+        self.found_stamp += 1
+        if self.found_stamp == 0:  # stamps of 2 ** 32 changes ago would count again
+            memset(self.found, 0, sizeof(self.found))
+            self.found_stamp = 1
 
     cdef int64_t look_up(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t find_lot(self, int64_t item, int64_t location, int64_t lot, uint32_t barred) noexcept nogil

@@ -29,7 +29,7 @@ cdef class Positions:
         self.globals = Table("position_globals", sizeof(PositionGlobals))
         self.globals.append()
         self.tables = [self.positions, self.extras, self.globals]
-        self.found_item = -1
+        self.forget_found()
 
     def __dealloc__(self):
         index_free(&self.place_index)
@@ -152,7 +152,7 @@ cdef class Positions:
             if first >= 0:
                 index_remove(&self.place_index, place_hash(item, position.location), first)
             index_add(&self.place_index, place_hash(item, position.location), row)
-        self.found_item = -1
+        self.forget_found()
 
     cdef void grow_changes(self) noexcept nogil:
         self.change_capacity = max(self.change_capacity * 2, 1024)
@@ -181,7 +181,7 @@ cdef class Positions:
         cdef PositionGlobals* own = <PositionGlobals*>self.globals.edit(0)
         cdef int64_t item = position.item, location = position.location, after, before
         if self.find(item, location) == row:
-            self.found_item = -1
+            self.forget_found()
             index_remove(&self.place_index, place_hash(item, location), row)
             after = self.next_in_place(row)
             if after >= 0:
@@ -248,7 +248,7 @@ cdef class Positions:
         cdef int64_t row, at, first
         cdef PositionRow* position
         cdef PositionRow* other
-        self.found_item = -1
+        self.forget_found()
         index_free(&self.place_index)
         index_reserve(&self.place_index, self.positions.count)
         for at in range(self.head_capacity):

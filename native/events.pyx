@@ -51,6 +51,7 @@ from ringup.native.wire cimport (
     read_varint,
     reader_of,
     span_at,
+    varint_at,
     write_int,
     write_span,
     writer_free,
@@ -140,8 +141,9 @@ cdef class Events:
         cdef Change* change
         cdef PositionRow* position
         cdef Writer out = self.out
+        cdef uint8_t* to
+        cdef uint8_t* mask_to
         cdef int head, mask
-        cdef int64_t mask_at
         for at in range(self.stock.change_count):
             if at + AHEAD < self.stock.change_count and self.stock.changes[at + AHEAD].row >= 0:
                 prefetch(self.stock.position_row(self.stock.changes[at + AHEAD].row))
@@ -165,23 +167,24 @@ cdef class Events:
                 head |= BIT_BARRED
             if change.lot:
                 head |= BIT_LOT
-            out.data[out.size] = <uint8_t>head
-            mask_at = out.size + 1
-            out.size += 2
-            put_varint(&out, <uint64_t>change.item)
-            put_varint(&out, <uint64_t>change.location)
+            to = out.data + out.size
+            to[0] = <uint8_t>head
+            mask_to = to + 1
+            to = varint_at(to + 2, <uint64_t>change.item)
+            to = varint_at(to, <uint64_t>change.location)
             if change.lot:
-                put_varint(&out, <uint64_t>change.lot)
-            put_varint(&out, <uint64_t>change.version)
+                to = varint_at(to, <uint64_t>change.lot)
+            to = varint_at(to, <uint64_t>change.version)
             mask = 0
             for i in range(COUNTERS):
                 if now[i] != before[i]:
                     mask |= 1 << i
-                    put_varint(&out, _zigzag(now[i] - before[i]))
+                    to = varint_at(to, _zigzag(now[i] - before[i]))
                 if now[i]:
                     mask |= 16 << i
-                    put_varint(&out, _zigzag(now[i]))
-            out.data[mask_at] = <uint8_t>mask
+                    to = varint_at(to, _zigzag(now[i]))
+            mask_to[0] = <uint8_t>mask
+            out.size = to - out.data
         self.count += self.stock.change_count
         self.stock.change_count = 0
         self.out = out

@@ -18,9 +18,8 @@ cdef inline bint _is_full(Index* index, const Segment* segment) noexcept nogil:
     return (index.segments[segment.first].used + 1) * 4 > (index.mask + 1) * 3
 
 
-cdef inline void _place(Index* index, uint64_t slot) noexcept nogil:
+cdef inline void _place(Index* index, const Segment* segment, uint64_t slot) noexcept nogil:
     """Put a slot into its segment, which has room."""
-    cdef Segment* segment = index_segment(index, slot)
     cdef int64_t home = index_home(slot, index.mask), line = home & -LINE_SLOTS, step = 0
     while segment.slots[line | ((home + step) & (LINE_SLOTS - 1))] != 0:
         step += 1
@@ -78,7 +77,7 @@ cdef void _double(Index* index) noexcept nogil:
     index.mask = size * 2 - 1
     for at in range(size):
         if old[at] != 0:
-            _place(index, old[at])
+            _place(index, index.segments, old[at])
     free(old)
 
 
@@ -112,7 +111,7 @@ cdef void _split(Index* index, uint64_t hash) noexcept nogil:
             segment.slots = high
     for at in range(SLOTS_MAX):
         if old[at] != 0:
-            _place(index, old[at])
+            _place(index, index_segment(index, old[at]), old[at])
     free(old)
 
 
@@ -174,19 +173,23 @@ cdef void index_reserve(Index* index, int64_t rows) noexcept nogil:
 
 cdef void index_add(Index* index, uint64_t hash, int64_t row) noexcept nogil:
     """Add `row` under `hash`; equal hashes may stand several times."""
+    cdef uint64_t slot = ((hash >> 32) << 32) | <uint64_t>(row + 1)
+    cdef const Segment* segment
     if row >= ROWS_MAX:
         abort()  # a table of four thousand million rows is beyond this version: stop before a row is mistaken
     if index.segments == NULL:
         _begin(index, 0)
-    while _is_full(index, index_segment(index, hash)):
+    segment = index_segment(index, hash)
+    while _is_full(index, segment):
         if index.mask + 1 < SLOTS_MAX:
             _double(index)
-        elif _splits(index, index_segment(index, hash)):
+        elif _splits(index, segment):
             _split(index, hash)
         else:
-            _spill(index, ((hash >> 32) << 32) | <uint64_t>(row + 1))
+            _spill(index, slot)
             return
-    _place(index, ((hash >> 32) << 32) | <uint64_t>(row + 1))
+        segment = index_segment(index, hash)
+    _place(index, segment, slot)
     index.used += 1
 
 

@@ -4,7 +4,6 @@ Which action is allowed in which state stands in stock_states.pyx.
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset
 
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
@@ -80,6 +79,7 @@ from ringup.native.wire cimport (
     Span,
     Writer,
     begin_message,
+    clear,
     end_message,
     next_field,
     no_span,
@@ -125,7 +125,7 @@ cdef class FulfilCommands(OrderCommands):
         cdef int64_t order, i, left_milli, mark, refund_minor = 0
         cdef Entry* entry
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == PickOrderRequest_order_id:
                 request.order_id = read_span(&reader)
@@ -274,7 +274,7 @@ cdef class FulfilCommands(OrderCommands):
         cdef Reader reader = reader_of(command.body)
         cdef int64_t order, location = -1, at, deadline_ns
         cdef LineRow* line
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ReadyOrderRequest_order_id:
                 request.order_id = read_span(&reader)

@@ -52,6 +52,7 @@ from ringup.native.wire cimport (
     Reader,
     Span,
     Writer,
+    clear,
     next_field,
     no_span,
     read_int,
@@ -73,7 +74,7 @@ cdef class GoodsCommands(StockRequests):
         cdef ExtraRow* extra
         cdef int64_t i, row, on_hand_milli, lot
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ReceiveStockRequest_location_id:
                 request.location_code = read_span(&reader)
@@ -137,7 +138,7 @@ cdef class GoodsCommands(StockRequests):
         cdef LineIn* line
         cdef int64_t i, row, key
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == AdjustStockRequest_location_id:
                 request.location_code = read_span(&reader)
@@ -223,7 +224,7 @@ cdef class GoodsCommands(StockRequests):
         cdef int64_t counted_milli = 0, book_milli = 0, now_milli, new_milli, row = -1, at
         cdef bint has_book = False
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         memset(&line, 0, sizeof(LineIn))
         while next_field(&reader):
             if reader.field == CountStockRequest_location_id:
@@ -302,7 +303,7 @@ cdef class GoodsCommands(StockRequests):
         cdef Reader reader = reader_of(command.body)
         cdef int64_t target, row, free_milli = 0
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == TransferStockRequest_item_id:
                 request.item_code = read_span(&reader)
@@ -359,7 +360,7 @@ cdef class GoodsCommands(StockRequests):
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == RemovePositionRequest_item_id:
                 request.item_code = read_span(&reader)
@@ -397,7 +398,7 @@ cdef class GoodsCommands(StockRequests):
         cdef int64_t i, row, reason = 0, barred_milli
         cdef int code
         cdef Entry* entry
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == BarStockRequest_location_id:
                 request.location_code = read_span(&reader)

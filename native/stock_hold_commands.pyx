@@ -1,7 +1,6 @@
 """Handlers of holds."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from ringup.native.command cimport MALFORMED, Command, is_text, ok, refuse
 from ringup.native.contract cimport (
@@ -63,6 +62,7 @@ from ringup.native.wire cimport (
     Span,
     Writer,
     begin_message,
+    clear,
     end_message,
     next_field,
     no_span,
@@ -86,7 +86,7 @@ cdef class HoldCommands(KitCommands):
         cdef int64_t hold, deadline_ns
         cdef uint64_t id_hash
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == HoldStockRequest_hold_id:
                 request.hold_id = read_span(&reader)
@@ -155,7 +155,7 @@ cdef class HoldCommands(KitCommands):
         cdef LineRow* line
         cdef int64_t hold, at, i
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ResizeHoldRequest_hold_id:
                 request.hold_id = read_span(&reader)
@@ -211,7 +211,7 @@ cdef class HoldCommands(KitCommands):
         """Read a request about one hold; field number zero: the request has no such field."""
         cdef StockIn request
         cdef Reader reader = reader_of(body)
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == id_field:
                 request.hold_id = read_span(&reader)

@@ -72,6 +72,7 @@ from ringup.native.wire cimport (
     Reader,
     Span,
     Writer,
+    clear,
     next_field,
     next_of,
     no_span,
@@ -124,7 +125,7 @@ cdef class OrderCommands(HoldCommands):
         cdef int64_t hold = -1, order, paid_count = 0
         cdef bint planned
         cdef int code = RESULT_CODE_OK
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == PlaceOrderRequest_order_id:
                 request.order_id = read_span(&reader)
@@ -246,7 +247,7 @@ cdef class OrderCommands(HoldCommands):
         """Read a request about an order and perhaps lines of it; field number zero: it has none."""
         cdef StockIn request
         cdef Reader reader = reader_of(body)
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == id_field:
                 request.order_id = read_span(&reader)
@@ -516,7 +517,7 @@ cdef class OrderCommands(HoldCommands):
         cdef Want* want
         cdef bint has_restock = False, kits
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ReturnOrderRequest_order_id:
                 request.order_id = read_span(&reader)
@@ -612,7 +613,7 @@ cdef class OrderCommands(HoldCommands):
         cdef const Chain* chain
         cdef Want* want
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ReallocateOrderRequest_order_id:
                 request.order_id = read_span(&reader)

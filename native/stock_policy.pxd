@@ -2,7 +2,7 @@
 # and the free units of each item on each channel, kept ready.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from ringup.native.catalog cimport Catalog
+from ringup.native.catalog cimport LOCATION_DISABLED, Catalog
 from ringup.native.index cimport Index, hash_int
 from ringup.native.stock_positions cimport PositionRow, Positions
 from ringup.native.stock_tally cimport Tally
@@ -121,7 +121,10 @@ cdef class Policies(Positions):
         """Whether a policy promises what no counter shows."""
         return policy.flags & (POLICY_BACKORDER | POLICY_PREORDER) or policy.limit_milli
 
-    cdef bint enabled(self, int64_t location) noexcept nogil
+    cdef inline bint enabled(self, int64_t location) noexcept nogil:
+        """Whether a place may sell; without a catalog (tests of rows alone) all may."""
+        return self.catalog is None or not self.catalog.location(location).flags & LOCATION_DISABLED
+
     cdef int64_t find_channel(self, int64_t symbol) noexcept nogil
     cdef int64_t edit_policy(self, int64_t item) noexcept nogil
     cdef QuotaRow* quota(self, int64_t item, int64_t symbol, bint made) noexcept nogil

@@ -4,7 +4,6 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, realloc
 from libc.string cimport memset
 
-from ringup.native.catalog cimport LOCATION_DISABLED
 from ringup.native.index cimport hash_int, index_add, index_free, index_next, index_remove, index_start
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of, place_hash
 from ringup.native.stock_tally cimport tally_at, tally_clear, tally_free
@@ -54,10 +53,6 @@ cdef class Policies(Positions):
         index_free(&self.sum_index)
         free(self.sum_changes)
         tally_free(&self.incoming_delta)
-
-    cdef bint enabled(self, int64_t location) noexcept nogil:
-        """Whether a place may sell; without a catalog (tests of rows alone) all may."""
-        return self.catalog is None or not self.catalog.location(location).flags & LOCATION_DISABLED
 
     # Policies and quotas.
 

@@ -51,6 +51,7 @@ from ringup.native.wire cimport (
     Span,
     Writer,
     begin_message,
+    clear,
     end_message,
     next_field,
     no_span,
@@ -76,7 +77,7 @@ cdef class ReorderCommands(StockSales):
         cdef LineIn* line
         cdef int64_t i, expected_ns = 0, coming_milli
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ExpectStockRequest_location_id:
                 request.location_code = read_span(&reader)
@@ -128,7 +129,7 @@ cdef class ReorderCommands(StockSales):
         cdef Reader reader = reader_of(command.body)
         cdef int64_t min_milli = 0, max_milli = 0, multiple_milli = 0, forecast_milli, qty_milli = 0, row, policy = 0
         cdef int code
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == ReorderStockRequest_location_id:
                 request.location_code = read_span(&reader)

@@ -1,7 +1,7 @@
 # What the requests of stock have in common: lines, scopes, the checks on them, and answers.
 from libc.stdint cimport int64_t, uint32_t
 
-from ringup.native.catalog cimport Catalog
+from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, Catalog
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.stock_lines cimport Chain
 from ringup.native.stock_plan cimport ScopeIn, Want
@@ -39,9 +39,15 @@ cdef class StockRequests:
     cdef Tally sums  # scratch
     cdef ScopeIn scope  # of the request at hand
 
-    cdef bint is_measured(self, int64_t item) noexcept nogil
-    cdef bint is_tracked(self, int64_t item) noexcept nogil
-    cdef bint is_kit(self, int64_t item) noexcept nogil
+    cdef inline bint is_measured(self, int64_t item) noexcept nogil:
+        return self.catalog.item(item).flags & (ITEM_MEASURED | ITEM_KIT) == ITEM_MEASURED  # kits are whole
+
+    cdef inline bint is_tracked(self, int64_t item) noexcept nogil:
+        return self.catalog.item(item).flags & ITEM_UNTRACKED == 0
+
+    cdef inline bint is_kit(self, int64_t item) noexcept nogil:
+        return self.catalog.item(item).flags & ITEM_KIT != 0
+
     cdef bint stands(self, int64_t item, int64_t location) noexcept nogil
     cdef int64_t most_kits_milli(self, int64_t item) noexcept nogil
     cdef int check_stocked(self, StockIn* request, Writer* out) noexcept nogil
@@ -58,6 +64,7 @@ cdef class StockRequests:
     cdef int check_scope(self, StockIn* request, Writer* out) noexcept nogil
     cdef int check_positions(self, StockIn* request, Writer* out) noexcept nogil
     cdef void sum_wants(self, StockIn* request) noexcept nogil
+    cdef Want want_of(self, int64_t line) noexcept nogil
     cdef int refuse_short(self, StockIn* request, uint32_t short_field, Writer* out) noexcept nogil
     cdef void write_shorts(self, uint32_t short_field, Writer* out) noexcept nogil
     cdef void write_plan(self, uint32_t field, Writer* out) noexcept nogil

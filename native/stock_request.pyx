@@ -5,9 +5,8 @@ Checks answer OK or have written the refusal.  They go over all lines, in the or
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
-from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, SYMBOL_CHANNEL, Catalog, SymbolRow
+from ringup.native.catalog cimport SYMBOL_CHANNEL, Catalog, SymbolRow
 from ringup.native.command cimport is_code_or_empty, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_CHANNEL_UNKNOWN,
@@ -72,6 +71,7 @@ from ringup.native.wire cimport (
     Span,
     Writer,
     begin_message,
+    clear,
     end_message,
     next_field,
     next_of,
@@ -119,15 +119,6 @@ cdef class StockRequests:
         free(self.wants)
         tally_free(&self.sums)
 
-    cdef bint is_measured(self, int64_t item) noexcept nogil:
-        return self.catalog.item(item).flags & (ITEM_MEASURED | ITEM_KIT) == ITEM_MEASURED  # kits are whole
-
-    cdef bint is_tracked(self, int64_t item) noexcept nogil:
-        return self.catalog.item(item).flags & ITEM_UNTRACKED == 0
-
-    cdef bint is_kit(self, int64_t item) noexcept nogil:
-        return self.catalog.item(item).flags & ITEM_KIT != 0
-
     # Reading.
 
     cdef void read_line(self, Span body, StockIn* request) noexcept nogil:
@@ -138,7 +129,7 @@ cdef class StockRequests:
         if request.line_count > LINES_MAX:
             return
         line = &self.lines[request.line_count - 1]
-        memset(line, 0, sizeof(LineIn))
+        clear(line, sizeof(LineIn))
         while next_field(&reader):
             if reader.field == StockLine_item_id:
                 line.code = read_span(&reader)
@@ -385,7 +376,10 @@ cdef class StockRequests:
         cdef bint kits = self.stock.kits.count > 0
         cdef LineIn* line
         cdef Entry* entry
-        cdef Want* want
+        if request.line_count == 1:
+            self.wants[0] = self.want_of(0)
+            self.want_count = 1
+            return
         tally_clear(&self.sums)
         self.want_count = 0
         for group in range(4 if kits else 2):
@@ -400,16 +394,19 @@ cdef class StockRequests:
                 entry = tally_find(&self.sums, key)
                 if entry == NULL:
                     tally_at(&self.sums, key).sum_milli = self.want_count
-                    want = &self.wants[self.want_count]
-                    want.item = line.item
-                    want.location = line.location
-                    want.qty_milli = 0
-                    want.line = i
-                    want.kit = 0
+                    self.wants[self.want_count] = self.want_of(i)
                     self.want_count += 1
                 else:
-                    want = &self.wants[entry.sum_milli]
-                want.qty_milli += line.qty_milli
+                    self.wants[entry.sum_milli].qty_milli += line.qty_milli
+
+    cdef Want want_of(self, int64_t line) noexcept nogil:
+        """What one line wants by itself."""
+        cdef Want want
+        want.item, want.location = self.lines[line].item, self.lines[line].location
+        want.qty_milli = self.lines[line].qty_milli
+        want.line = line
+        want.kit = 0
+        return want
 
     # Answers.
 
@@ -431,6 +428,8 @@ cdef class StockRequests:
 
     cdef void write_shorts(self, uint32_t short_field, Writer* out) noexcept nogil:
         cdef int64_t i
+        if self.stock.short_count == 0:
+            return
         tally_clear(&self.sums)
         for i in range(self.stock.short_count):
             if tally_find(&self.sums, self.stock.short_items[i]) == NULL:

@@ -1,7 +1,6 @@
 """SellStock: goods that a till elsewhere sold, without prices; kits by their parts."""
 
 from libc.stdint cimport int64_t
-from libc.string cimport memset
 
 from ringup.native.catalog cimport LOCATION_DISABLED
 from ringup.native.command cimport MALFORMED, Command, ok
@@ -18,7 +17,7 @@ from ringup.native.stock_kits cimport KitPartRow
 from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
 from ringup.native.stock_plan cimport Entry as PlanEntry
 from ringup.native.stock_request cimport StockIn
-from ringup.native.wire cimport Reader, Writer, next_field, read_int, read_span, reader_of, skip_field
+from ringup.native.wire cimport Reader, Writer, clear, next_field, read_int, read_span, reader_of, skip_field
 
 
 cdef class StockSales(GoodsCommands):
@@ -32,7 +31,7 @@ cdef class StockSales(GoodsCommands):
         cdef int64_t i, free_milli, qty_milli
         cdef int code
         cdef bint partial = False
-        memset(&request, 0, sizeof(StockIn))
+        clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == SellStockRequest_location_id:
                 request.location_code = read_span(&reader)

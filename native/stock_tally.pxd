@@ -16,7 +16,15 @@ cdef struct Tally:
     int64_t mask
     int64_t stamp
 
-cdef void tally_clear(Tally* tally) noexcept nogil
+cdef void tally_grow(Tally* tally) noexcept nogil
+
+cdef inline void tally_clear(Tally* tally) noexcept nogil:
+    """Forget all keys."""
+    if tally.entries == NULL:
+        tally_grow(tally)
+    tally.count = 0
+    tally.stamp += 1
+
 cdef Entry* tally_at(Tally* tally, int64_t key) noexcept nogil
 cdef Entry* tally_find(Tally* tally, int64_t key) noexcept nogil
 cdef void tally_free(Tally* tally) noexcept nogil

@@ -6,7 +6,8 @@ from libc.stdlib cimport abort, calloc, free
 from ringup.native.index cimport hash_int
 
 
-cdef void _grow(Tally* tally) noexcept nogil:
+cdef void tally_grow(Tally* tally) noexcept nogil:
+    """Make room for four times as many keys."""
     cdef Tally larger
     cdef int64_t i, size = 64 if tally.entries == NULL else (tally.mask + 1) * 4
     cdef Entry* old
@@ -26,14 +27,6 @@ cdef void _grow(Tally* tally) noexcept nogil:
     tally[0] = larger
 
 
-cdef void tally_clear(Tally* tally) noexcept nogil:
-    """Forget all keys."""
-    if tally.entries == NULL:
-        _grow(tally)
-    tally.count = 0
-    tally.stamp += 1
-
-
 cdef Entry* tally_find(Tally* tally, int64_t key) noexcept nogil:
     """The entry of `key`, or NULL."""
     cdef int64_t at = <int64_t>(hash_int(<uint64_t>key) & <uint64_t>tally.mask)
@@ -48,7 +41,7 @@ cdef Entry* tally_at(Tally* tally, int64_t key) noexcept nogil:
     """The entry of `key`, made with sums of zero if new; valid until the next call that makes one."""
     cdef int64_t at
     if (tally.count + 1) * 2 > tally.mask:
-        _grow(tally)
+        tally_grow(tally)
     at = <int64_t>(hash_int(<uint64_t>key) & <uint64_t>tally.mask)
     while tally.entries[at].stamp == tally.stamp:
         if tally.entries[at].key == key:

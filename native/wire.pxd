@@ -117,14 +117,18 @@ cdef inline void writer_room(Writer* writer, int64_t more) noexcept nogil:
     if writer.size + more > writer.capacity:
         writer_grow(writer, more)
 
+cdef inline uint8_t* varint_at(uint8_t* at, uint64_t value) noexcept nogil:
+    """Write a varint where there is room for 10 bytes; returns where it ends."""
+    while value >= 0x80:
+        at[0] = <uint8_t>(value | 0x80)
+        at += 1
+        value >>= 7
+    at[0] = <uint8_t>value
+    return at + 1
+
 cdef inline void put_varint(Writer* writer, uint64_t value) noexcept nogil:
     # The caller made room for 10 bytes.
-    while value >= 0x80:
-        writer.data[writer.size] = <uint8_t>(value | 0x80)
-        writer.size += 1
-        value >>= 7
-    writer.data[writer.size] = <uint8_t>value
-    writer.size += 1
+    writer.size = varint_at(writer.data + writer.size, value) - writer.data
 
 cdef inline void write_int(Writer* writer, uint32_t field, int64_t value) noexcept nogil:
     """A varint field; zero is left out, as proto3 does."""
@@ -157,4 +161,13 @@ cdef inline int64_t begin_message(Writer* writer, uint32_t field) noexcept nogil
     writer.size += 1  # room for a length below 128
     return writer.size
 
-cdef void end_message(Writer* writer, int64_t mark) noexcept nogil
+cdef void end_long_message(Writer* writer, int64_t mark) noexcept nogil
+
+cdef inline void end_message(Writer* writer, int64_t mark) noexcept nogil:
+    """Close the message opened at `mark`: put its length before it."""
+    if writer.size - mark < 0x80:
+        writer.data[mark - 1] = <uint8_t>(writer.size - mark)
+    else:
+        end_long_message(writer, mark)
+
+cdef void clear(void* data, int64_t size) noexcept nogil

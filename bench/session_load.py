@@ -23,23 +23,25 @@ async def _closed_loop(
     load, clock = Load(seconds=s), time.perf_counter
     begin_s = clock() + min(WARM_UP_SECONDS, s)
     end_s = begin_s + s
-    latencies_s = load.latencies_s
+    note_latency_s = load.latencies_s.append
 
     async def caller(client: AsyncClient) -> None:
-        while (given_s := clock()) < end_s:
-            reply = await client.submit_bytes(next_command())
+        submit, answered, now_s = client.submit_bytes, 0, clock()
+        while (given_s := now_s) < end_s:
+            reply = await submit(next_command())
             assert is_ok(reply), f"an answer that is not OK: {reply[:200]!r}"
             now_s = clock()
-            load.answered += 1
+            answered += 1
             if begin_s <= now_s < end_s:
-                latencies_s.append(now_s - given_s)
+                note_latency_s(now_s - given_s)
+        load.answered += answered
 
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(AsyncClient(target)) for _ in range(min(clients, callers))]
         async with asyncio.TaskGroup() as group:
             for number in range(callers):
                 group.create_task(caller(opened[number % len(opened)]))
-    load.ok = len(latencies_s)
+    load.ok = len(load.latencies_s)
     return load
 
 

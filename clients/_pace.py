@@ -7,6 +7,8 @@ longer one adds is not known, and nothing is turned away for it, until its first
 
 from __future__ import annotations
 
+from ringup.native.session_batch import Admission
+
 AMORTIZED_COMMANDS = 256
 """From so many commands on a batch's own cost no longer shows in the time for one of them."""
 FORETOLD_BATCHES = 5
@@ -22,16 +24,16 @@ _KEPT_LARGE = 0.8
 the next batches are small, but the backlog that follows them is as large as the one before."""
 
 
-class Pace:
+class Pace(Admission):
     """The time for one command, from the latest batches, large ones counting more."""
 
     def __init__(self) -> None:
+        super().__init__(CAUTION)
         self._batches = self._commands = self._seconds = 0.0
         self._answered_at_s = 0.0
         self._long_commands = self._long_seconds = 0.0
-        self._command_s = self._cautious_command_s = 0.0
-        self._foretold_commands = 0.0
-        self._large_commands = self._large_command_s = self._large_foretold_commands = 0.0
+        self._latest_command_s = 0.0
+        self._large_commands = 0.0
 
     def answered(self, commands: int, sent_at_s: float, now_s: float) -> None:
         """Note the answer to a batch; the engine was free for it once the batch before was answered."""
@@ -40,32 +42,24 @@ class Pace:
         self._batches = self._batches * _KEPT + 1
         self._commands = self._commands * _KEPT + commands
         self._seconds = self._seconds * _KEPT + took_s
-        self._command_s = self._seconds / self._commands if self._commands else 0.0
+        self._latest_command_s = self._seconds / self._commands if self._commands else 0.0
         self._long_commands = self._long_commands * _KEPT_LONG + commands
         self._long_seconds = self._long_seconds * _KEPT_LONG + took_s
         long_command_s = self._long_seconds / self._long_commands if self._long_commands else 0.0
-        self._cautious_command_s = max(self._command_s, long_command_s)
-        self._foretold_commands = _foretold(self._commands / self._batches)
+        self.command_s = max(self._latest_command_s, long_command_s)
+        self.foretold_commands = _foretold(self._commands / self._batches)
         self._large_commands *= _KEPT_LARGE
         if commands and commands >= self._large_commands:
-            self._large_commands, self._large_command_s = commands, took_s / commands
-        self._large_foretold_commands = _foretold(self._large_commands)
+            self._large_commands, self.large_command_s = commands, took_s / commands
+        self.large_foretold_commands = _foretold(self._large_commands)
 
     def wait_s(self, ahead: int) -> float:
         """Return how long so many commands will take at least, as far as that can be told.
 
         By the latest batches or by the largest of them, whichever says more.
         """
-        latest_s = min(ahead, self._foretold_commands) * self._command_s
-        return max(latest_s, min(ahead, self._large_foretold_commands) * self._large_command_s)
-
-    def admits(self, ahead: int, left_s: float) -> bool:
-        """Whether a command with left_s until its deadline may queue behind so many."""
-        wait_s_max = CAUTION * left_s
-        return (
-            min(ahead, self._foretold_commands) * self._cautious_command_s <= wait_s_max
-            and min(ahead, self._large_foretold_commands) * self._large_command_s <= wait_s_max
-        )
+        latest_s = min(ahead, self.foretold_commands) * self._latest_command_s
+        return max(latest_s, min(ahead, self.large_foretold_commands) * self.large_command_s)
 
 
 def _foretold(commands: float) -> float:

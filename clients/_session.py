@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import chain
+from math import inf
 from typing import Any, Protocol
 
 from ringup.native import session_batch
-from ringup.native.session_batch import NEVER_SENT, SENT, UNSURE, Pending
+from ringup.native.session_batch import NEVER_SENT, SENT, UNSURE, Outbox, Pending
 
 from . import _retry, _wire
 from ._pace import Pace
@@ -60,8 +61,8 @@ class StreamFailure(Exception):
         self.is_too_large = status == "RESOURCE_EXHAUSTED" and "larger than max" in details
 
 
-class SessionPump:
-    """Sends queued commands in batches and hands each answer to its own caller.
+class SessionPump(Outbox):
+    """Sends queued commands in batches and hands each answer to its own caller; `post` queues one.
 
     open_stream makes a new call; ready waits until the engine can be reached; stream_failure turns what
     `read` or `write` raised into a StreamFailure, or None for what is not the stream's.
@@ -74,54 +75,41 @@ class SessionPump:
         stream_failure: Callable[[BaseException], StreamFailure | None],
         stall_s: float,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pace = Pace()
+        super().__init__(self._loop, self._pace, _wire.COMMAND_BYTES_MAX)
         self._open_stream = open_stream
         self._ready = ready
         self._stream_failure = stream_failure
         self._stall_s = stall_s
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[Pending] = deque()
         self._in_flight: deque[tuple[float, list[Pending]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_s = 0.0
         self._stream: Stream | None = None
         self._draining = False
-        self._closing = False
         self._batch_bytes_max = _wire.BATCH_BYTES_MAX
         self._last_failure = "none"
-        self._pace = Pace()
-        self._sent_commands = 0  # how many commands the batches in flight have
         self.batches = 0
         self.commands = 0
 
-    def post(self, command: bytes, deadline_s: float) -> asyncio.Future[bytes]:
-        """Queue the bytes of a Command; the future gives its CommandReply's bytes or raises NoAnswer.
-
-        deadline_s is in the loop's time.  Raises Overloaded, and queues nothing, when so much waits that the
-        deadline would pass: no future, as refusing must cost far less than answering.
-        """
-        if self._closing:
-            raise RuntimeError("expected an open client, found a closed one; make a new client")
-        if self._queue and not self._pace.admits(
-            len(self._queue) + self._sent_commands, deadline_s - self._loop.time()
-        ):
-            raise _retry.overloaded(command)
-        if len(command) > _wire.COMMAND_BYTES_MAX:
-            raise _wire.too_large(len(command), "the command")
-        answer = self._loop.create_future()
-        self._queue.append(Pending(answer, command, deadline_s))
-        if self._timer is None or deadline_s < self._timer_at_s:
-            self._arm(deadline_s)
+    def _attend(self) -> None:
+        """Have what was queued sent: `post` calls it when nobody looks."""
+        self.is_idle = False
         if self._wake is not None:
             self._wake_up()
         elif self._task is None:
             self._task = self._loop.create_task(self._run(), name="ringup-session")
-        return answer
+
+    def _refused(self, command: bytes) -> Exception:
+        """The error of a command that `post` does not take."""
+        if len(command) > _wire.COMMAND_BYTES_MAX:
+            return _wire.too_large(len(command), "the command")
+        return _retry.overloaded(command)
 
     async def close(self, flush: bool) -> None:
         """End the stream; flush waits for what is unanswered, each until its deadline."""
-        self._closing = True
+        self.is_open = False
         if flush:
             unanswered = [p.answer for p in self._unanswered() if not p.answer.done()]
             if unanswered:
@@ -137,7 +125,7 @@ class SessionPump:
             self._timer.cancel()
 
     def _unanswered(self) -> chain[Pending]:
-        return chain(chain.from_iterable(batch for _, batch in self._in_flight), self._queue)
+        return chain(chain.from_iterable(batch for _, batch in self._in_flight), self.queue)
 
     # The life of a stream, one after the other.
 
@@ -149,13 +137,14 @@ class SessionPump:
             raise
         finally:
             self._task = None
+            self.is_idle = True
 
     async def _streams(self) -> None:
         backoff = _retry.Backoff()
         while True:
-            while not self._queue and not self._closing:
+            while not self.queue and self.is_open:
                 await self._sleep_until_woken()
-            if not self._queue:
+            if not self.queue:
                 return
             not_ready = await self._ready()
             if not_ready:
@@ -173,7 +162,7 @@ class SessionPump:
             self._requeue(unsure=not turned_away)
             if failure is not None and failure.status not in _retry.RESENT_STATUSES:
                 self._fail_all(str(failure))
-            elif self._queue:
+            elif self.queue:
                 await asyncio.sleep(backoff.next_s())
 
     async def _one_stream(self) -> tuple[StreamFailure | None, bool]:
@@ -203,17 +192,17 @@ class SessionPump:
         return failure, self.commands != answered_before
 
     async def _write(self, stream: Stream) -> None:
-        in_flight, queue = self._in_flight, self._queue
+        in_flight, queue = self._in_flight, self.queue
         try:
             while True:
-                if self._closing and not queue and not in_flight:
+                if not self.is_open and not queue and not in_flight:
                     await stream.done_writing()
                     return
                 if queue and not self._draining and self._may_send():
                     batch = self._next_batch()
                     if batch:
                         in_flight.append((self._loop.time(), batch))
-                        self._sent_commands += len(batch)
+                        self.sent_commands += len(batch)
                         self.batches += 1
                         await stream.write(session_batch.session_request(batch))
                     continue
@@ -235,7 +224,7 @@ class SessionPump:
                 if len(replies) != len(batch):
                     raise _wire.BrokenReplyError(f"expected {len(batch)} replies to a batch, found {len(replies)}")
                 self._in_flight.popleft()
-                self._sent_commands -= len(batch)
+                self.sent_commands -= len(batch)
                 self.commands += len(batch)
                 self._pace.answered(len(batch), sent_at_s, self._loop.time())
                 session_batch.answer(batch, replies)
@@ -254,22 +243,22 @@ class SessionPump:
         count = len(self._in_flight)
         if count < IN_FLIGHT_BATCHES_MAX - 1:
             return True
-        return count < IN_FLIGHT_BATCHES_MAX and self._pace.wait_s(self._sent_commands) < THIRD_BATCH_WITHIN_S
+        return count < IN_FLIGHT_BATCHES_MAX and self._pace.wait_s(self.sent_commands) < THIRD_BATCH_WITHIN_S
 
     def _next_batch(self) -> list[Pending]:
-        queue = self._queue
+        queue = self.queue
         # Callers that all wait for one batch leave engine and client idle in turns.  From 256 callers on, three
         # batches of a third of them each are faster: while one becomes durable the engine executes the next, and the
         # callers of the one before make their new commands (with 512 callers on 2 cores 1.17 times as many sales as
         # two halves).  With fewer, another message costs more than it brings.
-        outstanding = len(queue) + self._sent_commands
+        outstanding = len(queue) + self.sent_commands
         commands_max = _wire.BATCH_COMMANDS_MAX
         if outstanding >= THIRDS_FROM_COMMANDS:
             commands_max = min(commands_max, -(-outstanding // IN_FLIGHT_BATCHES_MAX))
         # With nothing in flight something has to be sent, whatever the pace was: only that tells what it is now.
         answered_s = self._loop.time()
         if self._in_flight:
-            answered_s += self._pace.wait_s(self._sent_commands + min(commands_max, len(queue)))
+            answered_s += self._pace.wait_s(self.sent_commands + min(commands_max, len(queue)))
         return session_batch.take(queue, commands_max, self._batch_bytes_max, answered_s, self._turn_away)
 
     def _requeue(self, unsure: bool) -> None:
@@ -281,13 +270,14 @@ class SessionPump:
             elif pending.state == SENT:
                 pending.state = NEVER_SENT
         self._in_flight.clear()
-        self._sent_commands = 0
-        self._queue.extendleft(reversed(left))
+        self.sent_commands = 0
+        self.queue.extendleft(reversed(left))
 
     # Waiting and deadlines.
 
     async def _sleep_until_woken(self) -> None:
         wake = self._wake = self._loop.create_future()
+        self.is_idle = True
         try:
             await wake
         finally:
@@ -308,14 +298,14 @@ class SessionPump:
     def _arm(self, at_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at_s = at_s
+        self.timer_at_s = at_s
         self._timer = self._loop.call_at(at_s, self._expire)
 
     def _expire(self) -> None:
         """Fail what is past its deadline.  One timer for all: a timer for each sale would cost more than the sale."""
-        self._timer = None
+        self._timer, self.timer_at_s = None, inf
         now_s = self._loop.time()
-        next_s = float("inf")
+        next_s = inf
         for pending in self._unanswered():
             if pending.answer.done():
                 continue
@@ -323,9 +313,9 @@ class SessionPump:
                 self._fail(pending, f"none within its deadline (last failure: {self._last_failure})")
             else:
                 next_s = min(next_s, pending.deadline_s)
-        live = [pending for pending in self._queue if not pending.answer.done()]
-        self._queue.clear()
-        self._queue.extend(live)
+        live = [pending for pending in self.queue if not pending.answer.done()]
+        self.queue.clear()
+        self.queue.extend(live)
         if self._in_flight and self._stream is not None:
             sent_at_s, batch = self._in_flight[0]
             if all(p.answer.done() for p in batch):
@@ -334,7 +324,7 @@ class SessionPump:
                     self._stream.cancel()
                 else:
                     next_s = min(next_s, sent_at_s + self._stall_s)
-        if next_s < float("inf"):
+        if next_s < inf:
             self._arm(max(next_s, now_s + EXPIRY_STEP_S))
 
     def _fail(self, pending: Pending, found: str) -> None:
@@ -353,6 +343,6 @@ class SessionPump:
         for pending in self._unanswered():
             if not pending.answer.done():
                 self._fail(pending, found)
-        self._queue.clear()
+        self.queue.clear()
         self._in_flight.clear()
-        self._sent_commands = 0
+        self.sent_commands = 0

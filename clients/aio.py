@@ -130,8 +130,8 @@ class AsyncClient(OrderCalls, GoodsCalls):
         It may be sent more than once, so the command needs its id in the bytes.  Raises Overloaded at once when so
         much waits that it could not be answered in time; a queued one may also end with that, never sent.
         """
-        _, pump, loop = self._open_parts()
-        return pump.post(command, loop.time() + (self._timeout_s if timeout_s is None else timeout_s))
+        opened = self._opened or self._open_parts()
+        return opened[1].post(command, self._timeout_s if timeout_s is None else timeout_s)
 
     async def resend(self, error: NoAnswer, *, timeout_s: float | None = None) -> Any:
         """Send the command of a NoAnswer again, same id and bytes, and return its response message.

@@ -1,11 +1,15 @@
 """The batches of a client's Session: many commands in one message, each with a future of its own.
 
 Only what a client does once for every command is here; streams, deadlines and resends are the client's.
-There is no clock and no input or output.  The messages are those of protos/ringup/v1/session.proto.
+There is no clock (the client's event loop has one) and no input or output.  The messages are those of
+protos/ringup/v1/session.proto.
 """
+
+from collections import deque
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -47,6 +51,80 @@ cdef class Pending:
         self.state = _NEVER_SENT
 
 
+cdef class Admission:
+    """What a client's pace foretells, kept where every command looks at it; the pace sets it at each answered batch.
+
+    A command takes `command_s` behind up to `foretold_commands` others, by the usual batches, and `large_command_s`
+    behind up to `large_foretold_commands`, by the largest: more is not known.  A wait may take `caution` of the time
+    that is left.
+    """
+
+    cdef public double foretold_commands, command_s, large_foretold_commands, large_command_s
+    cdef readonly double caution
+
+    def __init__(self, double caution):
+        self.caution = caution
+
+    cpdef bint admits(self, int64_t ahead, double left_s):
+        """Whether a command with left_s until its deadline may queue behind so many."""
+        cdef double wait_s_max = self.caution * left_s
+        return (
+            min(<double>ahead, self.foretold_commands) * self.command_s <= wait_s_max
+            and min(<double>ahead, self.large_foretold_commands) * self.large_command_s <= wait_s_max
+        )
+
+
+cdef class Outbox:
+    """The commands that wait for a stream, and what is looked at when one more comes.
+
+    Whoever takes them out says so: `sent_commands` is how many are in flight, `timer_at_s` for when the timer is set
+    (infinity: it is not), `is_open` whether more may come, `is_idle` whether `_attend` is to be called for the next.
+    Its subclass has `_attend()`, `_arm(at_s)` and `_refused(command)`, which returns the error of a command that is too
+    large or would come too late.
+    """
+
+    cdef readonly object queue  # deque of Pending
+    cdef public int64_t sent_commands
+    cdef public double timer_at_s
+    cdef public bint is_open, is_idle
+    cdef readonly Admission pace
+    cdef int64_t _command_bytes_max
+    cdef object _append, _new_future, _now
+
+    def __init__(self, loop, Admission pace not None, int64_t command_bytes_max):
+        self.queue = deque()
+        self.timer_at_s = INFINITY
+        self.is_open = self.is_idle = True
+        self.pace = pace
+        self._command_bytes_max = command_bytes_max
+        self._append, self._new_future, self._now = self.queue.append, loop.create_future, loop.time
+
+    def post(self, bytes command not None, double timeout_s):
+        """Queue the bytes of a Command; the future gives its CommandReply's bytes or raises NoAnswer.
+
+        Raises Overloaded, and queues nothing, when so much waits that timeout_s would pass: no future, as refusing must
+        cost far less than answering.
+        """
+        cdef Pending pending
+        cdef int64_t waiting = len(self.queue)
+        if not self.is_open:
+            raise RuntimeError("expected an open client, found a closed one; make a new client")
+        if (waiting and not self.pace.admits(waiting + self.sent_commands, timeout_s)) or (
+            PyBytes_GET_SIZE(command) > self._command_bytes_max
+        ):
+            raise self._refused(command)
+        pending = Pending.__new__(Pending)
+        pending.answer = self._new_future()
+        pending.command = command
+        pending.deadline_s = <double>self._now() + timeout_s
+        self._append(pending)
+        if pending.deadline_s < self.timer_at_s:
+            self._arm(pending.deadline_s)
+        if self.is_idle:
+            self._attend()
+        return pending.answer
+
+
 cdef inline int64_t _varint_bytes(uint64_t value) noexcept:
     cdef int64_t size = 1
     while value >= 0x80:
@@ -70,21 +148,24 @@ def take(queue, int64_t commands_max, int64_t bytes_max, double answered_s, turn
     cdef Pending pending
     cdef list batch = []
     cdef int64_t size = 0, count = 0
+    cdef int64_t left = len(queue)
     popleft = queue.popleft
-    while queue and count < commands_max:
-        pending = queue[0]
-        if not pending.answer.done():
-            if pending.state == _NEVER_SENT and pending.deadline_s <= answered_s:
-                turn_away(pending)
-            else:
-                size += _framed_bytes(pending)
-                if size > bytes_max and count:
-                    break
-                if pending.state == _NEVER_SENT:
-                    pending.state = _SENT
-                batch.append(pending)
-                count += 1
-        popleft()
+    while left and count < commands_max:
+        pending = popleft()
+        left -= 1
+        if pending.answer.done():
+            continue
+        if pending.state == _NEVER_SENT and pending.deadline_s <= answered_s:
+            turn_away(pending)
+            continue
+        size += _framed_bytes(pending)
+        if size > bytes_max and count:
+            queue.appendleft(pending)
+            break
+        if pending.state == _NEVER_SENT:
+            pending.state = _SENT
+        batch.append(pending)
+        count += 1
     return batch
 
 

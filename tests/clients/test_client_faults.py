@@ -89,7 +89,7 @@ def careless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def with_new_ids(self: _session.SessionPump, unsure: bool) -> None:
         requeue(self, unsure)
-        for pending in self._queue:
+        for pending in self.queue:
             if pending.state != _session.NEVER_SENT:
                 _, body = _wire.opened(pending.command)
                 pending.command = pending.command.replace(_wire.command_id_in(body), _wire.new_id())

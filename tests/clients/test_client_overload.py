@@ -95,7 +95,7 @@ async def flood(engine: SessionEngine, pump: _session.SessionPump, load: float, 
     async def one(customer: str) -> None:
         posted_s = loop.time()
         try:
-            await pump.post(command(customer), posted_s + DEADLINE_S)
+            await pump.post(command(customer), DEADLINE_S)
         except Overloaded as error:
             found.refused[customer] = posted_s - started_s
             found.refused_after_s[customer] = loop.time() - posted_s
@@ -234,9 +234,9 @@ def test_streams_that_break_in_an_overload_lose_and_double_nothing() -> None:
 
 async def posted_apart(pump: _session.SessionPump, commands: int, seconds: float) -> None:
     """Post commands so far apart that each could be a batch of its own, and wait for their answers."""
-    loop, answers = asyncio.get_running_loop(), []
+    answers = []
     for n in range(commands):
-        answers.append(pump.post(command(f"c{n}"), loop.time() + 60))
+        answers.append(pump.post(command(f"c{n}"), 60))
         await asyncio.sleep(seconds)
     await asyncio.gather(*answers)
 
@@ -294,20 +294,20 @@ def test_a_broken_stream_keeps_the_order() -> None:
 
 def test_a_refused_command_is_not_sent_and_can_be_sent_again() -> None:
     async def main() -> None:
-        engine, loop = SessionEngine(steady), asyncio.get_running_loop()
+        engine = SessionEngine(steady)
         async with pump_to(engine) as pump:
-            await asyncio.gather(*[pump.post(command(f"warm{n}"), loop.time() + 5) for n in range(100)])
+            await asyncio.gather(*[pump.post(command(f"warm{n}"), 5) for n in range(100)])
             waiting = []
             for n in range(250):
-                waiting.append(pump.post(command(f"w{n}"), loop.time() + 5))
+                waiting.append(pump.post(command(f"w{n}"), 5))
                 await asyncio.sleep(0.0002)
             with pytest.raises(Overloaded, match=r"Sell: expected an answer.*not sent.*6b6b6b") as caught:
-                pump.post(command("Ann", b"k" * 16), loop.time() + 0.05)
+                pump.post(command("Ann", b"k" * 16), 0.05)
             assert caught.value.call == "Sell"
             assert caught.value.command_id == b"k" * 16
             await asyncio.gather(*waiting)
             assert engine.booked["Ann"] == 0
-            await pump.post(caught.value.command, loop.time() + 5)
+            await pump.post(caught.value.command, 5)
         assert engine.booked["Ann"] == engine.received[b"k" * 16] == 1
 
     virtual_time.run(main())
@@ -321,10 +321,10 @@ def test_what_expired_unsent_is_in_no_batch() -> None:
         async with pump_to(engine) as pump:
             sent = []
             for n in range(3):
-                sent.append(pump.post(command(f"s{n}"), loop.time() + 5))
+                sent.append(pump.post(command(f"s{n}"), 5))
                 await asyncio.sleep(0.05)
-            short = [pump.post(command(f"e{n}"), loop.time() + 0.1) for n in range(5)]
-            long = pump.post(command("long"), loop.time() + 5)
+            short = [pump.post(command(f"e{n}"), 0.1) for n in range(5)]
+            long = pump.post(command("long"), 5)
             for one in short:
                 with pytest.raises(NoAnswer) as caught:
                     await one
@@ -344,7 +344,7 @@ def test_what_may_have_been_sent_is_never_called_unsent() -> None:
         engine = SessionEngine(lambda number, _: 0.5 if number else 0.0, breaks=frozenset([0]))
         loop = asyncio.get_running_loop()
         async with pump_to(engine) as pump:
-            calls = [pump.post(command(f"c{n}"), loop.time() + 0.4) for n in range(20)]
+            calls = [pump.post(command(f"c{n}"), 0.4) for n in range(20)]
             ends = await asyncio.gather(*calls, return_exceptions=True)
             assert loop.time() == pytest.approx(0.4)
             await asyncio.sleep(0.5)

@@ -16,7 +16,8 @@ import grpc
 import uvloop
 
 from bench.shop import field, varint
-from ringup.engine.edge import RPCS_MAX, SERVER_OPTIONS
+from ringup.engine.edge import SERVER_OPTIONS
+from ringup.engine.edge_listeners import Listeners
 
 
 async def serve(command_bytes: int, reply: bytes, unary_reply: bytes) -> None:
@@ -33,21 +34,18 @@ async def serve(command_bytes: int, reply: bytes, unary_reply: bytes) -> None:
             assert rest == 0, "a batch of other commands than the echo was made for"
             await context.write(framed_reply * count)
 
-    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=RPCS_MAX)
     handlers: dict[str, dict[str, Any]] = {
         "ringup.v1.SaleService": {"Sell": grpc.unary_unary_rpc_method_handler(unary)},
         "ringup.v1.SessionService": {"Session": grpc.stream_stream_rpc_method_handler(stream)},
     }
-    server.add_generic_rpc_handlers(
-        tuple(grpc.method_handlers_generic_handler(service, methods) for service, methods in handlers.items())
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    generic = tuple(grpc.method_handlers_generic_handler(service, methods) for service, methods in handlers.items())
+    listeners = Listeners(SERVER_OPTIONS, lambda server: server.add_generic_rpc_handlers(generic))
+    port = await listeners.start("127.0.0.1:0")
     print(f"echo: serving on 127.0.0.1:{port}", flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
-    await server.stop(None)
+    await listeners.stop(None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The edge: gRPC in, bytes to the sequencer, bytes out.  The only module that knows gRPC.
+"""The edge: gRPC in, bytes to the sequencer, bytes out.  With its listeners the only module that knows gRPC.
 
 Commands and queries are not decoded here: a unary request is wrapped as the one command of a
 SessionRequest, a stream's requests go on as they are, and the core reads both.
@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from ringup.engine.callers import Callers, NotAuthenticated, answered, header_of
 from ringup.engine.contract import FILES, Method, methods
+from ringup.engine.edge_listeners import LISTENERS, Listeners
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.journal import JournalError
 from ringup.engine.record import DamagedRecord
@@ -65,9 +66,9 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     # beyond the second all, for next to nothing, and goodput stays.  Their callers see CANCELLED, as of any call that
     # no server took: nothing was executed, the same id is safe.  No option says another status; only the core's newer
     # call stack, which Python's server does not have, answers RESOURCE_EXHAUSTED there.
-    ("grpc.server.max_pending_requests", RPCS_MAX // 2),
-    ("grpc.server.max_pending_requests_hard_limit", RPCS_MAX),
-    ("grpc.so_reuseport", 0),  # or a second engine silently shares the port
+    # The numbers are of each of the listeners; the first is above what one connection may have in flight.
+    ("grpc.server.max_pending_requests", RPCS_MAX // LISTENERS),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * RPCS_MAX // LISTENERS),
 ]
 
 Answer = TypeVar("Answer", bytes, None)  # of one answer, or of a stream that writes them itself
@@ -109,7 +110,6 @@ class Edge:
         self._callers = callers
         # Calls are counted here and not by grpcio (maximum_concurrent_rpcs): in some of the versions that are supported
         # its count is wrong once it has refused, and then it lets everything pass.
-        self._server = grpc.aio.server(options=SERVER_OPTIONS)
         self._rpcs = 0
         self._health = health.aio.HealthServicer()
         self._is_draining = False
@@ -119,25 +119,20 @@ class Edge:
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method in methods():
             by_service.setdefault(method.service, {})[method.name] = self._handler(method)
-        for service, handlers in by_service.items():
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         self._services = list(by_service)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [s.full_name for f in FILES for s in f.services_by_name.values()]
-        reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME],
-            self._server,
-        )
+
+        def prepare(server: grpc.aio.Server) -> None:
+            for service, handlers in by_service.items():
+                server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+
+        self._listeners = Listeners(SERVER_OPTIONS, prepare)
 
     async def start(self, listen: str) -> int:
         """Serve on `listen` ("host:port", port 0 for any free one); returns the port."""
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise OSError(
-                f"{listen}: expected a free address to listen on, found: {error}; choose another with --listen"
-            ) from error
-        await self._server.start()
+        port = await self._listeners.start(listen)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return port
 
@@ -152,12 +147,12 @@ class Edge:
         for outgoing in self._streams:
             outgoing.put_nowait(DRAINING)
         self._engine.drain()
-        await self._server.stop(DRAIN_SECONDS)
+        await self._listeners.stop(DRAIN_SECONDS)
 
     async def fail(self) -> None:
         """Stop: NOT_SERVING first, and no answer to anything; a moment for all to hear that."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._server.stop(FAIL_SECONDS)
+        await self._listeners.stop(FAIL_SECONDS)
 
     # Handlers
 

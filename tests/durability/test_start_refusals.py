@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,36 @@ def test_an_address_in_use_is_refused_and_the_first_engine_serves_on(tmp_path: P
             EngineProcess(tmp_path / "second", port=engine.port)
         assert "--listen" in refused.value.said
         assert engine.stop() == 0
+
+
+def test_two_engines_that_start_at_the_same_moment_never_share_an_address(tmp_path: Path) -> None:
+    """An engine's own sockets share its address, so each must find out whether another's are there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start(name: str) -> EngineProcess | DidNotStart:
+        try:
+            return EngineProcess(tmp_path / name, port=port)
+        except DidNotStart as refused:
+            return refused
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(start, ("first", "second", "third")))
+    engines = [one for one in found if isinstance(one, EngineProcess)]
+    try:
+        assert len(engines) == 1, found
+        for one in found:
+            assert one in engines or "expected a free address to listen on" in one.said
+    finally:
+        for engine in engines:
+            engine.stop()
+
+
+def test_an_address_that_another_program_would_share_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(DidNotStart, match="expected a free address to listen on"):
+            EngineProcess(tmp_path, port=other.getsockname()[1])

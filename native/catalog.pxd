@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from ringup.native.index cimport Index
 from ringup.native.limits cimport TAXES_PER_CLASS_MAX
 from ringup.native.table cimport Heap, Table
-from ringup.native.wire cimport Span
+from ringup.native.wire cimport Span, span_at
 
 cdef enum:
     ITEM_MEASURED = 1  # quantities need not be whole
@@ -18,6 +18,7 @@ cdef enum:
     LOCATION_SHORTFALL_ALLOWED = 2  # a till sale may take the book below zero
     TAX_INCLUSIVE = 1
     BASE_UNITS_PPM_DEFAULT = 1000000  # one base unit in one unit
+    ITEM_CODE_HERE = 20  # bytes of an item's code that its row has room for: most have 8 to 14
     EXPECTED_ITEMS = 512  # a power of two, above the lines of a window of commands
 
 cdef enum SymbolKind:
@@ -39,8 +40,10 @@ cdef struct Text:
     uint32_t size
 
 # Links are row + 1, so that zero, what an appended row has, means none.
-cdef struct ItemRow:
-    Text code
+cdef struct ItemRow:  # one cache line, so that a look-up compares the code without waiting for a second
+    char[ITEM_CODE_HERE] code  # zeros where it is longer, see `item_code`
+    uint32_t code_size
+    uint32_t code_at8  # of a longer code: as in Text
     Text name
     Text categories  # uint32 symbol rows, widest first
     uint32_t first_barcode
@@ -196,7 +199,12 @@ cdef class Catalog:
         return (<CatalogGlobals*>self.globals.row(0)).price_count
 
     cdef inline Span item_code(self, int64_t row) noexcept nogil:
-        return self.text(self.item(row).code)
+        cdef const ItemRow* item = self.item(row)
+        cdef Text longer
+        if item.code_size <= ITEM_CODE_HERE:
+            return span_at(item.code, item.code_size)
+        longer.at8, longer.size = item.code_at8, item.code_size
+        return self.text(longer)
 
     cdef inline Span location_code(self, int64_t row) noexcept nogil:
         return self.text(self.location(row).code)

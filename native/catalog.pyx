@@ -5,7 +5,7 @@ wire format (catalog_items.pyx and its like do) or decides whether a command is 
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ringup.native.index cimport (
     hash_bytes,
@@ -274,7 +274,12 @@ cdef class Catalog:
 
     cdef int64_t add_item(self, Span code) noexcept nogil:
         cdef int64_t row = self.items.append()
-        (<ItemRow*>self.items.edit(row)).code = self.store(code)
+        cdef ItemRow* item = <ItemRow*>self.items.edit(row)
+        item.code_size = <uint32_t>code.size
+        if code.size <= ITEM_CODE_HERE:
+            memcpy(item.code, code.data, code.size)
+        else:
+            item.code_at8 = self.store(code).at8
         index_add(&self.item_index, _hash(code), row)
         return row
 

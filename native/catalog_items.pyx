@@ -373,7 +373,7 @@ cdef class ItemCommands:
         cdef BarcodeRow* barcode
         cdef const ItemRulesRow* rules
         cdef uint32_t* symbols
-        write_span(out, Item_item_id, self.catalog.text(item.code))
+        write_span(out, Item_item_id, self.catalog.item_code(row))
         write_span(out, Item_name, self.catalog.text(item.name))
         at = <int64_t>item.first_barcode - 1
         while at >= 0:
@@ -448,7 +448,7 @@ cdef class ItemCommands:
         cdef ItemRow* item = self.catalog.item(row)
         cdef int64_t at = <int64_t>item.first_barcode - 1
         cdef BarcodeRow* barcode
-        if _contains(self.catalog.text(item.name), text) or _contains(self.catalog.text(item.code), text):
+        if _contains(self.catalog.text(item.name), text) or _contains(self.catalog.item_code(row), text):
             return True
         while at >= 0:
             barcode = <BarcodeRow*>self.catalog.barcodes.row(at)

@@ -10,7 +10,7 @@ what `Catalog.find_item` and `Positions.find` look at first when the command exe
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ringup.native.catalog cimport BarcodeRow, Catalog, ItemRow
+from ringup.native.catalog cimport ITEM_CODE_HERE, BarcodeRow, Catalog, ItemRow
 from ringup.native.command cimport Command
 from ringup.native.contract cimport (
     BasketLine_item_id,
@@ -161,7 +161,6 @@ cdef class Prefetcher:
             if line.item >= 0:
                 self.catalog.expect_item(line.code, line.item)
                 prefetch(self.catalog.item(line.item))
-                prefetch(&self.catalog.item(line.item).flags)  # in the next cache line of most
             else:
                 line.barcode = _likely(&self.catalog.barcode_index, line.hash)
                 if line.barcode >= 0:
@@ -171,7 +170,6 @@ cdef class Prefetcher:
             if line.barcode >= 0:
                 line.item = (<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).item
                 prefetch(self.catalog.item(line.item))
-                prefetch(&self.catalog.item(line.item).flags)
                 prefetch(self.catalog.text((<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).code).data)
             if line.item >= 0:
                 self.stock.prefetch(line.item, line.location)
@@ -187,7 +185,8 @@ cdef class Prefetcher:
             if line.item < 0:
                 continue
             item = self.catalog.item(line.item)
-            prefetch(self.catalog.text(item.code).data)
+            if item.code_size > ITEM_CODE_HERE:
+                prefetch(self.catalog.item_code(line.item).data)
             if line.is_priced:
                 prefetch(self.catalog.text(item.name).data)
                 prefetch(self.catalog.text(item.categories).data)

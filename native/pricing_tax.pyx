@@ -16,6 +16,7 @@ from ringup.native.pricing_state cimport Basket, Segment
 from ringup.native.promotion cimport NO_SYMBOL, PLACE_LINE, PLACE_UNIT, Rules, Snapshot
 
 cdef enum:
+    REST_ELSEWHERE = -2  # of a rate whose remainder is with one of the same name before it
     INCLUSIVE_MAX = 64  # named taxes inside prices that a rounded net value is shared out to
 
 
@@ -422,7 +423,7 @@ cdef void _lay(Taxes* taxes, int64_t number) noexcept nogil:
     cdef TaxKey* key = &taxes.keys[number]
     cdef TaxClass* at
     cdef TaxPlace* place
-    cdef int64_t i, j, left = key.tax, places = 0, last = 0
+    cdef int64_t i, j, k, left = key.tax, places = 0, last = 0
     cdef int128 exact, over, whole
     taxes.rests = <int128*>room_for(taxes.rests, &taxes.rest_capacity, taxes.part_count, sizeof(int128))
     for i in range(taxes.place_count):
@@ -441,8 +442,14 @@ cdef void _lay(Taxes* taxes, int64_t number) noexcept nogil:
             whole -= exact < whole * over
             taxes.parts[last] = <int64_t>whole
             taxes.rests[last] = exact - whole * over
-            if key.shared:  # remainders of several classes have several denominators
-                taxes.rests[last] = _scaled(taxes.rests[last], over)
+            for k in range(j if key.shared else 0):
+                if at.rates[k].key == number and at.live[k]:  # one tax of the line: its parts are rounded as one
+                    taxes.rests[place.first + k] += taxes.rests[last]
+                    if taxes.rests[place.first + k] >= over:
+                        taxes.rests[place.first + k] -= over
+                        taxes.parts[last] += 1
+                    taxes.rests[last] = REST_ELSEWHERE
+                    break
             left -= taxes.parts[last]
     if places == 1:
         taxes.parts[last] += left
@@ -450,11 +457,34 @@ cdef void _lay(Taxes* taxes, int64_t number) noexcept nogil:
         _lay_rests(taxes, key, number, left)
 
 
+cdef int _compare(int128 rest, int128 over, int128 other_rest, int128 other_over) noexcept nogil:
+    """-1, 0 or 1 as rest / over is below, equal to or above the other, both from 0 to below 1; never overflows."""
+    cdef int128 whole, other_whole, next_rest
+    cdef int sign = 1
+    if over == other_over:
+        return (rest > other_rest) - (rest < other_rest)
+    while rest and other_rest:  # a continued fraction: the smaller reciprocal is of the greater
+        whole = over / rest
+        other_whole = other_over / other_rest
+        if whole != other_whole:
+            return sign if whole < other_whole else -sign
+        next_rest = over - whole * rest
+        over = rest
+        rest = next_rest
+        next_rest = other_over - other_whole * other_rest
+        other_over = other_rest
+        other_rest = next_rest
+        sign = -sign
+    return sign * ((rest != 0) - (other_rest != 0))
+
+
 cdef void _lay_rests(Taxes* taxes, TaxKey* key, int64_t number, int64_t left) noexcept nogil:
     """Give what is left of a named tax to the largest remainders, or take what is too much from the smallest."""
     cdef TaxClass* at
     cdef TaxPlace* place
     cdef int64_t i, j, best, step = 1 if left > 0 else -1
+    cdef int128 best_over = 1
+    cdef int order
     while left != 0:
         best = -1
         for i in range(taxes.place_count):
@@ -465,14 +495,16 @@ cdef void _lay_rests(Taxes* taxes, TaxKey* key, int64_t number, int64_t left) no
             for j in range(at.rate_count):
                 if at.rates[j].key != number or not at.live[j] or taxes.rests[place.first + j] < 0:
                     continue
-                if best < 0 or (
-                    taxes.rests[place.first + j] > taxes.rests[best]
-                    if step > 0 else taxes.rests[place.first + j] <= taxes.rests[best]
-                ):
-                    best = place.first + j
+                if best >= 0:
+                    order = _compare(taxes.rests[place.first + j], _over(at), taxes.rests[best], best_over)
+                    if (order <= 0) if step > 0 else (order > 0):
+                        continue
+                best = place.first + j
+                best_over = _over(at)
         if best < 0:  # all have had their turn
             for i in range(taxes.part_count):
-                taxes.rests[i] = max(taxes.rests[i], 0)
+                if taxes.rests[i] == -1:
+                    taxes.rests[i] = 0
             continue
         taxes.parts[best] += step
         taxes.rests[best] = -1

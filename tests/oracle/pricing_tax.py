@@ -114,45 +114,45 @@ def rounded_parts(
 
 def compute_at_total(lines: list[TaxLine], tax: dict[str, Any], at: str | None, zone: str | None, found: Taxes) -> None:
     mode = tax.get("rounding", "half_up")
-    sums: dict[tuple[str, int, bool], Fraction] = {}
+    parts_of: dict[tuple[str, int, bool], list[Fraction]] = {}  # by named tax, its exact part of each line
     owners: dict[tuple[str, int, bool], tuple[dict[str, Any], str | None]] = {}
-    line_sums: list[Fraction] = []
     gross, net_sum = 0, Fraction(0)
-    for line in lines:
+    for index, line in enumerate(lines):
         rates = live_rates(tax, line.tax_class, at, zone)
-        line_additive = Fraction(0)
-        if rates:
-            net, parts = exact_taxes(line.whole, rates, tax)
-            if any(is_inclusive(rate, tax) for rate in rates):
-                gross, net_sum = gross + line.whole.amount, net_sum + net
-            for place, (rate, part) in enumerate(zip(rates, parts, strict=True)):
-                inclusive = is_inclusive(rate, tax)
-                # An unnamed tax is its own tax: one per class and place in the class's list.
-                key = (rate["name"], -1, inclusive) if "name" in rate else (str(line.tax_class), place, inclusive)
-                sums[key] = sums.get(key, Fraction(0)) + part
-                owners[key] = (rate, line.tax_class)
-                line_additive += Fraction(0) if inclusive else part
-        line_sums.append(line_additive)
-    keys = list(sums)
-    whole = {key: rounded(sums[key], mode) for key in keys}
-    inside = [key for key in keys if key[2]]
+        if not rates:
+            continue
+        net, parts = exact_taxes(line.whole, rates, tax)
+        if any(is_inclusive(rate, tax) for rate in rates):
+            gross, net_sum = gross + line.whole.amount, net_sum + net
+        for place, (rate, part) in enumerate(zip(rates, parts, strict=True)):
+            inclusive = is_inclusive(rate, tax)
+            # An unnamed tax is its own tax: one per class and place in the class's list.
+            key = (rate["name"], -1, inclusive) if "name" in rate else (str(line.tax_class), place, inclusive)
+            parts_of.setdefault(key, [Fraction(0)] * len(lines))[index] += part
+            owners[key] = (rate, line.tax_class)
+    sums = {key: sum(parts, Fraction(0)) for key, parts in parts_of.items()}
+    whole = {key: rounded(exact_sum, mode) for key, exact_sum in sums.items()}
+    inside = [key for key in sums if key[2]]
     if tax.get("round_target", "tax") == "net" and inside:
         shares = allocate(gross - rounded(net_sum, mode), [abs(sums[key]) for key in inside])
         whole.update(zip(inside, shares, strict=True))
-    for key in keys:
+    for key, exact_parts in parts_of.items():
         rate, tax_class = owners[key]
         book(found, rate, tax_class, whole[key], key[2])
-    found.additive_by_line = share_signed(found.additive, line_sums)
+        if not key[2]:  # each named tax sums over the lines to what it is
+            for index, share in enumerate(share_rounded(whole[key], exact_parts)):
+                found.additive_by_line[index] += share
 
 
-def share_signed(amount: int, exact_parts: list[Fraction]) -> list[int]:
-    """Whole parts near their exact values that sum to `amount`: floors, then the largest remainders."""
+def share_rounded(amount: int, exact_parts: list[Fraction]) -> list[int]:
+    """Whole parts of a rounded sum: each exact part rounded down, then one more for the largest remainders."""
     parts = [part.numerator // part.denominator for part in exact_parts]
     left = amount - sum(parts)
+    if not 0 <= left <= len(parts):
+        raise ValueError(f"expected {amount} to be the rounded sum of {exact_parts}")
     order = sorted(range(len(parts)), key=lambda i: (parts[i] - exact_parts[i], i))
-    step = 1 if left >= 0 else -1
-    for k in range(abs(left)):
-        parts[order[k % len(order)]] += step
+    for index in order[:left]:
+        parts[index] += 1
     return parts
 
 

@@ -174,7 +174,7 @@ cdef class FulfilCommands(OrderCommands):
         self.stock.enter(order, ACTION_PICK, command.now_ns)
         if request.flag:
             self.plan_short_pick(order, request.location)
-            refund_minor = self.stock.pick_short(order, request.location, &self.sums)
+            refund_minor = self.stock.pick_short(order, request.location)
             if not self.stock.order_row(order).allocated.first:
                 self.stock.cancel(order, command.now_ns)  # nothing is left to send
             self.write_plan(PickOrderResponse_takes, out)

@@ -426,14 +426,14 @@ cdef class OrderCommands(HoldCommands):
         if request.line_count == 0:
             refund_minor = self.stock.cancel(order, command.now_ns)
         else:
-            for i in range(request.line_count):
-                refund_minor += self.stock.refund(order, self.lines[i].item, self.lines[i].qty_milli)
+            self.stock.note_had(order)
             self.stock.plan_begin()
             for plain in range(2):  # parts of kits first, any unit is one of the item
                 for i in range(self.want_count):
                     if (self.wants[i].kit == 0) == plain:
                         self.stock.cancel_part(order, &self.wants[i])
             self.stock.cancelled_in_part(order, command.now_ns)
+            refund_minor = self.stock.refund_lost(order)
             self.write_plan_of_kits(CancelOrderResponse_takes, out)
         write_int(out, CancelOrderResponse_refund_minor, refund_minor)
         return ok(out)

@@ -71,6 +71,7 @@ cdef class Orders(Holds):
     cdef int64_t ship_move_capacity
     cdef int32_t ship_kit  # row + 1 of the version of a kit that the want at hand is about; 0: any units
     cdef Tally gone  # scratch: on hand that leaves, by position
+    cdef Tally had  # scratch: by item (and the version of the kit that it is a part of), what an order had and has
     cdef Place* part_places  # scratch: where parts of a line leave from
     cdef int64_t part_count
     cdef int64_t part_capacity
@@ -88,10 +89,13 @@ cdef class Orders(Holds):
     ) noexcept nogil
     cdef void add_paid(self, int64_t order, int64_t item, int64_t qty_milli, int64_t paid_minor) noexcept nogil
     cdef int64_t refund(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil
-    cdef int64_t refund_allocated(self, int64_t order) noexcept nogil
+    cdef void note_had(self, int64_t order) noexcept nogil
+    cdef void sum_had(self, const Chain* chain, bint before) noexcept nogil
+    cdef int64_t refund_lost(self, int64_t order) noexcept nogil
+    cdef int64_t kits_had(self, int64_t kit, bint before) noexcept nogil
     cdef void expire_pickups(self, int64_t now_ns) noexcept nogil
     cdef void pick(self, int64_t order, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
-    cdef int64_t pick_short(self, int64_t order, int64_t location, const Tally* missing) noexcept nogil
+    cdef int64_t pick_short(self, int64_t order, int64_t location) noexcept nogil
     cdef void place(self, int64_t order, int64_t hold, bint planned, int64_t now_ns) noexcept nogil
     cdef int64_t cancel(self, int64_t order, int64_t now_ns) noexcept nogil
     cdef void cancel_part(self, int64_t order, const Want* want) noexcept nogil

@@ -13,7 +13,7 @@ from ringup.native.catalog cimport ITEM_UNTRACKED
 from ringup.native.contract cimport BAR_REASON_QUALITY, HOLD_STATE_ORDERED, ORDER_STATE_PLACED, ORDER_STATE_READY
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
-from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, LineRow
+from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, Chain, LineRow
 from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, ENTRY_UNTRACKED, Place, ScopeIn, Want
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
 from ringup.native.stock_states cimport (
@@ -55,6 +55,7 @@ cdef class Orders(Holds):
         free(self.ship_moves)
         free(self.part_places)
         tally_free(&self.gone)
+        tally_free(&self.had)
 
     cdef int64_t find_order(self, Span code) noexcept nogil:
         """The order with this code, or -1."""
@@ -157,21 +158,15 @@ cdef class Orders(Holds):
                 qty_milli -= part
             at = line.next
 
-    cdef int64_t pick_short(self, int64_t order, int64_t location, const Tally* missing) noexcept nogil:
+    cdef int64_t pick_short(self, int64_t order, int64_t location) noexcept nogil:
         """What was not picked at a place is not there: barred until it is counted, promised as the plan says.
 
-        `missing` has by item (and the version of the kit that it is a part of) what nobody promises any more.  Returns
-        the refund: of units by what was paid for them, of kits that are not whole any more by what was paid for those.
+        Returns the refund of what nobody promises any more.
         """
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
         cdef LineRow* line
-        cdef const Sum* entry
-        cdef int64_t at = row.allocated.first, rest, i, refund_minor = 0
-        tally_clear(&self.gone)  # by kit, how many were whole
-        for i in range(missing.count):
-            entry = &missing.entries[missing.order[i]]
-            if entry.sum_milli and entry.key > ITEM_MASK:
-                tally_at(&self.gone, entry.key >> 31).sum_milli = self.kits_in(&row.allocated, (entry.key >> 31) - 1, -1)
+        cdef int64_t at = row.allocated.first, rest, i
+        self.note_had(order)
         while at:
             line = self.edit_line(at - 1)
             if line.location == location and line.kind == ENTRY_STOCK:
@@ -184,15 +179,7 @@ cdef class Orders(Holds):
         self.sweep_chain(&row.allocated)
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_ALLOCATED, &row.allocated)
-        for i in range(missing.count):
-            entry = &missing.entries[missing.order[i]]
-            if entry.sum_milli and entry.key <= ITEM_MASK:
-                refund_minor += self.refund(order, entry.key, entry.sum_milli)
-        for i in range(self.gone.count):
-            entry = &self.gone.entries[self.gone.order[i]]
-            rest = entry.sum_milli - self.kits_in(&self.order_row(order).allocated, entry.key - 1, -1)
-            refund_minor += self.refund(order, self.kit_row(entry.key - 1).item, rest * 1000)
-        return refund_minor
+        return self.refund_lost(order)
 
     # Allocation.
 
@@ -246,29 +233,66 @@ cdef class Orders(Holds):
             at = paid.next
         return refund_minor
 
-    cdef int64_t refund_allocated(self, int64_t order) noexcept nogil:
-        """Refund all that an order has allocated: plain units by item, whole kits by kit."""
-        cdef int64_t at = self.order_row(order).allocated.first, refund_minor = 0
+    # An order has what is promised to it and what left for it.  What it loses of that is refunded: units by themselves
+    # for what was paid for them, a kit for what was paid for it once a part of it is lost.  A kit whose parts leave one
+    # by one stays a kit.
+
+    cdef void note_had(self, int64_t order) noexcept nogil:
+        """Note what an order has; `refund_lost` follows what changes it."""
+        tally_clear(&self.had)
+        if self.order_row(order).first_paid:
+            self.sum_had(&self.order_row(order).allocated, True)
+            self.sum_had(&self.order_row(order).shipped, True)
+
+    cdef void sum_had(self, const Chain* chain, bint before) noexcept nogil:
+        cdef int64_t at = chain.first
         cdef LineRow* line
-        if not self.order_row(order).first_paid:
-            return 0
-        tally_clear(&self.gone)
+        cdef Sum* entry
         while at:
             line = self.line_row(at - 1)
-            if not line.kit:
-                refund_minor += self.refund(order, line.item, line.qty_milli)
-            elif tally_find(&self.gone, line.kit) == NULL:
-                tally_at(&self.gone, line.kit)
-                refund_minor += self.refund(
-                    order, self.asked_item(line), self.kits_in(&self.order_row(order).allocated, line.kit - 1, -1) * 1000
-                )
+            entry = tally_at(&self.had, (<int64_t>line.kit << 31) | line.item)
+            if before:
+                entry.sum_milli += line.qty_milli
+            else:
+                entry.spare_milli += line.qty_milli
             at = line.next
+
+    cdef int64_t refund_lost(self, int64_t order) noexcept nogil:
+        """Refund what an order has lost since `note_had`; returns the refund."""
+        cdef int64_t i, kit, refund_minor = 0
+        cdef const Sum* entry
+        if self.had.count == 0:
+            return 0
+        self.sum_had(&self.order_row(order).allocated, False)
+        self.sum_had(&self.order_row(order).shipped, False)
+        for i in range(self.had.count):
+            entry = &self.had.entries[self.had.order[i]]
+            kit = (entry.key >> 31) - 1
+            if kit < 0:
+                refund_minor += self.refund(order, entry.key, entry.sum_milli - entry.spare_milli)
+            elif self.kit_part(kit, 0).item == entry.key & ITEM_MASK:  # each version once
+                refund_minor += self.refund(
+                    order, self.kit_row(kit).item, (self.kits_had(kit, True) - self.kits_had(kit, False)) * 1000
+                )
         return refund_minor
+
+    cdef int64_t kits_had(self, int64_t kit, bint before) noexcept nogil:
+        """Whole kits of a version among what `had` has."""
+        cdef int64_t i, part_milli, kits = -1
+        cdef const Sum* entry
+        for i in range(self.kit_row(kit).part_count):
+            entry = tally_find(&self.had, (kit + 1) << 31 | self.kit_part(kit, i).item)
+            if entry == NULL:
+                return 0
+            part_milli = entry.sum_milli if before else entry.spare_milli
+            if kits < 0 or part_milli // self.kit_part(kit, i).qty_milli < kits:
+                kits = part_milli // self.kit_part(kit, i).qty_milli
+        return max(kits, 0)
 
     cdef int64_t cancel(self, int64_t order, int64_t now_ns) noexcept nogil:
         """Give everything back that has not shipped; with nothing shipped the order is over.  Returns the refund."""
-        cdef int64_t refund_minor = self.refund_allocated(order)
         cdef OrderRow* row = <OrderRow*>self.orders.edit(order)
+        self.note_had(order)
         self.give_back_chain(&row.allocated, COUNTER_ALLOCATED)
         self.free_chain(&row.allocated)
         if not row.shipped.first:
@@ -276,7 +300,7 @@ cdef class Orders(Holds):
             self.enter(order, ACTION_CANCEL, now_ns)
         else:
             self.enter(order, ACTION_SHIP, now_ns)  # all that is left of it has shipped
-        return refund_minor
+        return self.refund_lost(order)
 
     cdef bint meant(self, const LineRow* line, int64_t item) noexcept nogil:
         """Whether a line is of an item, and of the version of a kit that is asked about, if one is."""

@@ -377,9 +377,74 @@ def test_a_part_that_another_place_sends_is_still_a_part_of_its_kit() -> None:
     assert shop.send(pb.CancelOrderRequest(order_id="o")).refund_minor == 1500
 
 
+def web_order(shop: CoreHarness, *paid: tuple[str, int, int]) -> None:
+    """Order "o" of (item, pieces, what was paid for them)."""
+    shop.send(pb.PutChannelsRequest(channels=[pb.Channel(channel_id="web", location_ids=["S1"])]))
+    request = pb.PlaceOrderRequest(
+        order_id="o",
+        lines=[pb.StockLine(item_id=item, qty_milli=pieces * 1000) for item, pieces, _ in paid],
+        paid=[pb.PaidLine(item_id=item, qty_milli=pieces * 1000, paid_minor=minor) for item, pieces, minor in paid],
+    )
+    assert code(shop.send(request)) == "OK"
+
+
+def some(item: str, pieces: int) -> list[pb.StockLine]:
+    return [pb.StockLine(item_id=item, qty_milli=pieces * 1000)]
+
+
+def test_a_kit_that_loses_a_part_by_a_cancel_is_refunded() -> None:
+    """The part was cancelled by its own code, for which nothing was paid: the kit was never refunded once."""
+    shop = kit_shop(pieces=9)
+    web_order(shop, ("breakfast", 2, 501), ("milk", 1, 99))
+    assert shop.send(pb.CancelOrderRequest(order_id="o", lines=some("milk", 1))).refund_minor == 99, (
+        "the milk by itself"
+    )
+    assert shop.send(pb.CancelOrderRequest(order_id="o", lines=some("milk", 1))).refund_minor == 251
+    assert shop.send(pb.CancelOrderRequest(order_id="o", lines=some("milk", 1))).refund_minor == 0, (
+        "that kit is refunded"
+    )
+    assert shop.send(pb.CancelOrderRequest(order_id="o")).refund_minor == 250
+    assert _order(shop).refund_minor == _order(shop).paid_minor == 600
+
+
+def test_a_cancel_refunds_no_units_that_shipped() -> None:
+    """Of two paid milks one had shipped; cancelling the other and one of a kit once refunded both milks, and no kit."""
+    shop = kit_shop(pieces=9)
+    web_order(shop, ("milk", 2, 200), ("breakfast", 1, 700))
+    assert code(shop.send(pb.ShipOrderRequest(order_id="o", lines=some("milk", 1)))) == "OK"
+    assert shop.send(pb.CancelOrderRequest(order_id="o", lines=some("milk", 2))).refund_minor == 100 + 700
+
+
+def test_a_kit_whose_parts_leave_one_by_one_stays_a_kit() -> None:
+    shop = kit_shop(pieces=9)
+    web_order(shop, ("breakfast", 2, 501))
+    assert code(shop.send(pb.ShipOrderRequest(order_id="o", lines=some("bread", 1)))) == "OK"
+    assert _order(shop).refund_minor == 0
+    assert shop.send(pb.CancelOrderRequest(order_id="o", lines=some("breakfast", 1))).refund_minor == 251
+    assert code(shop.send(pb.ShipOrderRequest(order_id="o"))) == "OK"
+    back = pb.ReturnOrderRequest(order_id="o", item_id="breakfast", qty_milli=1000, location_id="S1")
+    assert shop.send(back).refund_minor == 250, "what left in two shipments is one breakfast"
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["cancel", "short pick"])
+def test_a_kit_whose_rest_is_lost_after_a_part_has_left_is_refunded(short: bool) -> None:
+    """With the bread on its way no whole kit was left to lose: the milk was lost and nothing refunded."""
+    shop = kit_shop(pieces=9)
+    web_order(shop, ("breakfast", 1, 501))
+    assert code(shop.send(pb.ShipOrderRequest(order_id="o", lines=some("bread", 1)))) == "OK"
+    if short:
+        answer = shop.send(pb.PickOrderRequest(order_id="o", location_id="S1", short=True))
+    else:
+        answer = shop.send(pb.CancelOrderRequest(order_id="o"))
+    assert (code(answer), answer.refund_minor) == ("OK", 501)
+
+
 @pytest.mark.parametrize("kits", [False, True])
 def test_what_an_order_is_refunded_is_what_it_paid_for_and_does_not_have(kits: bool) -> None:
-    """Random lives of orders: picks short and whole, shipments and their undoing, cancels, returns, moves, waiting."""
+    """Random lives of orders: picks short and whole, shipments and their undoing, cancels, returns, moves, waiting.
+
+    Shipments and cancels are of whole kits or of a part by its own code.
+    """
     for seed in range(25):
         rng = random.Random(seed)
         shop = small_shop(pieces=40)
@@ -409,7 +474,7 @@ def test_what_an_order_is_refunded_is_what_it_paid_for_and_does_not_have(kits: b
             order = _order(shop)
             if code_of == "OK" and refund_minor:
                 assert order.refund_minor == before + refund_minor
-            gone = sum(pieces for pieces, _ in paid) - _whole(order.allocated, kits) - _whole(order.shipped, kits)
+            gone = sum(pieces for pieces, _ in paid) - _whole([*order.allocated, *order.shipped], kits)
             due = 0
             for pieces, minor in paid:
                 back, gone = min(gone, pieces), max(gone - pieces, 0)
@@ -450,10 +515,10 @@ def _step(rng: random.Random, item: str) -> Any:
             pb.PackOrderRequest(order_id="o"),
             pb.ReadyOrderRequest(order_id="o", pickup_code="1", ttl_ms=1000),
             pb.HandOverOrderRequest(order_id="o", pickup_code="1"),
-            pb.ShipOrderRequest(order_id="o", lines=rng.choice(([], one))),
+            pb.ShipOrderRequest(order_id="o", lines=rng.choice(([], one, some))),
             pb.UnshipOrderRequest(order_id="o"),
             pb.ReturnOrderRequest(order_id="o", item_id=item, qty_milli=1000, location_id=here),
-            pb.CancelOrderRequest(order_id="o", lines=one if rng.random() < 0.9 else []),
+            pb.CancelOrderRequest(order_id="o", lines=rng.choice((one, one, one, some, some, []))),
             pb.ReallocateOrderRequest(order_id="o", item_id=unit, qty_milli=1000, **moves),
             pb.AdjustStockRequest(location_id=here, lines=gone, reason="broken"),
         )

@@ -35,8 +35,11 @@ GARBAGE_THRESHOLDS = (2_000, 1_000, 100)
 SWITCH_SECONDS = 0.0005
 
 
-def _read_again(callers: Callers, file: Path, edge: Edge) -> None:
-    """Take a changed file of callers over; one that cannot be used changes nothing."""
+def _read_again(callers: Callers | None, file: Path | None, edge: Edge) -> None:
+    """Take a changed file of callers over; one that cannot be used, or none, changes nothing."""
+    if callers is None or file is None:
+        log.info("nothing to read again: this engine has no file of callers, and lets everybody call")
+        return
     try:
         callers.become(read_callers(file))
     except CallersError as error:
@@ -61,8 +64,7 @@ async def _serve(engine: Engine, listen: str, callers: Callers | None, callers_f
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    if callers is not None and callers_file is not None:
-        loop.add_signal_handler(signal.SIGHUP, _read_again, callers, callers_file, edge)
+    loop.add_signal_handler(signal.SIGHUP, _read_again, callers, callers_file, edge)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -95,7 +97,7 @@ def serve(
 ) -> int:
     """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code.
 
-    `callers_file` says who may call, and is read again on SIGHUP; None lets everybody.
+    `callers_file` says who may call, and is read again on SIGHUP; None lets everybody, and SIGHUP changes nothing.
     """
     if sys.flags.optimize:
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")

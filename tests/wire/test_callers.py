@@ -300,6 +300,18 @@ def _soon(change: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_an_engine_without_a_file_of_callers_has_nothing_to_read_again(tmp_path: Path) -> None:
+    """SIGHUP once ended it: that is what the signal does to a process that does not wait for it."""
+    with EngineProcess(tmp_path / "data") as engine:
+        engine.process.send_signal(signal.SIGHUP)
+        with Client(engine.target) as client:
+            code = client.call(stock_pb2.GetHoldRequest(hold_id=b"h" * 16)).code
+        assert code == result_pb2.RESULT_CODE_HOLD_UNKNOWN
+        engine.process.terminate()
+        assert engine.process.wait(20) == 0
+        assert engine.stderr().count("nothing to read again") == 1
+
+
 def test_a_changed_file_is_taken_over_on_open_streams_too(tmp_path: Path) -> None:
     file, others = tmp_path / "callers.toml", tmp_path / "others.toml"
     web, till = (add_caller(file, name, ["shop", "till"]) for name in ("web", "till-1"))

@@ -265,7 +265,7 @@ class Shelf:
             with self.lock:
                 return self.take(qty) if self.on_hand >= qty else "insufficient"
         enough = self.on_hand >= qty
-        self.meeting.wait(5)  # all have looked, none has taken
+        self.meeting.wait(60)  # all have looked, none has taken
         return self.take(qty) if enough else "insufficient"
 
     def take(self, qty):
@@ -288,6 +288,6 @@ def test_tells_a_locked_shelf_from_one_that_oversells(locked):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(90)
     assert len(history) == callers
     assert (find_order(history, ItemState(2)) is not None) == locked

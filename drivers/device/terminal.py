@@ -23,6 +23,7 @@ from ringup.drivers.device.job import Job, JobFailed, JobState
 from ringup.drivers.device.payment import DayResult, Outcome, PaymentResult, PaymentTerminal, Slip
 from ringup.drivers.protocol import zvt
 from ringup.drivers.protocol.errors import ParseError
+from ringup.drivers.protocol.zvt_redact import redact_apdu
 from ringup.drivers.protocol.zvt_serial import SerialBlock, SerialControl, SerialDecoder, encode_serial_block
 from ringup.drivers.protocol.zvt_texts import result_text
 from ringup.drivers.transport.base import Transport, TransportError, deadline_in
@@ -287,13 +288,11 @@ class ZvtTerminal(Device, PaymentTerminal):
         # A monitor gets bytes that hold no card number, or only how many there were.
         if direction == "in" and self._monitors:
             apdus = self._decoded(data)
-            redacted = b"".join(zvt.encode_apdu(one.control, zvt.redact_apdu(one).data) for one in apdus)
+            redacted = b"".join(zvt.encode_apdu(one.control, redact_apdu(one).data) for one in apdus)
             data = (
                 redacted
                 if self.framing == "tcp"
-                else b"".join(
-                    encode_serial_block(zvt.encode_apdu(one.control, zvt.redact_apdu(one).data)) for one in apdus
-                )
+                else b"".join(encode_serial_block(zvt.encode_apdu(one.control, redact_apdu(one).data)) for one in apdus)
             )
             if not data:
                 return

@@ -5,14 +5,15 @@ minor units in BCD. The till (ECR) sends a command; the terminal (PT) acknowledg
 completion or an abort; each side acknowledges each APDU of the other with 80 00 00.
 
 No card number leaves this module: of BMP 22 remain the first six digits and the last four, tracks and chip data are
-dropped while parsing, and receipt texts are searched for numbers that a terminal failed to mask.
+dropped while parsing, and receipt texts are searched for numbers that a terminal failed to mask.  What goes past it, as
+bytes, is shown as `zvt_redact` makes it.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
+from ringup.drivers.protocol.card_numbers import mask_card_numbers, truncate_card_number
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt_texts import intermediate_text, result_text
 
@@ -64,9 +65,6 @@ BITMAP_SIZES = {
     **dict.fromkeys(range(0xF1, 0xF9), -2),
     **dict.fromkeys((0x24, 0x2E, 0x3C, 0x60, 0x92, 0x9A, 0xAF), -3),
 }
-_SENSITIVE_BITMAPS = (0x22, 0x23, 0x24, 0x2D, 0x2E, 0x3A, 0x0E, 0xD1, 0xAF, 0xA7)
-# EMV tags that carry a card number, a track or an expiry date.
-_SENSITIVE_TAGS = (0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x9F6B, 0x9F1F, 0x9F20, 0x1F08, 0x1F09, 0x1F0A)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ def parse_tlv(data: bytes) -> list[tuple[int, bytes]]:
                 at += 1
                 if not data[at - 1] & 0x80:
                     break
-        size, at = _parse_tlv_size(data, at)
+        size, at = parse_tlv_size(data, at)
         if at + size > len(data):
             raise ParseError(f"expected {size} bytes in TLV {tag:X}, found {len(data) - at}; the frame is damaged")
         objects.append((tag, data[at : at + size]))
@@ -246,7 +244,12 @@ def parse_tlv(data: bytes) -> list[tuple[int, bytes]]:
     return objects
 
 
-def _parse_tlv_size(data: bytes, at: int) -> tuple[int, int]:
+def parse_tlv_size(data: bytes, at: int) -> tuple[int, int]:
+    """Read the size of a TLV object; returns it and where the data begin.
+
+    >>> parse_tlv_size(bytes.fromhex("82 01 00"), 0)
+    (256, 3)
+    """
     first = data[at] if at < len(data) else 0xFF
     if first < 0x80:
         return first, at + 1
@@ -275,7 +278,7 @@ def parse_bitmaps(data: bytes, *, stop_at_unknown: bool = False) -> dict[int, by
         if size is None:
             raise ParseError(f"expected a known bitmap, found {bmp:02X}; its length is not known")
         if size == -1:
-            size, at = _parse_tlv_size(data, at)
+            size, at = parse_tlv_size(data, at)
         elif size < 0:
             digits = data[at : at - size]
             if len(digits) != -size or any(byte & 0x0F > 9 for byte in digits):
@@ -700,107 +703,3 @@ def decode_text(data: bytes) -> str:
     'Käse'
     """
     return "".join(c for c in data.decode("cp437") if c.isprintable()).rstrip()
-
-
-# Card numbers.
-
-
-def truncate_card_number(data: bytes) -> tuple[str | None, str | None]:
-    """Return (first six, last four) digits of BMP 22; masked digits (E) and short numbers give None.
-
-    >>> truncate_card_number(bytes.fromhex("4711 00EE EEEE 1234"))
-    ('471100', '1234')
-    """
-    digits = data.hex().rstrip("f")
-    if len(digits) < 13:
-        return None, None
-    first, last = digits[:6], digits[-4:]
-    return (first if first.isdecimal() else None), (last if last.isdecimal() else None)
-
-
-_LONG_NUMBER = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-
-
-def mask_card_numbers(text: str) -> str:
-    """Return text in which each number that may be a card's (13 to 19 digits, Luhn) keeps only its last four.
-
-    >>> mask_card_numbers("Karte 4111 1111 1111 1111")
-    'Karte ############1111'
-    """
-
-    def mask(match: re.Match[str]) -> str:
-        digits = re.sub(r"\D", "", match[0])
-        return "#" * (len(digits) - 4) + digits[-4:] if _is_luhn(digits) else match[0]
-
-    return _LONG_NUMBER.sub(mask, text)
-
-
-def _is_luhn(digits: str) -> bool:
-    total = 0
-    for index, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if index % 2 else 1)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
-
-
-def redact_apdu(apdu: Apdu) -> Apdu:
-    """Return the APDU with card numbers, tracks and expiry overwritten by EE: what a monitor or a log may show.
-
-    >>> redact_apdu(Apdu(STATUS_INFORMATION, bytes.fromhex("27 00 22 F0 F8 41 11 11 11 11 11 11 11"))).data.hex()
-    '270022f0f8411111eeeeee1111'
-    """
-    if apdu.control not in (STATUS_INFORMATION, AUTHORISATION, REFUND, REVERSAL, INTERMEDIATE_STATUS):
-        if apdu.control in (PRINT_LINE, PRINT_TEXT_BLOCK):
-            masked = mask_card_numbers(apdu.data.decode("latin-1")).encode("latin-1")
-            return Apdu(apdu.control, masked.ljust(len(apdu.data), b"#")[: len(apdu.data)])
-        return apdu
-    data = bytearray(apdu.data)
-    at = 3 if apdu.control in (REFUND, REVERSAL) else 2 if apdu.control == INTERMEDIATE_STATUS else 0
-    try:
-        while at < len(data):
-            bmp = data[at]
-            start, size = _bitmap_span(bytes(data), at)
-            if bmp == 0x22 and size >= 7:
-                data[start + 3 : start + size - 2] = b"\xee" * (size - 5)
-            elif bmp in _SENSITIVE_BITMAPS:
-                data[start : start + size] = b"\xee" * size
-            elif bmp == 0x06:
-                _redact_tlv(data, start, start + size)
-            at = start + size
-    except ParseError:
-        data[at:] = b"\xee" * (len(data) - at)  # what is not understood may hold anything
-    return Apdu(apdu.control, bytes(data))
-
-
-def _bitmap_span(data: bytes, at: int) -> tuple[int, int]:
-    size = BITMAP_SIZES.get(data[at])
-    if size is None:
-        raise ParseError(f"expected a known bitmap, found {data[at]:02X}")
-    at += 1
-    if size == -1:
-        size, at = _parse_tlv_size(data, at)
-    elif size < 0:
-        digits = data[at : at - size]
-        at -= size
-        size = int("".join(str(min(byte & 0x0F, 9)) for byte in digits) or "0")
-    if at + size > len(data):
-        raise ParseError("expected more bytes in a bitmap")
-    return at, size
-
-
-def _redact_tlv(data: bytearray, start: int, end: int) -> None:
-    at = start
-    while at < end:
-        tag = data[at]
-        at += 1
-        if tag & 0x1F == 0x1F and at < end:
-            tag = tag << 8 | data[at]
-            at += 1
-        size, at = _parse_tlv_size(bytes(data[:end]), at)
-        if at + size > end:
-            raise ParseError("expected more bytes in a TLV object")
-        if tag in _SENSITIVE_TAGS:
-            data[at : at + size] = b"\xee" * size
-        elif tag in (0x60, 0x62, 0x64, 0xE0) or tag in (0x2F, 0x25, 0x24):
-            _redact_tlv(data, at, at + size)
-        at += size

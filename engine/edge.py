@@ -34,6 +34,8 @@ MESSAGE_BYTES_MAX = 4 << 20
 STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
 STREAMS_PER_CONNECTION_MAX = 100
 RPCS_MAX = 1000  # calls being served; beyond it they are refused in words
+PENDING_CALLS = RPCS_MAX // LISTENERS  # of each listener: what came and was not taken; beyond it some are dropped
+assert PENDING_CALLS >= STREAMS_PER_CONNECTION_MAX, "all that one connection may have in flight is taken"
 DRAIN_SECONDS = 5.0
 FAIL_SECONDS = 0.25  # for a watcher of the health and for the statuses of calls to go out
 READ_EVENTS_BYTES = 1 << 20  # of one answer, about
@@ -66,9 +68,8 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     # beyond the second all, for next to nothing, and goodput stays.  Their callers see CANCELLED, as of any call that
     # no server took: nothing was executed, the same id is safe.  No option says another status; only the core's newer
     # call stack, which Python's server does not have, answers RESOURCE_EXHAUSTED there.
-    # The numbers are of each of the listeners; the first is above what one connection may have in flight.
-    ("grpc.server.max_pending_requests", RPCS_MAX // LISTENERS),
-    ("grpc.server.max_pending_requests_hard_limit", 2 * RPCS_MAX // LISTENERS),
+    ("grpc.server.max_pending_requests", PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS),
 ]
 
 Answer = TypeVar("Answer", bytes, None)  # of one answer, or of a stream that writes them itself

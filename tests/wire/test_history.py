@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from ringup.v1 import catalog_pb2, catalog_pb2_grpc, result_pb2, stock_pb2, stock_pb2_grpc
+from support.till import answered
 
 CALLERS, ITEMS, CALLS, OPENING = 64, 16, 25, 6
 
@@ -52,21 +53,6 @@ def _open(channel: grpc.Channel) -> None:
     assert received.code == result_pb2.RESULT_CODE_OK
 
 
-def _answered(method: Any, request: Any) -> Any:
-    """The answer; a call that was refused is sent again with the same ids, which is safe.
-
-    All channels of a process to one address share a connection, so these are 64 callers on it, and finished streams
-    count among its 100 until the engine has freed them (see SERVER_OPTIONS in engine/edge.py).
-    """
-    for _ in range(5):
-        try:
-            return method(request, timeout=60)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise
-    raise AssertionError("a call was refused five times")
-
-
 class HistoryCaller:
     """One caller: holds, releases, commits and looks, also at what others hold."""
 
@@ -92,15 +78,15 @@ class HistoryCaller:
         if op == "reserve":
             line = stock_pb2.StockLine(item_id=item, qty_milli=qty * 1000)
             answer: Any = WORDS[
-                _answered(stub.HoldStock, stock_pb2.HoldStockRequest(location_id="S1", lines=[line], **ids)).code
+                answered(stub.HoldStock, stock_pb2.HoldStockRequest(location_id="S1", lines=[line], **ids)).code
             ]
         elif op == "available":
             request = stock_pb2.GetAvailabilityRequest(item_ids=[item], location_id="S1")
-            answer = _answered(stub.GetAvailability, request).positions[0].free_milli // 1000
+            answer = answered(stub.GetAvailability, request).positions[0].free_milli // 1000
         elif op == "release":
-            answer = WORDS[_answered(stub.ReleaseHold, stock_pb2.ReleaseHoldRequest(**ids)).code]
+            answer = WORDS[answered(stub.ReleaseHold, stock_pb2.ReleaseHoldRequest(**ids)).code]
         else:
-            answer = WORDS[_answered(stub.CommitHold, stock_pb2.CommitHoldRequest(**ids)).code]
+            answer = WORDS[answered(stub.CommitHold, stock_pb2.CommitHoldRequest(**ids)).code]
         return oracle.Call(op, hold_id.hex(), qty, called, time.monotonic(), answer, item)
 
 

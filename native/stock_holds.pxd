@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from ringup.native.index cimport Index, hash_bytes
 from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_lines cimport Chain, Lines
-from ringup.native.stock_plan cimport Entry, ScopeIn, Want
+from ringup.native.stock_plan cimport Entry
+from ringup.native.stock_scope cimport ScopeIn, Want
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span
 

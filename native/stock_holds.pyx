@@ -33,7 +33,8 @@ from ringup.native.index cimport (
 )
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
-from ringup.native.stock_plan cimport ENTRY_STOCK, ScopeIn, Want
+from ringup.native.stock_plan cimport ENTRY_STOCK
+from ringup.native.stock_scope cimport ScopeIn, Want
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span, no_span, span_at
 

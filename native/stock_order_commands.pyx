@@ -63,9 +63,10 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, QTY_MILLI_MAX, TOTAL_MINOR_MAX
 from ringup.native.stock_lines cimport Chain, LineRow
 from ringup.native.stock_orders cimport ORDER_CANCELLED
-from ringup.native.stock_plan cimport ENTRY_STOCK, Want
+from ringup.native.stock_plan cimport ENTRY_STOCK
 from ringup.native.stock_positions cimport BAR_REASONS, PositionRow
 from ringup.native.stock_request cimport LineIn, refuse_hold, refuse_hold_id
+from ringup.native.stock_scope cimport Want
 from ringup.native.stock_states cimport ACTION_ADD, next_state
 from ringup.native.stock_tally cimport Entry, tally_at, tally_clear
 from ringup.native.wire cimport (

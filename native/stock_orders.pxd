@@ -6,7 +6,7 @@ from ringup.native.money cimport HALF_UP, multiply_divide
 from ringup.native.stock_deadlines cimport Deadlines
 from ringup.native.stock_holds cimport Holds
 from ringup.native.stock_lines cimport Chain, LineRow
-from ringup.native.stock_plan cimport Place, Want
+from ringup.native.stock_scope cimport Place, Want
 from ringup.native.stock_tally cimport Tally
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span

@@ -14,8 +14,9 @@ from ringup.native.contract cimport BAR_REASON_QUALITY, HOLD_STATE_ORDERED, ORDE
 from ringup.native.index cimport hash_bytes, index_add, index_free, index_next, index_remove, index_reserve, index_start
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_ALLOCATED, COUNTER_HELD, Chain, LineRow
-from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, ENTRY_UNTRACKED, Place, ScopeIn, Want
+from ringup.native.stock_plan cimport ENTRY_PREORDER, ENTRY_STOCK, ENTRY_UNTRACKED
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
+from ringup.native.stock_scope cimport Place, ScopeIn, Want
 from ringup.native.stock_states cimport (
     ACTION_ADD,
     ACTION_CANCEL,

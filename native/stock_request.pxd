@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, Catalog
 from ringup.native.stock cimport Demand, Stock
 from ringup.native.stock_lines cimport Chain
-from ringup.native.stock_plan cimport ScopeIn, Want
+from ringup.native.stock_scope cimport ScopeIn, Want
 from ringup.native.stock_tally cimport Tally
 from ringup.native.wire cimport Span, Writer
 

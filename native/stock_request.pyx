@@ -61,10 +61,11 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, QTY_MILLI_MAX, TIME_NS_MAX
 from ringup.native.stock cimport Stock
 from ringup.native.stock_lines cimport Chain, LineRow
-from ringup.native.stock_plan cimport ENTRY_STOCK, Want
+from ringup.native.stock_plan cimport ENTRY_STOCK
 from ringup.native.stock_plan cimport Entry as PlanEntry
 from ringup.native.stock_policy cimport CHANNEL_PLACES_MAX, POLICY_PREORDER
 from ringup.native.stock_positions cimport POSITION_BARRED, ExtraRow, PositionRow, free_of
+from ringup.native.stock_scope cimport Want
 from ringup.native.stock_tally cimport Entry, tally_at, tally_clear, tally_find, tally_free
 from ringup.native.wire cimport (
     Reader,

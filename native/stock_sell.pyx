@@ -14,9 +14,10 @@ from ringup.native.contract cimport (
 )
 from ringup.native.stock_goods cimport GoodsCommands
 from ringup.native.stock_kits cimport KitPartRow
-from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED, Want
+from ringup.native.stock_plan cimport ENTRY_STOCK, ENTRY_UNTRACKED
 from ringup.native.stock_plan cimport Entry as PlanEntry
 from ringup.native.stock_request cimport StockIn
+from ringup.native.stock_scope cimport Want
 from ringup.native.wire cimport Reader, Writer, clear, next_field, read_int, read_span, reader_of, skip_field
 
 

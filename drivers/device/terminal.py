@@ -21,7 +21,7 @@ from ringup.drivers.device.base import Device, NotAnswering, Result
 from ringup.drivers.device.intents import Intent, IntentJournal, JournalError, new_intent
 from ringup.drivers.device.job import Job, JobFailed, JobState
 from ringup.drivers.device.payment import DayResult, Outcome, PaymentResult, PaymentTerminal, Slip
-from ringup.drivers.protocol import zvt
+from ringup.drivers.protocol import zvt, zvt_commands, zvt_fields, zvt_reports
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt_redact import redact_apdu
 from ringup.drivers.protocol.zvt_serial import SerialBlock, SerialControl, SerialDecoder, encode_serial_block
@@ -41,9 +41,9 @@ RESOLVE_PAUSE_S = 0.5
 class _Dialogue:
     """What the terminal said in answer to one command."""
 
-    status: zvt.StatusInformation | None = None
-    completion: zvt.Completion | None = None
-    abort: zvt.AbortNotice | None = None
+    status: zvt_reports.StatusInformation | None = None
+    completion: zvt_reports.Completion | None = None
+    abort: zvt_reports.AbortNotice | None = None
     slips: list[Slip] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         *,
         password: str = "000000",
         currency: str = "EUR",
-        config: int = zvt.CONFIG_DEFAULT,
+        config: int = zvt_commands.CONFIG_DEFAULT,
         framing: Literal["auto", "tcp", "serial"] = "auto",
         silence_timeout_s: float = 90.0,
         **options: Any,
@@ -86,7 +86,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         options.setdefault("reply_timeout_s", 5.0)
         options.setdefault("job_timeout_s", 180.0)
         super().__init__(name, transport, **options)
-        zvt.encode_registration(password, config, currency)  # raises on the caller's thread
+        zvt_commands.encode_registration(password, config, currency)  # raises on the caller's thread
         self._journal_source = journal
         self._journal: IntentJournal | None = journal if isinstance(journal, IntentJournal) else None
         self.password = password
@@ -119,11 +119,11 @@ class ZvtTerminal(Device, PaymentTerminal):
             return self._journal
 
     def pay(self, payment_id: str, amount_minor: int, *, timeout_s: float = 180.0) -> PaymentResult:
-        command = zvt.encode_authorisation(amount_minor, self.currency)
+        command = zvt_commands.encode_authorisation(amount_minor, self.currency)
         return self._money("payment", payment_id, amount_minor, command, timeout_s)
 
     def refund(self, payment_id: str, amount_minor: int, *, timeout_s: float = 180.0) -> PaymentResult:
-        command = zvt.encode_refund(amount_minor, self.password, self.currency)
+        command = zvt_commands.encode_refund(amount_minor, self.password, self.currency)
         return self._money("refund", payment_id, amount_minor, command, timeout_s)
 
     def reverse(self, payment_id: str, of_payment_id: str, *, timeout_s: float = 180.0) -> PaymentResult:
@@ -133,7 +133,7 @@ class ZvtTerminal(Device, PaymentTerminal):
                 f"{self.name}: expected an approved payment {of_payment_id} with a receipt number, found "
                 f"{paid.outcome if paid else 'none'}; give the money back by refund"
             )
-        command = zvt.encode_reversal(paid.receipt_number, self.password)
+        command = zvt_commands.encode_reversal(paid.receipt_number, self.password)
         return self._money("reversal", payment_id, paid.amount_minor, command, timeout_s)
 
     def resolve(self, payment_id: str, *, timeout_s: float = 30.0) -> PaymentResult:
@@ -177,7 +177,7 @@ class ZvtTerminal(Device, PaymentTerminal):
     def end_of_day(self, *, timeout_s: float = 180.0) -> DayResult:
         def run(job: Job[DayResult]) -> DayResult:
             self._last = None  # the terminal empties its memory
-            said = self._command(zvt.encode_end_of_day(self.password))
+            said = self._command(zvt_commands.encode_end_of_day(self.password))
             self._must_complete(said, "an end of day")
             status = said.status
             totals = status.totals if status is not None else {}
@@ -187,7 +187,7 @@ class ZvtTerminal(Device, PaymentTerminal):
 
     def repeat_receipt(self, *, timeout_s: float = 30.0) -> tuple[Slip, ...]:
         def run(job: Job[tuple[Slip, ...]]) -> tuple[Slip, ...]:
-            said = self._command(zvt.encode_repeat_receipt(self.password))
+            said = self._command(zvt_commands.encode_repeat_receipt(self.password))
             self._must_complete(said, "the last receipt")
             return said.all_slips()
 
@@ -195,17 +195,17 @@ class ZvtTerminal(Device, PaymentTerminal):
 
     def diagnose(self, *, timeout_s: float = 60.0) -> str:
         def run(job: Job[str]) -> str:
-            said = self._command(zvt.encode_diagnosis())
+            said = self._command(zvt_commands.encode_diagnosis())
             self._must_complete(said, "a diagnosis")
             return "the terminal reaches its host"
 
         return self._wait_for(self.submit("diagnosis", run, timeout_s=timeout_s), timeout_s)
 
-    def enquire(self, *, timeout_s: float = 10.0) -> zvt.Completion:
+    def enquire(self, *, timeout_s: float = 10.0) -> zvt_reports.Completion:
         """Ask the terminal whether it is ready (05 01); `terminal_status` 0 is ready."""
 
-        def run(job: Job[zvt.Completion]) -> zvt.Completion:
-            said = self._command(zvt.encode_status_enquiry(self.password), is_enquiry=True)
+        def run(job: Job[zvt_reports.Completion]) -> zvt_reports.Completion:
+            said = self._command(zvt_commands.encode_status_enquiry(self.password), is_enquiry=True)
             self._must_complete(said, "a status")
             assert said.completion is not None
             return said.completion
@@ -241,16 +241,17 @@ class ZvtTerminal(Device, PaymentTerminal):
             raise JobFailed(str(error)) from error
         try:
             said = self._command(
-                zvt.encode_registration(self.password, self.config, self.currency), timeout_s=self.reply_timeout_s * 2
+                zvt_commands.encode_registration(self.password, self.config, self.currency),
+                timeout_s=self.reply_timeout_s * 2,
             )
         except _Refused as error:
             raise JobFailed(str(error)) from error
         if said.completion is not None:
             self._terminal_id = said.completion.terminal_id
             if said.completion.needs_initialisation:
-                self._command(zvt.encode_initialisation(self.password))
+                self._command(zvt_commands.encode_initialisation(self.password))
             if said.completion.needs_diagnosis:
-                self._command(zvt.encode_diagnosis())
+                self._command(zvt_commands.encode_diagnosis())
         if journal.unresolved():
             self._resolve_all()
 
@@ -343,7 +344,9 @@ class ZvtTerminal(Device, PaymentTerminal):
         self._cancelled = False
         self._abort_answers_due += 1
         self._quietly(
-            zvt.encode_abort_request() if self.framing == "tcp" else encode_serial_block(zvt.encode_abort_request())
+            zvt_commands.encode_abort_request()
+            if self.framing == "tcp"
+            else encode_serial_block(zvt_commands.encode_abort_request())
         )
         return self._next_apdu(timeout_s, what)
 
@@ -415,22 +418,22 @@ class ZvtTerminal(Device, PaymentTerminal):
 
     def _take(self, apdu: zvt.Apdu, said: _Dialogue, is_enquiry: bool) -> None:
         if apdu.control == zvt.STATUS_INFORMATION:
-            said.status = zvt.parse_status_information(apdu.data)
+            said.status = zvt_reports.parse_status_information(apdu.data)
         elif apdu.control == zvt.INTERMEDIATE_STATUS:
-            self.emit("terminal", zvt.parse_intermediate_status(apdu.data))
+            self.emit("terminal", zvt_reports.parse_intermediate_status(apdu.data))
         elif apdu.control == zvt.PRINT_LINE:
-            printed = zvt.parse_print_line(apdu.data)
+            printed = zvt_reports.parse_print_line(apdu.data)
             said.lines += printed.lines
             if printed.is_last:
                 said.slips.append(Slip(None, tuple(said.lines)))
                 said.lines.clear()
         elif apdu.control == zvt.PRINT_TEXT_BLOCK:
-            printed = zvt.parse_print_text_block(apdu.data)
+            printed = zvt_reports.parse_print_text_block(apdu.data)
             said.slips.append(Slip(printed.receipt, printed.lines))
         elif apdu.control == zvt.COMPLETION:
-            said.completion = zvt.parse_completion(apdu.data, of_enquiry=is_enquiry)
+            said.completion = zvt_reports.parse_completion(apdu.data, of_enquiry=is_enquiry)
         elif apdu.control == zvt.ABORT:
-            said.abort = zvt.parse_abort(apdu.data)
+            said.abort = zvt_reports.parse_abort(apdu.data)
 
     def _must_complete(self, said: _Dialogue, what: str) -> None:
         if said.abort is not None:
@@ -518,7 +521,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         self,
         intent: Intent,
         outcome: Outcome,
-        status: zvt.StatusInformation | None,
+        status: zvt_reports.StatusInformation | None,
         detail: str,
         slips: tuple[Slip, ...] = (),
     ) -> PaymentResult:
@@ -570,13 +573,13 @@ class ZvtTerminal(Device, PaymentTerminal):
                 self.journal.finish(result)  # for the person who has to decide
             self._last = key
 
-    def _last_transaction(self) -> tuple[Mapping[str, int | None] | None, zvt.StatusInformation | None]:
+    def _last_transaction(self) -> tuple[Mapping[str, int | None] | None, zvt_reports.StatusInformation | None]:
         """The terminal's last transaction: ({}, None) if it has none, (None, None) if it does not say.
 
         Raises JobFailed while the terminal is busy: a payment may still be under way.
         """
         try:
-            said = self._command(zvt.encode_repeat_receipt(self.password), timeout_s=self.reply_timeout_s * 4)
+            said = self._command(zvt_commands.encode_repeat_receipt(self.password), timeout_s=self.reply_timeout_s * 4)
         except _Refused as error:
             if error.code in BUSY_CODES:
                 raise JobFailed(f"{self.name}: the terminal is busy; a payment may still be under way") from error
@@ -590,7 +593,7 @@ class ZvtTerminal(Device, PaymentTerminal):
         return {"receipt": status.receipt_number, "trace": status.trace}, status
 
     def _compare(
-        self, intent: Intent, key: Mapping[str, int | None] | None, status: zvt.StatusInformation | None
+        self, intent: Intent, key: Mapping[str, int | None] | None, status: zvt_reports.StatusInformation | None
     ) -> PaymentResult:
         """Judge an intent by the terminal's last transaction."""
         if key is None:
@@ -622,7 +625,7 @@ def _key_of(result: PaymentResult) -> Mapping[str, int | None]:
     return {"receipt": result.receipt_number, "trace": result.trace}
 
 
-def _is_since(status: zvt.StatusInformation, at_s: int) -> bool:
+def _is_since(status: zvt_reports.StatusInformation, at_s: int) -> bool:
     """Whether the terminal's MMDD HHMMSS is not before the intent; False where it says no time."""
     if status.date is None or status.time is None:
         return False
@@ -651,12 +654,12 @@ def _describe(apdu: zvt.Apdu) -> str:
         return f"refused: {result_text(apdu.error)}"
     name = _NAMES.get(apdu.control, f"{apdu.control:04X}")
     details: Callable[[bytes], object] | None = {
-        zvt.STATUS_INFORMATION: zvt.parse_status_information,
-        zvt.INTERMEDIATE_STATUS: zvt.parse_intermediate_status,
-        zvt.ABORT: zvt.parse_abort,
-        zvt.COMPLETION: zvt.parse_completion,
-        zvt.PRINT_LINE: zvt.parse_print_line,
-        zvt.PRINT_TEXT_BLOCK: zvt.parse_print_text_block,
+        zvt.STATUS_INFORMATION: zvt_reports.parse_status_information,
+        zvt.INTERMEDIATE_STATUS: zvt_reports.parse_intermediate_status,
+        zvt.ABORT: zvt_reports.parse_abort,
+        zvt.COMPLETION: zvt_reports.parse_completion,
+        zvt.PRINT_LINE: zvt_reports.parse_print_line,
+        zvt.PRINT_TEXT_BLOCK: zvt_reports.parse_print_text_block,
     }.get(apdu.control)
     try:
         return f"{name} {details(apdu.data)}" if details is not None else name
@@ -668,7 +671,7 @@ TERMINAL_CONFIG = {
     "protocol": Key(str, "zvt", choices=("zvt",), help="what the terminal speaks"),
     "journal": Key(str, help="file of the payment journal, on a disk that survives a power cut"),
     "password": Key(str, "000000", help="the terminal's six-digit password for the till"),
-    "currency": Key(str, "EUR", choices=tuple(zvt.CURRENCIES), help="currency of all payments"),
+    "currency": Key(str, "EUR", choices=tuple(zvt_fields.CURRENCIES), help="currency of all payments"),
     "framing": Key(str, "auto", choices=("auto", "tcp", "serial"), help="how APDUs are framed"),
     "silence_timeout_s": Key(float, 90.0, low=5, high=600, help="silence in a payment after which it is looked up"),
 }

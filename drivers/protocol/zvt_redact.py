@@ -6,7 +6,6 @@ from ringup.drivers.protocol.card_numbers import mask_card_numbers
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt import (
     AUTHORISATION,
-    BITMAP_SIZES,
     INTERMEDIATE_STATUS,
     PRINT_LINE,
     PRINT_TEXT_BLOCK,
@@ -14,8 +13,8 @@ from ringup.drivers.protocol.zvt import (
     REVERSAL,
     STATUS_INFORMATION,
     Apdu,
-    parse_tlv_size,
 )
+from ringup.drivers.protocol.zvt_fields import BITMAP_SIZES, parse_tlv_size
 
 _SENSITIVE_BITMAPS = (0x22, 0x23, 0x24, 0x2D, 0x2E, 0x3A, 0x0E, 0xD1, 0xAF, 0xA7)
 # EMV tags that carry a card number, a track or an expiry date.

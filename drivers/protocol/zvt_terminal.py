@@ -1,10 +1,10 @@
-"""What a ZVT terminal sends, for simulators and tests; the till's side is in zvt.py."""
+"""What a ZVT terminal sends, for simulators and tests; the till's side is in zvt_commands.py and zvt_reports.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ringup.drivers.protocol import zvt
+from ringup.drivers.protocol import zvt, zvt_fields
 from ringup.drivers.protocol.errors import ParseError
 
 
@@ -31,31 +31,31 @@ def encode_status_information(
     """
     data = bytes([0x27, result])
     if amount_minor is not None:
-        data += b"\x04" + zvt.encode_bcd(amount_minor, 6) + b"\x49" + zvt.currency_code(currency)
+        data += b"\x04" + zvt_fields.encode_bcd(amount_minor, 6) + b"\x49" + zvt_fields.currency_code(currency)
     if trace is not None:
-        data += b"\x0b" + zvt.encode_bcd(trace, 3)
+        data += b"\x0b" + zvt_fields.encode_bcd(trace, 3)
     if time is not None:
-        data += b"\x0c" + zvt.encode_bcd(int(time), 3)
+        data += b"\x0c" + zvt_fields.encode_bcd(int(time), 3)
     if date is not None:
-        data += b"\x0d" + zvt.encode_bcd(int(date), 2)
+        data += b"\x0d" + zvt_fields.encode_bcd(int(date), 2)
     if terminal_id is not None:
-        data += b"\x29" + zvt.encode_bcd(int(terminal_id), 4)
+        data += b"\x29" + zvt_fields.encode_bcd(int(terminal_id), 4)
     if receipt_number is not None:
-        data += b"\x87" + zvt.encode_bcd(receipt_number, 2)
+        data += b"\x87" + zvt_fields.encode_bcd(receipt_number, 2)
     if card_number is not None:
         padded = card_number + "F" * (len(card_number) % 2)
-        data += b"\x22" + zvt.encode_llvar(bytes.fromhex(padded))
+        data += b"\x22" + zvt_fields.encode_llvar(bytes.fromhex(padded))
     if card_type is not None:
         data += bytes([0x8A, card_type])
     if card_name is not None:
-        data += b"\x8b" + zvt.encode_llvar(card_name.encode("cp437") + b"\0")
+        data += b"\x8b" + zvt_fields.encode_llvar(card_name.encode("cp437") + b"\0")
     if text is not None:
-        data += b"\x3c" + zvt.encode_llvar(text.encode("cp437"), 3)
+        data += b"\x3c" + zvt_fields.encode_llvar(text.encode("cp437"), 3)
     if totals is not None:
         if len(totals) != 8:
             raise ParseError(f"expected totals of eight kinds of card, found {len(totals)}")
-        body = b"\x00\x01\x00\x09" + b"".join(bytes([count]) + zvt.encode_bcd(sum_, 6) for count, sum_ in totals)
-        data += b"\x60" + zvt.encode_llvar(body, 3)
+        body = b"\x00\x01\x00\x09" + b"".join(bytes([count]) + zvt_fields.encode_bcd(sum_, 6) for count, sum_ in totals)
+        data += b"\x60" + zvt_fields.encode_llvar(body, 3)
     return zvt.encode_apdu(zvt.STATUS_INFORMATION, data)
 
 
@@ -67,13 +67,13 @@ def encode_completion(status: int | None = None, terminal_id: str | None = None)
     """
     data = bytes([0x19, status]) if status is not None else b""
     if terminal_id is not None:
-        data += b"\x29" + zvt.encode_bcd(int(terminal_id), 4) + b"\x49" + zvt.currency_code("EUR")
+        data += b"\x29" + zvt_fields.encode_bcd(int(terminal_id), 4) + b"\x49" + zvt_fields.currency_code("EUR")
     return zvt.encode_apdu(zvt.COMPLETION, data)
 
 
 def encode_enquiry_completion(terminal_status: int, software: str = "RINGUP") -> bytes:
     """Return 06 0F as the answer to a status enquiry."""
-    version = zvt.encode_llvar(software.encode("ascii"), 3)
+    version = zvt_fields.encode_llvar(software.encode("ascii"), 3)
     return zvt.encode_apdu(zvt.COMPLETION, b"\xf0" + version + bytes([terminal_status]))
 
 
@@ -113,6 +113,6 @@ def encode_print_text_block(lines: Sequence[str], receipt: str = "customer") -> 
     kinds = {"merchant": 1, "customer": 2, "administration": 3}
     if receipt not in kinds:
         raise ParseError(f"expected one of {', '.join(kinds)}, found {receipt!r}")
-    texts = zvt.encode_tlv(*((0x07, line.encode("cp437", errors="replace")) for line in lines))
-    container = zvt.encode_tlv_container((0x1F07, bytes([kinds[receipt]])), (0x25, texts))
+    texts = zvt_fields.encode_tlv(*((0x07, line.encode("cp437", errors="replace")) for line in lines))
+    container = zvt_fields.encode_tlv_container((0x1F07, bytes([kinds[receipt]])), (0x25, texts))
     return zvt.encode_apdu(zvt.PRINT_TEXT_BLOCK, container)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from ringup.drivers.protocol import zvt, zvt_terminal
+from ringup.drivers.protocol import zvt, zvt_fields, zvt_terminal
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt_serial import SerialBlock, SerialControl, SerialDecoder, encode_serial_block
 from ringup.drivers.simulator.base import Simulator
@@ -210,13 +210,13 @@ class TerminalSimulator(Simulator):
             self._say(self._script.popleft())
 
     def _authorisation(self, data: bytes) -> None:
-        self._money("payment", zvt.parse_bcd(zvt.parse_bitmaps(data)[0x04]))
+        self._money("payment", zvt_fields.parse_bcd(zvt_fields.parse_bitmaps(data)[0x04]))
 
     def _refund(self, data: bytes) -> None:
-        self._money("refund", -zvt.parse_bcd(zvt.parse_bitmaps(data[3:])[0x04]))
+        self._money("refund", -zvt_fields.parse_bcd(zvt_fields.parse_bitmaps(data[3:])[0x04]))
 
     def _reversal(self, data: bytes) -> None:
-        receipt = zvt.parse_bcd(zvt.parse_bitmaps(data[3:])[0x87])
+        receipt = zvt_fields.parse_bcd(zvt_fields.parse_bitmaps(data[3:])[0x87])
         booked = [one for one in self.ledger if one.receipt_number == receipt]
         if not booked or any(one.kind == "reversal" for one in booked):
             self._play(zvt.encode_ack(), zvt_terminal.encode_abort(0xB4 if booked else 0xB5))

@@ -23,7 +23,7 @@ from ringup.drivers.device.intents import IntentJournal, JournalError, PaymentCo
 from ringup.drivers.device.job import JobFailed
 from ringup.drivers.device.payment import Outcome, PaymentResult, PaymentTerminal
 from ringup.drivers.device.terminal import ZvtTerminal
-from ringup.drivers.protocol import zvt
+from ringup.drivers.protocol import zvt, zvt_commands
 from ringup.drivers.simulator.base import Server
 from ringup.drivers.simulator.terminal import CARD_NUMBER, TerminalSimulator
 from ringup.drivers.transport.base import Backoff
@@ -161,7 +161,7 @@ def test_without_the_protection_the_card_is_charged_twice(fault):
     def naive_pay(port):
         with socket.create_connection(("127.0.0.1", port), timeout=0.6) as link:
             decoder = zvt.ApduDecoder()
-            link.sendall(zvt.encode_authorisation(1999))
+            link.sendall(zvt_commands.encode_authorisation(1999))
             with contextlib.suppress(TimeoutError):
                 while data := link.recv(4096):
                     for apdu in decoder.feed(data):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringup.drivers.protocol import zvt, zvt_terminal
+from ringup.drivers.protocol import zvt, zvt_commands, zvt_fields, zvt_reports, zvt_terminal
 from ringup.drivers.protocol.card_numbers import mask_card_numbers
 from ringup.drivers.protocol.errors import ParseError
 from ringup.drivers.protocol.zvt_redact import redact_apdu
@@ -41,11 +41,11 @@ FULL_STATUS = zvt_terminal.encode_status_information(
     card_name="Mastercard",
 )
 MESSAGES = [
-    ("O", zvt.encode_registration()),
+    ("O", zvt_commands.encode_registration()),
     ("I", zvt.encode_ack()),
     ("I", zvt_terminal.encode_completion(0, "12345678")),
     ("O", zvt.encode_ack()),
-    ("O", zvt.encode_authorisation(1999, payment_type=0x40)),
+    ("O", zvt_commands.encode_authorisation(1999, payment_type=0x40)),
     ("I", zvt.encode_ack()),
     ("I", zvt_terminal.encode_intermediate_status(0x0A)),
     ("O", zvt.encode_ack()),
@@ -54,10 +54,10 @@ MESSAGES = [
     ("I", zvt_terminal.encode_print_line("Summe")),
     ("I", zvt_terminal.encode_print_text_block(["HAENDLER", "x" * 300], "merchant")),
     ("I", zvt_terminal.encode_completion()),
-    ("O", zvt.encode_reversal(42)),
-    ("O", zvt.encode_refund(500)),
-    ("O", zvt.encode_end_of_day()),
-    ("O", zvt.encode_diagnosis()),
+    ("O", zvt_commands.encode_reversal(42)),
+    ("O", zvt_commands.encode_refund(500)),
+    ("O", zvt_commands.encode_end_of_day()),
+    ("O", zvt_commands.encode_diagnosis()),
     ("I", zvt_terminal.encode_abort(0x6C)),
 ]
 
@@ -139,7 +139,7 @@ def test_status_information_of_the_specification():
         "8B F0 F9 67 69 72 6F 63 61 72 64 00 2A 34 35 35 36 30 30 30 30 35 30 38 31 32 20 20"
         "3C F0 F0 F2 4F 4B 99"
     )
-    status = zvt.parse_status_information(data)
+    status = zvt_reports.parse_status_information(data)
     assert (status.result, status.amount_minor, status.currency, status.trace) == (0, 4500, 978, 87)
     assert (status.terminal_id, status.date, status.time, status.receipt_number) == ("52001357", "0326", "143059", 27)
     assert (status.card_bin, status.card_last_four, status.card_name) == ("672330", "6996", "girocard")
@@ -147,13 +147,13 @@ def test_status_information_of_the_specification():
 
 
 def test_nothing_of_a_card_is_kept_but_bin_and_last_four():
-    status = zvt.parse_status_information(zvt.parse_apdu(FULL_STATUS).data)
+    status = zvt_reports.parse_status_information(zvt.parse_apdu(FULL_STATUS).data)
     assert (status.card_bin, status.card_last_four) == ("471100", "1234")
     assert "9999" not in repr(status)
     assert CARD not in repr(redact_apdu(zvt.parse_apdu(FULL_STATUS)).data.hex())
-    line = zvt.parse_print_line(b"\x00PAN 4111111111111111").lines[0]
+    line = zvt_reports.parse_print_line(b"\x00PAN 4111111111111111").lines[0]
     assert line == "PAN ############1111"
-    block = zvt.parse_print_text_block(
+    block = zvt_reports.parse_print_text_block(
         zvt.parse_apdu(zvt_terminal.encode_print_text_block(["4111 1111 1111 1111"])).data
     )
     assert block.lines == ("############1111",)
@@ -214,7 +214,7 @@ def test_without_the_crc_a_flipped_bit_is_another_amount():
     at = block.index(b"\x19\x99")
     block[at] ^= 0x40
     careless = zvt.parse_apdu(bytes(block[2:-4]))
-    assert zvt.parse_status_information(careless.data).amount_minor == 5999
+    assert zvt_reports.parse_status_information(careless.data).amount_minor == 5999
     assert not any(isinstance(event, SerialBlock) for event in SerialDecoder().feed(bytes(block)))
 
 
@@ -227,12 +227,12 @@ def test_a_block_that_lost_its_end_does_not_hide_the_next():
 
 
 PARSERS = {
-    zvt.STATUS_INFORMATION: zvt.parse_status_information,
-    zvt.COMPLETION: zvt.parse_completion,
-    zvt.ABORT: zvt.parse_abort,
-    zvt.INTERMEDIATE_STATUS: zvt.parse_intermediate_status,
-    zvt.PRINT_LINE: zvt.parse_print_line,
-    zvt.PRINT_TEXT_BLOCK: zvt.parse_print_text_block,
+    zvt.STATUS_INFORMATION: zvt_reports.parse_status_information,
+    zvt.COMPLETION: zvt_reports.parse_completion,
+    zvt.ABORT: zvt_reports.parse_abort,
+    zvt.INTERMEDIATE_STATUS: zvt_reports.parse_intermediate_status,
+    zvt.PRINT_LINE: zvt_reports.parse_print_line,
+    zvt.PRINT_TEXT_BLOCK: zvt_reports.parse_print_text_block,
 }
 
 
@@ -255,28 +255,28 @@ def test_random_and_mutated_data_never_crash_or_invent(message, start, end, nois
             result = parse(data)
         except ParseError:
             continue
-        if isinstance(result, zvt.StatusInformation) and result.amount_minor is not None:
+        if isinstance(result, zvt_reports.StatusInformation) and result.amount_minor is not None:
             assert f"{result.amount_minor:012d}" in data.hex()
 
 
 @pytest.mark.parametrize(
     "refused",
     [
-        lambda: zvt.encode_authorisation(0),
-        lambda: zvt.encode_authorisation(-5),
-        lambda: zvt.encode_authorisation(10**12),
-        lambda: zvt.encode_authorisation(100, "XXX"),
-        lambda: zvt.encode_registration("12345"),
-        lambda: zvt.encode_reversal(10_000),
+        lambda: zvt_commands.encode_authorisation(0),
+        lambda: zvt_commands.encode_authorisation(-5),
+        lambda: zvt_commands.encode_authorisation(10**12),
+        lambda: zvt_commands.encode_authorisation(100, "XXX"),
+        lambda: zvt_commands.encode_registration("12345"),
+        lambda: zvt_commands.encode_reversal(10_000),
         lambda: zvt.parse_apdu(b"\x06\x01"),
         lambda: zvt.parse_apdu(b"\x06\x01\x00\x00"),
-        lambda: zvt.parse_bcd(b"\x1a"),
-        lambda: zvt.parse_bitmaps(b"\x04\x00"),
-        lambda: zvt.parse_bitmaps(b"\x99"),
-        lambda: zvt.parse_bitmaps(b"\x22\xf0"),
-        lambda: zvt.parse_tlv(b"\x1f"),
-        lambda: zvt.parse_tlv(b"\x07\x83\x00"),
-        lambda: zvt.parse_abort(b""),
+        lambda: zvt_fields.parse_bcd(b"\x1a"),
+        lambda: zvt_fields.parse_bitmaps(b"\x04\x00"),
+        lambda: zvt_fields.parse_bitmaps(b"\x99"),
+        lambda: zvt_fields.parse_bitmaps(b"\x22\xf0"),
+        lambda: zvt_fields.parse_tlv(b"\x1f"),
+        lambda: zvt_fields.parse_tlv(b"\x07\x83\x00"),
+        lambda: zvt_reports.parse_abort(b""),
     ],
 )
 def test_what_is_refused(refused):
@@ -289,7 +289,7 @@ def test_acknowledgements():
     assert zvt.parse_apdu(bytes.fromhex("84 00 00")).is_ack
     refusal = zvt.parse_apdu(zvt.encode_nack(0x83))
     assert (refusal.is_ack, refusal.error) == (False, 0x83)
-    assert zvt.parse_completion(b"\x19\x03").needs_initialisation
-    assert zvt.parse_abort(bytes.fromhex("6F 09 78")).currency == 978
+    assert zvt_reports.parse_completion(b"\x19\x03").needs_initialisation
+    assert zvt_reports.parse_abort(bytes.fromhex("6F 09 78")).currency == 978
     assert zvt.parse_apdu(zvt.encode_apdu(0x0601, bytes(255))).data == bytes(255)
     assert zvt.encode_apdu(0x0601, bytes(255))[2:5] == b"\xff\xff\x00"

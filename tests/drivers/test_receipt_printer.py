@@ -352,6 +352,29 @@ def test_a_port_that_is_no_printer_never_confirms_a_receipt(answer: str, has_pro
             assert printer.state is DeviceState.OFFLINE
 
 
+def test_a_yes_among_noise_is_not_believed(simulator: PrinterSimulator) -> None:
+    """On models with GS r a yes is one byte, which noise on the line has too: such a receipt is printed again.
+
+    The answers on opening were in order, so that nothing but the bytes beside the yes tells it from noise.
+    """
+    noisy: list[bytes] = []
+
+    def disturb(direction: str, data: bytes) -> list[bytes] | None:
+        if direction == "to_host" and data == b"\x00" and not noisy:
+            noisy.append(data)
+            return [b"\xff\x00"]
+        return None
+
+    wire = MemoryWire(manipulate=disturb)
+    with Server(simulator) as server:
+        server.attach(wire.peer)
+        with _printer(wire.host, has_process_id=False) as printer:
+            printed = printer.print_rows([TextRow("one")]).result(60)
+    assert noisy
+    assert (printed.is_copy, printed.attempts) == (True, 2)
+    assert "*** COPY ***" in simulator.texts[-1]
+
+
 def test_bytes_above_ascii_are_letters_also_on_printers_made_for_east_asia(
     printer: ReceiptPrinter, simulator: PrinterSimulator
 ) -> None:

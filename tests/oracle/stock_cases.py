@@ -12,7 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stock_model import COUNTERS, INTERLEAVINGS_MAX, Result, StockModel, interleavings, named_items
+from stock_goods import COUNTERS
+from stock_model import INTERLEAVINGS_MAX, StockModel, interleavings, named_items
+from stock_result import Result
 from stock_state import from_milli, to_milli
 
 Case = dict[str, Any]

@@ -147,17 +147,9 @@ def one_kit(room: Stockroom, kit: Kit, bound: list[str], places: list[str], scra
                 continue
             entries: list[Entry] = []
             for sku in bound:
-                qty = kit.parts[sku]
-                for row in room.at(sku, place):
-                    free = min(qty, row.free + scratch.free[row])
-                    if row.saleable and free > 0:
-                        entries.append(Entry(sku, free, position=row))
-                        scratch.free[row] -= free
-                        qty -= free
-                if qty:
-                    row = room.owing_row(sku, room.policies[sku].backorder_at or place, scratch)
-                    entries.append(Entry(sku, qty, position=row, owed=True))
-                    scratch.free[row] -= qty
+                free = room.from_free(sku, place, kit.parts[sku], scratch)
+                rest = kit.parts[sku] - sum(entry.qty for entry in free)
+                entries += free + room.owed(sku, room.policies[sku].backorder_at or place, rest, scratch)
             return entries
     raise AssertionError(f"{kit.sku}: {places} were said to have one more")
 

@@ -14,9 +14,11 @@ import random
 from decimal import Decimal
 from typing import Any
 
+from stock_goods import COUNTERS
 from stock_kits import kits_among
-from stock_model import COUNTERS, Result, StockModel, asked_of, named_items
-from stock_state import MILLI_PER_UNIT, from_milli
+from stock_model import StockModel, named_items
+from stock_result import Result
+from stock_state import MILLI_PER_UNIT, asked_of, from_milli
 
 Step = dict[str, Any]
 Case = dict[str, Any]

@@ -298,20 +298,30 @@ class Stockroom:
         if policy.preorder is not None:
             scratch.preordered[sku, scope.channel] += qty
             return [Entry(sku, qty, "preorder", channel=scope.channel)]
-        entries = []
+        entries: list[Entry] = []
         order = self.sourcing_order(sku, scope)
         for place in order:
-            for row in self.at(sku, place):
-                free = min(qty, row.free + scratch.free[row])
-                if row.saleable and free > 0:
-                    entries.append(Entry(sku, free, position=row))
-                    scratch.free[row] -= free
-                    qty -= free
-        if qty:
-            row = self.owing_row(sku, policy.backorder_at or order[0], scratch)
-            entries.append(Entry(sku, qty, position=row, owed=True))
-            scratch.free[row] -= qty
+            entries += self.from_free(sku, place, qty - sum(entry.qty for entry in entries), scratch)
+        return entries + self.owed(sku, policy.backorder_at or order[0], qty - sum(e.qty for e in entries), scratch)
+
+    def from_free(self, sku: str, place: str, qty: int, scratch: Scratch) -> list[Entry]:
+        """Entries over at most so many of the free saleable units of a place, in removal order."""
+        entries = []
+        for row in self.at(sku, place):
+            part = min(qty, row.free + scratch.free[row])
+            if row.saleable and part > 0:
+                entries.append(Entry(sku, part, position=row))
+                scratch.free[row] -= part
+                qty -= part
         return entries
+
+    def owed(self, sku: str, place: str, qty: int, scratch: Scratch) -> list[Entry]:
+        """An entry of units beyond what a place has; none for zero."""
+        if qty == 0:
+            return []
+        row = self.owing_row(sku, place, scratch)
+        scratch.free[row] -= qty
+        return [Entry(sku, qty, position=row, owed=True)]
 
 
 def in_removal_order(rows: list[Position], removal: str) -> list[Position]:

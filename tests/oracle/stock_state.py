@@ -174,3 +174,28 @@ class Policy:
             available_milli = min(available_milli, self.max_qty)
         qty_milli = available_milli - available_milli % grain
         return qty_milli if qty_milli > 0 and self.sells(qty_milli) else 0
+
+
+def asked_of(entry: Entry) -> str:
+    """What was asked for when the entry was promised."""
+    return str(entry.kit.sku) if entry.kit else entry.sku
+
+
+def take_from(entries: list[Entry], qty: int) -> list[Entry]:
+    """The earliest milli-units of a list as entries of their own, taken off those in the list."""
+    parts = []
+    for entry in entries:
+        part = min(qty, entry.qty)
+        if part:
+            parts.append(Entry(entry.sku, part, entry.kind, entry.position, entry.channel, entry.owed, entry.kit))
+            entry.qty -= part
+            qty -= part
+    return parts
+
+
+def split_off(entries: list[Entry], qty: int, sku: str, kit: Any = None) -> list[Entry]:
+    """The earliest milli-units of an item (in a kit, if one is given) in a list; the list keeps the rest."""
+    meant = [entry for entry in entries if entry.sku == sku and kit in (None, entry.kit)]
+    parts = take_from(sorted(meant, key=lambda entry: entry.kit is not None), qty)  # kits stay whole
+    entries[:] = [entry for entry in entries if entry.qty]
+    return parts

@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from stock_model import COUNTERS, Result, StockModel  # noqa: E402  (siblings: tests are no package)
+from stock_goods import COUNTERS  # noqa: E402  (siblings: tests are no package)
+from stock_model import StockModel  # noqa: E402
 from stock_random import Step, Walk, random_setup, step_expectation  # noqa: E402
+from stock_result import Result  # noqa: E402
 
 from ringup.engine.simulate_stock import Replay, step_differs  # noqa: E402
 from ringup.v1 import stock_pb2  # noqa: E402

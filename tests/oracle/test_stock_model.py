@@ -21,7 +21,8 @@ ORACLE = Path(__file__).resolve().parent
 sys.path.insert(0, str(ORACLE))
 import stock_cases  # noqa: E402  (a sibling: tests are no package)
 import stock_random  # noqa: E402
-from stock_model import COUNTERS, StockModel  # noqa: E402
+from stock_goods import COUNTERS  # noqa: E402
+from stock_model import StockModel  # noqa: E402
 from stock_state import Policy, Refused, from_milli, to_milli  # noqa: E402
 
 FILES = sorted((ORACLE.parent / "cases" / "stock").glob("*.json"))

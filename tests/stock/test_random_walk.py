@@ -16,7 +16,7 @@ import pytest
 from ringup.engine import movements
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracle"))
-import stock_model
+import stock_state
 import stock_walk
 
 COMMANDS = int(os.environ.get("RINGUP_WALK_COMMANDS", "3000"))
@@ -42,7 +42,7 @@ def test_a_movement_that_is_left_out_is_found(monkeypatch: pytest.MonkeyPatch, k
 
 def test_a_model_that_oversells_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the model: one that forgets what is held."""
-    monkeypatch.setattr(stock_model.Position, "free", property(lambda row: row.on_hand - row.allocated))
+    monkeypatch.setattr(stock_state.Position, "free", property(lambda row: row.on_hand - row.allocated))
     found: Any = stock_walk.model_leg(1, 500)[2]
     assert found
     assert "model leg, seed 1, step" in found[0]

@@ -60,7 +60,7 @@ from ringup.native.contract cimport (
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, HOLD_TTL_MS_MAX, PAGE_SIZE_MAX
 from ringup.native.stock_lines cimport LineRow
-from ringup.native.stock_order_commands cimport refuse_order, refuse_order_id
+from ringup.native.stock_order_lines cimport refuse_order, refuse_order_id
 from ringup.native.stock_orders cimport ITEM_MASK, ORDER_CANCELLED, OrderRow, PaidRow, refund_of
 from ringup.native.stock_plan cimport ENTRY_STOCK
 from ringup.native.stock_policy cimport UNLIMITED

@@ -1,13 +1,11 @@
 # Handlers of orders.
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ringup.native.command cimport Command
-from ringup.native.stock_hold_commands cimport HoldCommands
-from ringup.native.stock_lines cimport Chain
-from ringup.native.stock_request cimport StockIn
+from ringup.native.stock_order_lines cimport OrderLines
 from ringup.native.wire cimport Span, Writer
 
-cdef class OrderCommands(HoldCommands):
+cdef class OrderCommands(OrderLines):
     cdef int place_order(self, Command* command, Writer* out) noexcept nogil
     cdef int cancel_order(self, Command* command, Writer* out) noexcept nogil
     cdef int ship_order(self, Command* command, Writer* out) noexcept nogil
@@ -15,26 +13,6 @@ cdef class OrderCommands(HoldCommands):
     cdef int return_order(self, Command* command, Writer* out) noexcept nogil
     cdef int reallocate_order(self, Command* command, Writer* out) noexcept nogil
 
-    cdef StockIn read_order(self, Span body, uint32_t id_field, uint32_t lines_field) noexcept nogil
-    cdef int check_order_lines(self, StockIn* request, Writer* out) noexcept nogil
-    cdef void add_want(self, int64_t item, int64_t location, int64_t qty_milli, int64_t line, int32_t kit) noexcept nogil
-    cdef int64_t wanted_milli(self, int64_t item, int32_t kit) noexcept nogil
-    cdef int check_units(
-        self, const Chain* chain, int64_t item, int64_t location, int64_t qty_milli, int64_t line, const char* field,
-        Span code, Writer* out
-    ) noexcept nogil
-    cdef int check_within(self, StockIn* request, int64_t order, Writer* out) noexcept nogil
     cdef int check_paid(self, Span body, int64_t count, Writer* out) noexcept nogil
     cdef void add_paid(self, Span body, int64_t order) noexcept nogil
-    cdef void kits_first(self) noexcept nogil
-    cdef int64_t kit_part_milli(self, int64_t kit, int64_t item) noexcept nogil
-    cdef void add_units_at(
-        self, const Chain* chain, int64_t item, int64_t source, int64_t target, int64_t qty_milli
-    ) noexcept nogil
-    cdef void add_kits_at(
-        self, const Chain* chain, int64_t source, int64_t target, int64_t qty_milli
-    ) noexcept nogil
     cdef void write_shipment(self, uint32_t field, Writer* out) noexcept nogil
-
-cdef int refuse_order(Writer* out, int code, Span order_id) noexcept nogil
-cdef int refuse_order_id(Writer* out, Span order_id) noexcept nogil

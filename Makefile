@@ -33,7 +33,7 @@ types: $(DEV)    ## strict static types
 	$(BIN)/mypy
 bench: $(DEV)    ## measure beside peers and floors; results in build/bench
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
-bench-compare: $(READY)  ## kernels now beside the stored baseline: what did a change do
+bench-compare: $(DEV)  ## kernels now beside the stored baseline: what did a change do
 	$(BIN)/python -m bench.compare $(ARGS)
 clean:           ## forget everything built
 	rm -rf build $(VENV) native/*.so native/*.c native/contract.pxd

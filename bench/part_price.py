@@ -9,13 +9,13 @@ its time.  The plain-Python oracle reads its case as dictionaries.
 from __future__ import annotations
 
 import importlib
-import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bench import kernels_pricing as kernels
-from bench.measure import Bench, Chart, Skipped
+from bench.measure import Bench, Chart, Skipped, interleaved
 from bench.peer_oscar import OscarShop
 
 TITLE = "The price of a basket"
@@ -48,23 +48,35 @@ def run(bench: Bench) -> None:
         Chart("price_items", "A price of 10 random lines of the catalogue", "items", "us", {"": points}, log_x=True)
     )
     _scan_by_scan(bench)
-    python_s = _oracle_seconds(bench.rounds(5))
-    bench.put("price_python_us", python_s * 1e6)
-    bench.put("price_vs_python", python_s / _ours(bench))
+    _beside_peers(bench)
+
+
+def _beside_peers(bench: Bench) -> None:
+    """Each peer's price and ours in turn, after a round that is not counted; the ratio is that of the two medians."""
+    measures: dict[str, Callable[[], float]] = {"ringup": lambda: _ours(bench), "python": _oracle()}
     try:
         shop = OscarShop()
+        measures["oscar"] = lambda: _oscar(shop)
     except Skipped as why:
         bench.put("skipped_price_vs_oscar", str(why))
-        return
-    ratios, oscar_s = [], []
-    for _ in range(bench.rounds(5)):
-        seconds, total = shop.seconds_per_price(1)
-        expected = kernels.expected_total_minor()
-        assert total == expected, f"django-oscar prices the basket at {total}, expected {expected}"
-        oscar_s.append(seconds)
-        ratios.append(seconds / _ours(bench))
-    bench.put("price_oscar_us", statistics.median(oscar_s) * 1e6)
-    bench.put("price_vs_oscar", statistics.median(ratios))
+        bench.note(f"A peer is missing: {why}")
+    interleaved(1, measures)
+    found = interleaved(bench.rounds(5), measures)
+    for name, seconds in found.items():
+        bench.put(f"price_{name}_us", seconds * 1e6)
+    for name in ("python", "oscar"):
+        if name in found:
+            bench.put(f"price_vs_{name}", found[name] / found["ringup"])
+    bars: list[tuple[float | str, float]] = [(name, seconds * 1e6) for name, seconds in found.items()]
+    bench.chart(Chart("price_peers", "A price of 10 lines, 10 promotions", "", "us", {"": bars}, bars=True, log_y=True))
+
+
+def _oscar(shop: OscarShop) -> float:
+    """Seconds of one price, which must be the same total."""
+    seconds, total = shop.seconds_per_price(1)
+    expected = kernels.expected_total_minor()
+    assert total == expected, f"django-oscar prices the basket at {total}, expected {expected}"
+    return seconds
 
 
 def _scan_by_scan(bench: Bench) -> None:
@@ -87,8 +99,8 @@ def _ours(bench: Bench) -> float:
     return kernels.seconds_per_price([kernels.pricer_with(kernels.LINES)], bench.rounds(3), bench.size(3_000, 100))[0]
 
 
-def _oracle_seconds(rounds: int) -> float:
-    """Seconds of the plain-Python oracle for the same basket and offers."""
+def _oracle() -> Callable[[], float]:
+    """A measure of the plain-Python oracle: seconds for the same basket and offers."""
     sys.path.insert(0, ORACLE)
     try:
         price_case: Any = importlib.import_module("pricing_oracle").price_case
@@ -126,10 +138,12 @@ def _oracle_seconds(rounds: int) -> float:
             "rounding": "half_up",
         },
     }
-    taken = []
-    for _ in range(rounds):
+
+    def measure() -> float:
         began = time.perf_counter()
         total = price_case(case)["total_minor"]
-        taken.append(time.perf_counter() - began)
+        took_s = time.perf_counter() - began
         assert total == kernels.expected_total_minor(), f"the oracle prices the basket at {total}"
-    return statistics.median(taken)
+        return took_s
+
+    return measure

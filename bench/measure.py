@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +44,10 @@ class Record:
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    quick: bool = False
+    """Tiny sizes: the numbers mean nothing, in whatever run they are read again."""
+    revision: str = ""
+    """Of the code that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Bench:
         self.work = work
         self.settings = settings
         self.quick = settings.quick
-        self.record = Record()
+        self.record = Record(quick=settings.quick)
 
     def size(self, full: int, quick: int) -> int:
         """The full size, or the tiny one."""
@@ -111,17 +116,25 @@ class Bench:
         self.record.charts.append(chart)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there as it was or as it shall be, wherever this process is ended."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    os.replace(new, path)
+
+
 def save(record: Record, path: Path) -> None:
     """Write a record as JSON."""
-    path.write_text(json.dumps(asdict(record)))
+    write_whole(path, json.dumps(asdict(record)))
 
 
 def load(path: Path) -> Record | None:
-    """Read what `save` wrote; None for what another version of it wrote."""
-    data = json.loads(path.read_text())
+    """Read what `save` wrote; None for what another version of it wrote, and for what is no record at all."""
     try:
-        return Record(data["values"], [Chart(**chart) for chart in data["charts"]], data["notes"], data["seconds"])
-    except (KeyError, TypeError):
+        data = json.loads(path.read_text())
+        data["charts"] = [Chart(**chart) for chart in data["charts"]]
+        return Record(**data)
+    except (KeyError, TypeError, ValueError):
         return None
 
 

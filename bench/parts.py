@@ -60,4 +60,6 @@ def chosen(names: str) -> list[str]:
                 f"Parts: {', '.join(PARTS)}; groups: {', '.join(GROUPS)}"
             )
         found.update(parts)
+    if not found:
+        raise UnknownPart(f"expected at least one name, found {names!r}; leave it out for all parts")
     return [name for name in PARTS if name in found]

@@ -12,11 +12,13 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import psycopg
@@ -47,8 +49,37 @@ REDIS_SETTINGS = {
     "auto-aof-rewrite-percentage": "0",  # no rewrite in the middle of a round
     "daemonize": "no",
 }
+SQLITE_SETTINGS = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "cache_size": "-262144",  # 256 MB: all rows stay in memory
+    "wal_autocheckpoint": "10000",  # 40 MB: tried, faster than 4 and 400
+}
 START_SECONDS = 20
 STOP_SECONDS = 20
+
+
+def versions() -> dict[str, str]:
+    """peer_..._version: which release of each peer is here, or that it is missing."""
+
+    def says(command: list[str], pattern: str) -> str:
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            return "missing"
+        found = re.search(pattern, said)
+        return found[1] if found else said.strip()
+
+    try:
+        oscar = metadata.version("django-oscar")
+    except metadata.PackageNotFoundError:
+        oscar = "missing"
+    return {
+        "peer_postgres_version": says([str(POSTGRES_BIN / "postgres"), "--version"], r"([\d.]+)"),
+        "peer_redis_version": says(["redis-server", "--version"], r"v=([\d.]+)"),
+        "peer_sqlite_version": sqlite3.sqlite_version,
+        "peer_oscar_version": oscar,
+    }
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bench.beside import shares
 from bench.measure import Chart, Record, Value
+from bench.peers import POSTGRES_SETTINGS, REDIS_SETTINGS, SQLITE_SETTINGS
 from bench.targets import TARGETS
 
 STYLE = """
@@ -34,6 +35,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: 
 .badge { display: inline-block; min-width: 4.6rem; text-align: center; border-radius: 1rem; padding: 0 .6rem;
   font-size: .85rem; font-weight: 600; color: #fff; background: #888 }
 .aim { background: var(--good) } .must { background: var(--fair) } .missed { background: var(--bad) }
+.gone { color: var(--bad) }
 .bar { display: inline-block; height: .7rem; background: #4878b8; border-radius: 2px; vertical-align: middle }
 .track { display: inline-block; width: 9rem; background: #e8ebef; border-radius: 2px; line-height: 0 }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(30rem, 1fr)); gap: 1rem; margin: 1rem 0 }
@@ -45,7 +47,12 @@ details { margin: .5rem 0 } summary { cursor: pointer; color: var(--soft) }
   border-bottom: 1px dotted var(--line); break-inside: avoid; font-variant-numeric: tabular-nums; font-size: .88rem }
 @media (max-width: 40rem) { .charts { grid-template-columns: 1fr } }
 """
+PEERS = ("postgres", "redis", "sqlite", "oscar", "python")
 BARS_UPRIGHT_MAX = 6
+IN_MEMORY = ("tmpfs", "ramfs")  # file systems whose sync costs nothing
+IN_MEMORY_TEXT = (
+    "The files were in memory, where a sync costs nothing: durable figures mean nothing. Name a disk: --work-dir"
+)
 COLORS = ("#2563a8", "#d1702a", "#3a8f4f", "#a63a50", "#7657a8", "#777777")
 
 
@@ -61,9 +68,7 @@ def _bar_color(name: str) -> str:
     """Ours, a floor, or a peer."""
     if "echo" in name or "floor" in name:
         return "#7fb08a"
-    return (
-        COLORS[0] if name.startswith(("ringup", "hot", "uniform", "zipf", "session", "sale", "journal")) else "#9aa5b1"
-    )
+    return "#9aa5b1" if name.startswith(PEERS) else COLORS[0]
 
 
 def _bars(axes: Axes, points: list[tuple[float | str, float]]) -> None:
@@ -146,10 +151,22 @@ def _targets(values: Mapping[str, Value]) -> str:
             f"<tr><td><code>{target.key}</code><div class=soft>{html.escape(target.meaning)}</div>"
             f"<td class=number>{shown}<td class=number>{sign} {target.must:,g}<td class=number>{sign} {target.aim:,g}"
             f"<td><span class='badge {verdict}'>{verdict}</span><td class=soft>{beside}"
-            f"<td><a href='#{target.part}'>{target.part}</a>"
+            + (f"<td><a href='#{target.part}'>{target.part}</a>" if known else f"<td class=soft>{target.part}")
         )
     head = "<th>figure<th class=number>found<th class=number>must<th class=number>aim<th>reached<th>made of<th>part"
     return f"<table><tr>{head}{''.join(rows)}</table>"
+
+
+def _summary(values: Mapping[str, Value]) -> str:
+    """How many figures reached what, and which did not, before anybody has to look for it."""
+    found: dict[str, list[str]] = {"aim": [], "must": [], "missed": [], "absent": []}
+    for target in TARGETS:
+        value = values.get(target.key)
+        found[target.verdict(float(value)) if isinstance(value, int | float) else "absent"].append(target.key)
+    said = {"aim": "reach their aim", "must": "reach their must", "missed": "miss their must", "absent": "not measured"}
+    parts = [f"<span class='badge {word}'>{len(keys)}</span> {said[word]}" for word, keys in found.items() if keys]
+    missed = "".join(f" <code>{key}</code>" for key in found["missed"])
+    return f"<p>Of {len(TARGETS)} figures: {', '.join(parts)}.{' Missed:' + missed + '.' if missed else ''}"
 
 
 def _floors(values: Mapping[str, Value]) -> str:
@@ -169,7 +186,36 @@ def _floors(values: Mapping[str, Value]) -> str:
     return f"<table><tr>{head}{''.join(rows)}</table>"
 
 
-def _section(build: Path, name: str, record: Record) -> str:
+def _peers(values: Mapping[str, Value]) -> str:
+    """Which release of each peer stood beside the engine, with which settings."""
+    settings = {
+        "postgres": " ".join(f"{name}={value}" for name, value in POSTGRES_SETTINGS.items()),
+        "redis": " ".join(f"{name} {value or chr(34) * 2}" for name, value in REDIS_SETTINGS.items()),
+        "sqlite": "in process; " + " ".join(f"{name}={value}" for name, value in SQLITE_SETTINGS.items()),
+        "oscar": "in process; SQLite in memory",
+    }
+    rows = []
+    for name, told in settings.items():
+        version = str(values.get(f"peer_{name}_version", "unknown"))
+        shown = f"<b class=gone>{version}</b>" if version == "missing" else html.escape(version)
+        rows.append(f"<tr><td>{name}<td>{shown}<td><code>{html.escape(told)}</code>")
+    return f"<table><tr><th>peer<th>version<th>settings{''.join(rows)}</table>"
+
+
+def _mixed(values: Mapping[str, Value]) -> str:
+    """A warning where the numbers are not of one run of one code."""
+    revisions = sorted({str(value) for key, value in values.items() if key.startswith("revision_")})
+    days = sorted(str(value) for key, value in values.items() if key.startswith("measured_at_"))
+    if len(revisions) < 2 and "run_interrupted" not in values and len(days) <= int(values.get("run_parts", 0)):
+        return ""
+    return (
+        f"<p class=note>Not all parts were measured in one run: from {days[0] if days else '-'} to "
+        f"{days[-1] if days else '-'}, code {html.escape(', '.join(revisions) or 'unknown')}. Each part says below "
+        "when; a figure and a floor of another part may be of different hours."
+    )
+
+
+def _section(build: Path, name: str, record: Record, measured_at: Value) -> str:
     module = importlib.import_module(f"bench.part_{name}")
     pictures = []
     for chart in record.charts:
@@ -187,7 +233,9 @@ def _section(build: Path, name: str, record: Record) -> str:
     return (
         f"<h2 id={name}>{html.escape(module.TITLE)}</h2><p>{about}{notes}<div class=charts>{''.join(pictures)}</div>"
         f"<details><summary>All {len(record.values)} numbers</summary><div class=raw>{numbers}</div></details>"
-        f"<p class=soft><code>make bench ONLY={name}</code>, {record.seconds:.0f} s"
+        f"<p class=soft><code>make bench ONLY={name}</code>, {record.seconds:.0f} s, ended {measured_at}, "
+        f"code {html.escape(record.revision or 'unknown')}"
+        + (" <b class=gone>quick: tiny sizes, the numbers mean nothing</b>" if record.quick else "")
     )
 
 
@@ -203,7 +251,9 @@ def _not_measured(values: Mapping[str, Value]) -> str:
 
 def write_report(build: Path, values: Mapping[str, Value], records: Mapping[str, Record]) -> None:
     """Write report.html and the charts' PNG files into `build`."""
-    sections = "".join(_section(build, name, record) for name, record in records.items())
+    sections = "".join(
+        _section(build, name, record, values.get(f"measured_at_{name}", "-")) for name, record in records.items()
+    )
     about_machine = ", ".join(
         f"{key.removeprefix('machine_').replace('_', ' ')} {value}"
         for key, value in values.items()
@@ -214,17 +264,23 @@ def write_report(build: Path, values: Mapping[str, Value], records: Mapping[str,
     (build / "report.html").write_text(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>RingUp: speed</title><style>{STYLE}</style><h1>RingUp: speed, beside floors and peers</h1>"
-        + ("<p class=alarm>A quick run with tiny sizes: the numbers mean nothing.</p>" if values.get("quick") else "")
+        + (f"<p class=alarm>Quick: {html.escape(str(values['quick']))}.</p>" if values.get("quick") else "")
+        + (f"<p class=alarm>{IN_MEMORY_TEXT}</p>" if str(values.get("machine_disk")).startswith(IN_MEMORY) else "")
         + f"<p class=soft>Measured {values['measured_at']} on: {html.escape(about_machine)}. Ratios compare what was "
         "measured in the same part of the same run. A peer that was missing is named, and counts for nothing. "
         f"Between the parts a busy loop took up to {busiest:.2f} times its processor time (1 is a quiet machine).</p>"
         + f"<nav>{links}</nav>"
+        + _mixed(values)
         + _not_measured(values)
+        + _summary(values)
         + "<h2 id=figures>Figures that users may rely on</h2><p class=soft>In the charts with bars, blue is the "
         "engine, green a floor of the machine, grey a peer."
         + _targets(values)
         + "<h2 id=beside>Beside the floors of this machine</h2><p>What the same bytes cost where the engine does "
-        "nothing. A figure and its floor come from the same run; client and server share the machine's cores in both."
+        "nothing. Client and server share the machine's cores in both."
         + _floors(values)
+        + "<h2 id=peers>The peers</h2><p>Started by the parts on loopback, with their files on the same disk, a sync "
+        "before each answer, and these settings; what each part asks of them stands in its section."
+        + _peers(values)
         + sections
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
-import json
 import os
 import selectors
 import shutil
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,12 +21,13 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench.measure import Bench, Record, Settings, Skipped, contention, save
+from bench.measure import Bench, Record, Settings, Skipped, contention, load, save
 from bench.parts import PART_SECONDS_MAX, SECONDS_BY_PART
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_SKIPPED = 75
 BUSY = 6  # times as long as expected: a busy machine; beyond it a part is taken for hung
+STOP_SECONDS = 10  # that a part which is ended has for its servers
 QUICK_SECONDS = 5  # that a part takes with tiny sizes, about
 STEP_TEXT = "{task.fields[step]}"
 COLUMNS = (
@@ -45,6 +46,40 @@ class Outcome:
     how: Literal["ok", "skipped", "failed"]
     why: str
     seconds: float
+
+
+class Busy(Exception):
+    """Another run has the folder of results; the message says which."""
+
+
+@contextlib.contextmanager
+def alone(build: Path) -> Iterator[None]:
+    """Have the folder of results for one run: two would measure each other and write over each other's results."""
+    with (build / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise Busy(
+                f"expected no other run with results in {build}, found process {file.read().strip() or 'unknown'}; "
+                "wait for its end: two runs on one machine measure each other"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def revision() -> str:
+    """Of the code that is measured: the commit, with a word where files were changed since."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        status = [*git, "status", "--porcelain", "--untracked-files=no"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # no git, or not its folder
+    return commit.stdout.strip() + (" and changes" if changed else "")
 
 
 def run_part(name: str, out: Path, work: Path, settings: Settings) -> int:
@@ -81,6 +116,16 @@ def _follow(process: subprocess.Popen[str], seconds_max: float, say: Callable[[s
     return 1, f"it took longer than {seconds_max:g} s (it said last: {said})"
 
 
+def _let_end(process: subprocess.Popen[str]) -> None:
+    """Ask a part that runs still to stop its servers: a database that is killed leaves shared memory behind."""
+    until = time.monotonic() + STOP_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+        # Not reaped: its group's id stays ours.
+        while time.monotonic() < until and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            time.sleep(0.05)
+
+
 def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[str], None]) -> Outcome:
     """Run one part in a process group of its own, ended with all that it started."""
     command = [sys.executable, "-m", "bench", "--part", name, "--out", str(out), "--work", str(work)]
@@ -94,8 +139,11 @@ def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[s
         late, said = _follow(process, max(PART_SECONDS_MAX, BUSY * expected_seconds(name, settings)), say)
     finally:
         # The part's servers are in its group: none may outlive it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        try:
+            _let_end(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         assert process.stdout is not None
         process.stdout.close()
@@ -117,13 +165,15 @@ def expected_seconds(name: str, settings: Settings) -> float:
     return SECONDS_BY_PART[name] * (settings.journal_gb if name == "growth_journal" else 1)
 
 
-def run_parts(names: list[str], records: Path, work_dir: Path, settings: Settings, console: Console) -> dict[str, str]:
-    """Run the parts and keep each one's record in `records`; returns what failed, and why.
+def run_parts(
+    names: list[str], records: Path, work_dir: Path, settings: Settings, console: Console, failed: dict[str, str]
+) -> None:
+    """Run the parts and keep each one's record in `records`; writes down in `failed` what failed, and why.
 
     Says which part runs, how long it takes and what is left, on a line each; a terminal shows each step too.
     """
     records.mkdir(parents=True, exist_ok=True)
-    failed: dict[str, str] = {}
+    code = revision()
     expected_s, taken_s = 0.0, 0.0  # of the parts that ended: they tell how fast this machine is
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("bench", total=len(names), step="")
@@ -136,31 +186,27 @@ def run_parts(names: list[str], records: Path, work_dir: Path, settings: Setting
             console.print(f"{head}: {title} (about {here_s:.0f} s; left in all: {_minutes(left_s)})", highlight=False)
             progress.update(task, description=name, step="")
             work = Path(tempfile.mkdtemp(prefix="ringup-bench-", dir=work_dir))
-            out = records / f"{name}.json"
+            # The numbers of the last run stay until there are new ones: an interrupted run takes nothing away.
+            out = records / f".{name}.part"
             out.unlink(missing_ok=True)
             try:
                 outcome = spawn(name, out, work, settings, lambda said: progress.update(task, step=said))
+                record = load(out) if outcome.how == "ok" else None
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-            if outcome.how != "ok":
-                save(Record({f"{outcome.how}_{name}": outcome.why}, [], [f"{outcome.how}: {outcome.why}"]), out)
+                out.unlink(missing_ok=True)
+            if record is None:
+                record = Record({f"{outcome.how}_{name}": outcome.why}, [], [f"{outcome.how}: {outcome.why}"])
                 console.print(f"{head}: {outcome.how}: {outcome.why}", style="red", highlight=False, markup=False)
             if outcome.how == "failed":
                 failed[name] = outcome.why
-            _stamp(out, outcome.seconds)
+            record.seconds, record.quick, record.revision = round(outcome.seconds, 1), settings.quick, code
+            save(record, records / f"{name}.json")
             expected_s += expected_seconds(name, settings)
             taken_s += outcome.seconds
             progress.advance(task)
             console.print(f"{head}: {outcome.how}, {outcome.seconds:.0f} s", highlight=False)
-    return failed
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _stamp(out: Path, seconds: float) -> None:
-    """Write down how long the part took."""
-    data = json.loads(out.read_text())
-    data["seconds"] = round(seconds, 1)
-    out.write_text(json.dumps(data))

@@ -12,9 +12,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("hdrh", reason="the extra `bench` is not installed: pip install -e '.[bench]'")
 sys.path.append(str(ROOT))
-from bench import beside, compare, figures, measure, open_curve, part_flash, part_hot, part_session, parts, shop_server  # noqa: E402  # only where it can be
+from bench import (  # noqa: E402  # only where it can be
+    beside,
+    compare,
+    figures,
+    measure,
+    open_curve,
+    part_flash,
+    part_hot,
+    part_session,
+    parts,
+    peers,
+    shop_server,
+)
 from bench.targets import TARGETS  # noqa: E402  # likewise
 from bench.unary_load import Load  # noqa: E402  # likewise
+
+LOOPBACK = ("bind", "daemonize")  # where a peer listens and that it is a child: no setting of its speed
 
 
 @pytest.mark.parametrize(
@@ -29,6 +43,12 @@ from bench.unary_load import Load  # noqa: E402  # likewise
 )
 def test_names_of_parts_beginnings_and_groups(names: str, expected: list[str]) -> None:
     assert parts.chosen(names) == expected
+
+
+@pytest.mark.parametrize("names", ["", ",", " , "])
+def test_no_name_at_all_is_refused(names: str) -> None:
+    with pytest.raises(parts.UnknownPart, match="at least one name"):
+        parts.chosen(names)
 
 
 def test_all_parts_are_there_have_a_time_and_stay_under_the_total() -> None:
@@ -62,6 +82,45 @@ def test_a_whole_part_fails_where_the_engine_counts_one_more(tmp_path: Path, mon
     monkeypatch.setattr(shop_server, "counters", counters)  # not part_session's own, which looks before the load
     with pytest.raises(shop_server.BooksDiffer):
         part_session.run(measure.Bench(tmp_path, measure.Settings(quick=True)))
+
+
+def test_a_record_comes_back_as_it_was_saved_and_what_is_none_is_none(tmp_path: Path) -> None:
+    """A record cut short by a kill once ended every later run with an error."""
+    record = measure.Record(
+        {"hot_vs_uniform": 1.1}, [measure.Chart("hot", "Hot", "", "", {"": [("a", 1.0)]})], ["said"]
+    )
+    record.quick, record.revision = True, "abc"
+    measure.save(record, tmp_path / "hot.json")
+    found = measure.load(tmp_path / "hot.json")
+    assert found is not None
+    assert (found.values, found.notes, found.quick, found.revision) == (record.values, ["said"], True, "abc")
+    assert found.charts[0].title == "Hot"
+    whole = (tmp_path / "hot.json").read_text()
+    for text in ("", whole[: len(whole) // 2], "[]", "{}", '{"values": {}, "charts": [], "unheard_of": 1}'):
+        (tmp_path / "hot.json").write_text(text)
+        assert measure.load(tmp_path / "hot.json") is None
+
+
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure.write_whole(tmp_path / "bench.json", "old")
+
+    def full(path: Path, text: str) -> int:
+        with path.open("w") as file:
+            file.write(text[:2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        measure.write_whole(tmp_path / "bench.json", "new and longer")
+    assert (tmp_path / "bench.json").read_text() == "old"
+
+
+def test_the_text_names_the_settings_that_peers_are_started_with() -> None:
+    text = " ".join((ROOT / "bench" / "README.md").read_text().replace("\n", " ").split())
+    told = [f"{name}={value}" for name, value in peers.POSTGRES_SETTINGS.items() if name != "listen_addresses"]
+    told += [f"{name}={value or chr(34) * 2}" for name, value in peers.REDIS_SETTINGS.items() if name not in LOOPBACK]
+    told += [f"{name}={value}" for name, value in peers.SQLITE_SETTINGS.items()]
+    assert not [one for one in told if one not in text]
 
 
 def test_slopes_are_exponents() -> None:

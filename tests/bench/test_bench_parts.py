@@ -18,6 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("matplotlib", reason="the extra `bench` is not installed: pip install -e '.[bench]'")
+sys.path.append(str(ROOT))  # bench is not installed
+from bench import measure, runner  # noqa: E402  # after the reason to skip
 
 # part: figures that it must write; each part asserts by itself that what it counts really happened.
 PARTS = {
@@ -54,7 +56,7 @@ PARTS = {
 }
 
 
-def run_bench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_bench(*arguments: str, cwd: Path = ROOT, path: str | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m bench` with tiny sizes."""
     return subprocess.run(
         [sys.executable, "-m", "bench", "--quick", *arguments],
@@ -62,7 +64,7 @@ def run_bench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[
         text=True,
         cwd=cwd,
         timeout=250,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "80", **({"PATH": path} if path else {})},
         check=False,
     )
 
@@ -106,7 +108,7 @@ def test_a_run_leaves_its_results_and_nothing_else(tmp_path: Path) -> None:
     assert done.returncode == 0, (done.stdout[-1000:], done.stderr[-3000:])
     values = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert values["journal_vs_lmdb"] > 0
-    assert values["quick"]  # nobody may take these for measurements
+    assert values["quick"].endswith(": journal")  # nobody may take these for measurements
     page = (tmp_path / "build" / "report.html").read_text()
     assert "journal_vs_lmdb" in page
     assert "src=http" not in page.replace('"', "")
@@ -122,6 +124,31 @@ def test_unknown_part_names_the_nearest_and_the_known_ones() -> None:
     assert "growth_journal" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--only", ","), "expected at least one name"),
+        (("--only", "journal", "--work-dir", "/nowhere/at/all"), "--work-dir: expected a folder to write in"),
+        (("--only", "journal", "--build", "/proc/none"), "--build: expected a folder to write in"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_line(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = run_bench("--build", str(tmp_path / "build"), *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "build" / "bench.json").exists()
+
+
+def test_a_second_run_for_the_same_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    with runner.alone(tmp_path / "build"):
+        done = run_bench("--only", "journal", "--build", str(tmp_path / "build"), "--work-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert f"found process {os.getpid()}" in done.stderr
+    assert [path.name for path in (tmp_path / "build").iterdir()] == [".lock"]
+
+
 def test_a_run_goes_on_after_a_part_that_fails(tmp_path: Path) -> None:
     """In a copy whose part `journal` cannot run: the part after it does, and the failure is told everywhere."""
     (tmp_path / "build").mkdir()
@@ -135,6 +162,7 @@ def test_a_run_goes_on_after_a_part_that_fails(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1, (done.stdout[-1000:], done.stderr[-3000:])
     assert "journal failed: AttributeError" in done.stdout
+    assert "reserve_client_vs_postgres" in done.stdout, "a terminal of 80 columns shows whole keys"
     assert "left in all" in done.stdout
     values = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert "journal_vs_lmdb" not in values
@@ -143,23 +171,52 @@ def test_a_run_goes_on_after_a_part_that_fails(tmp_path: Path) -> None:
     assert "failed journal" in (tmp_path / "build" / "report.html").read_text()
 
 
-def test_a_run_that_is_ended_leaves_no_process_and_no_file(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "--only", "unary", "--build", str(tmp_path / "build")]
-    (tmp_path / "work").mkdir()
-    with subprocess.Popen(
-        [*command, "--work-dir", str(tmp_path / "work")], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as run:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_ended_leaves_no_process_and_no_file(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """And the numbers of the run before it stay: the part's old figure once was gone as soon as it began."""
+    build, work = tmp_path / "build", tmp_path / "work"
+    work.mkdir()
+    (build / "parts").mkdir(parents=True)
+    measure.save(measure.Record({"sale_unary_vs_echo": 0.75}), build / "parts" / "unary.json")
+    command = [sys.executable, "-m", "bench", "--only", "unary", "--build", str(build), "--work-dir", str(work)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as run:
         assert run.stdout is not None
         assert "unary" in run.stdout.readline()
         until = time.monotonic() + 60
-        while not list(tmp_path.glob("work/*/data/journal")):  # its engine is there
+        while not list(work.glob("*/data/journal")):  # its engine is there
             assert time.monotonic() < until
             time.sleep(0.05)
-        run.send_signal(signal.SIGTERM)
-        assert run.wait(60) == 128 + signal.SIGTERM
-    assert not list((tmp_path / "work").iterdir())
-    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path / "work") in _read(path)]
+        run.send_signal(number)
+        said = run.stdout.read()
+        assert run.wait(60) == code
+    assert "interrupted" in said
+    assert not list(work.iterdir())
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(work) in _read(path)]
     assert not left
+    values = json.loads((build / "bench.json").read_text())
+    assert values["sale_unary_vs_echo"] == 0.75
+    assert "run_interrupted" in values
+    assert "Not all parts were measured in one run" in (build / "report.html").read_text()
+
+
+def test_a_peer_that_is_not_installed_is_named_and_gives_no_ratio(tmp_path: Path) -> None:
+    """PATH has no Redis: what needs it is told everywhere, and no figure is made of the peers that are there."""
+    (tmp_path / "bin").mkdir()
+    build = tmp_path / "build"
+    done = run_bench(
+        "--only", "reserve_batch", "--build", str(build), "--work-dir", tempfile.gettempdir(),
+        path=str(tmp_path / "bin"),
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout[-1000:], done.stderr[-3000:])
+    values = json.loads((build / "bench.json").read_text())
+    assert "redis-server 7 is not installed" in values["skipped_reserve_batch"]
+    assert "reserve_batch_vs_best" not in values
+    assert values["reserve_batch_sqlite_per_s"] > 0
+    assert values["peer_redis_version"] == "missing"
+    page = (build / "report.html").read_text()
+    assert "skipped reserve_batch" in page
+    assert "redis-server 7 is not installed" in page
+    assert "redis<td><b class=gone>missing" in page
 
 
 def _read(path: Path) -> str:

@@ -27,6 +27,7 @@ from bench.parts import PART_SECONDS_MAX, SECONDS_BY_PART
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_SKIPPED = 75
 BUSY = 6  # times as long as expected: a busy machine; beyond it a part is taken for hung
+FREE_MB_MIN = 500  # of disk: with less, that is why a part failed
 STOP_SECONDS = 10  # that a part which is ended has for its servers
 QUICK_SECONDS = 5  # that a part takes with tiny sizes, about
 STEP_TEXT = "{task.fields[step]}"
@@ -130,11 +131,12 @@ def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[s
     """Run one part in a process group of its own, ended with all that it started."""
     command = [sys.executable, "-m", "bench", "--part", name, "--out", str(out), "--work", str(work)]
     command += settings.arguments()
-    errors, began_s = work / "part.log", time.monotonic()
-    with errors.open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, process_group=0,
-        )  # fmt: skip
+    began_s = time.monotonic()
+    # In memory: a disk that is full would take the reason with it.
+    log = open(os.memfd_create("part.log"), "w+", errors="replace")  # noqa: SIM115  # closed below
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, process_group=0,
+    )  # fmt: skip
     try:
         late, said = _follow(process, max(PART_SECONDS_MAX, BUSY * expected_seconds(name, settings)), say)
     finally:
@@ -147,6 +149,9 @@ def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[s
         code = process.wait()
         assert process.stdout is not None
         process.stdout.close()
+        log.seek(0)
+        log_text = log.read()
+        log.close()
     took_s = time.monotonic() - began_s
     if late:
         return Outcome("failed", said, took_s)
@@ -154,8 +159,17 @@ def spawn(name: str, out: Path, work: Path, settings: Settings, say: Callable[[s
         return Outcome("ok", "", took_s)
     if code == EXIT_SKIPPED:
         return Outcome("skipped", said, took_s)
-    lines = errors.read_text(errors="replace").strip().splitlines()
-    return Outcome("failed", lines[-1] if lines else f"exit code {code}; it said last: {said}", took_s)
+    return Outcome("failed", _why(code, log_text, said, work), took_s)
+
+
+def _why(code: int, log_text: str, said: str, work: Path) -> str:
+    """Why a part failed: the last line of its errors, or how it ended; and whether the disk is full."""
+    lines = log_text.strip().splitlines()
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    why = lines[-1] if lines else f"{ended}; it said last: {said}"
+    free_mb = shutil.disk_usage(work).free / 1e6
+    full = f" (only {free_mb:.0f} MB are free in {work.parent}: name a disk with --work-dir)"
+    return why + (full if free_mb < FREE_MB_MIN else "")
 
 
 def expected_seconds(name: str, settings: Settings) -> float:
@@ -198,6 +212,9 @@ def run_parts(
             if record is None:
                 record = Record({f"{outcome.how}_{name}": outcome.why}, [], [f"{outcome.how}: {outcome.why}"])
                 console.print(f"{head}: {outcome.how}: {outcome.why}", style="red", highlight=False, markup=False)
+            else:
+                for why in sorted({str(why) for key, why in record.values.items() if key.startswith("skipped_")}):
+                    console.print(f"{head}: in part skipped: {why}", style="red", highlight=False, markup=False)
             if outcome.how == "failed":
                 failed[name] = outcome.why
             record.seconds, record.quick, record.revision = round(outcome.seconds, 1), settings.quick, code

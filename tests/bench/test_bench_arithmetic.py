@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,7 @@ from bench import (  # noqa: E402  # only where it can be
     part_session,
     parts,
     peers,
+    runner,
     shop_server,
 )
 from bench.targets import TARGETS  # noqa: E402  # likewise
@@ -113,6 +116,17 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space"):
         measure.write_whole(tmp_path / "bench.json", "new and longer")
     assert (tmp_path / "bench.json").read_text() == "old"
+
+
+def test_why_a_part_failed_is_told_and_whether_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part's errors were kept on the disk to be measured: where that was full, nobody learned why it failed."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**12))
+    assert runner._why(1, "Traceback\nOSError: no\n", "a step", tmp_path) == "OSError: no"
+    assert runner._why(-7, "", "a step", tmp_path) == "ended by SIGBUS; it said last: a step"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 10**6))
+    assert f"only 3 MB are free in {tmp_path.parent}" in runner._why(-7, "", "a step", tmp_path)
 
 
 def test_the_text_names_the_settings_that_peers_are_started_with() -> None:

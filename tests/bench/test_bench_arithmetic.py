@@ -183,6 +183,34 @@ def test_compare_says_what_changed(now: float, before: float, word: str) -> None
     assert compare.verdict(now, before).startswith(word)
 
 
+def test_compare_counts_what_became_slower_but_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stored, run again, run with a slower disk, and with a slower kernel; a kernel that is no more is named."""
+    runs = [
+        ({"hold_64": (0.08, 80.0), "append_record": (0.7, 700.0), "split": (0.4, 400.0)}, 1000.0),
+        ({"hold_64": (0.08, 160.0), "append_record": (0.7, 1400.0), "split": (0.4, 800.0)}, 2000.0),
+        ({"hold_64": (0.08, 80.0), "append_record": (1.4, 1400.0)}, 1000.0),
+        ({"hold_64": (0.11, 110.0), "append_record": (0.7, 700.0), "verify": (0.1, 100.0)}, 1000.0),
+    ]
+    monkeypatch.setattr(compare, "FOLDER", tmp_path / "bench")
+    monkeypatch.setattr(compare, "BASELINE", tmp_path / "baseline.json")
+    monkeypatch.setattr(compare, "run_kernels", lambda arguments: runs.pop(0))
+    monkeypatch.setattr(sys, "argv", ["compare", "--store"])
+    assert compare.main() == 0
+    monkeypatch.setattr(sys, "argv", ["compare"])
+    assert compare.main() == 0
+    assert "took 2,000 us, 1,000 when the baseline was stored" in capsys.readouterr().out
+    assert compare.main() == 0
+    said = capsys.readouterr().out
+    assert "the disk" in said
+    assert "gone" in said
+    assert compare.main() == 1
+    said = capsys.readouterr().out
+    assert "slower: 1.38 x" in said
+    assert "new" in said
+
+
 def test_the_first_answers_of_a_crowd_are_the_sales() -> None:
     rows = [(10.0, 10.5), (10.1, 10.6), (10.2, 10.7)]
     answers = part_flash.rows_to_shoppers(rows, 2)

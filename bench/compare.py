@@ -63,7 +63,7 @@ def main() -> int:
         before = known.get(name)
         word = "new" if before is None else verdict(ratio, before)
         if word.startswith("slower") and name in BY_DISK:
-            word += " (the disk: not counted)"
+            word += " (disk)"
         else:
             slower += word.startswith("slower")
         table.add_row(name, f"{best_us:,.2f}", f"{ratio:.4f}", "-" if before is None else f"{before:.4f}", word)
@@ -73,8 +73,8 @@ def main() -> int:
     then = f"{known[CALIBRATION]:,.0f}" if CALIBRATION in known else "unknown"
     print(
         f"The calibration loop took {calibration_us:,.0f} us, {then} when the baseline was stored. A kernel is slower\n"
-        f"above {SLOWER} times its baseline's ratio and faster below {FASTER}; what lies between is noise. A baseline\n"
-        "of another processor or compiler tells little: store your own before a change (ARGS=--store), compare after it."
+        f"above {SLOWER} times its baseline's ratio and faster below {FASTER}; what lies between is noise. A\n"
+        "baseline of another processor tells little: store your own before a change (ARGS=--store), compare after it."
     )
     if options.store:
         BASELINE.write_text(

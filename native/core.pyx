@@ -17,6 +17,7 @@ from libc.string cimport memcpy, strlen
 
 from ringup.native.pricing_simulate import Pricer
 
+from ringup.native.body_hash cimport hash_body
 from ringup.native.catalog cimport SYMBOL_CHANNEL, Catalog
 from ringup.native.catalog_items cimport ItemCommands
 from ringup.native.catalog_places cimport PlaceCommands
@@ -61,7 +62,6 @@ from ringup.native.embedded_codes cimport EmbeddedCodes
 from ringup.native.event_commands cimport EventCommands
 from ringup.native.events cimport Events, EventsHead, Expansion
 from ringup.native.gift_cards cimport GiftCards
-from ringup.native.index cimport hash_bytes, hash_int
 from ringup.native.limits cimport ID_BYTES, SEQUENCE_MAX
 from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
@@ -326,8 +326,7 @@ cdef class Core:
         cdef int kind = command.kind, code
         cdef uint64_t body_hash, known_hash = 0, reply_at = 0
         command.now_ns, command.sequence, command.index = state.now_ns, state.sequence, self.index
-        # The kind counts too: two kinds of command may have the same fields (release and commit of a hold).
-        body_hash = hash_bytes(command.body.data, command.body.size) ^ hash_int(<uint64_t>kind)
+        body_hash = hash_body(kind, command.body.data, command.body.size)
         self.index += 1
 
         if not 0 < kind < CommandReply_rejected or command.bad:  # from there on are answers alone

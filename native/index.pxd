@@ -10,6 +10,14 @@
 # hashing): a full segment is split in two, so that no insertion waits for the whole to be made anew.  Rows whose hash
 # thousands of others have, too, cannot be split from them: they stand in a list, which is searched after the segment.
 #
+# Hashes are keyed.  Callers choose the ids and codes that are looked up here, and rows of one hash are searched one by
+# one: with a function that all know, a caller could make each search as long as it likes.  Each word of a key is laid
+# over (xor) a factor of a product, so that no word of the caller's can make a factor zero, or any other known number.
+# What is claimed: who does not know the key finds no ids that share a hash more often than ids chosen at random, by any
+# way known to us (the shape is that of wyhash and rapidhash, the key is 256 bits).  What is not: a proof, as there is for
+# no function this fast, or that the function would do as a signature; a hash must not leave the process, and who could
+# time single searches through a network could learn about the key.
+#
 #     cdef int64_t cursor = index_start(&index, hash)
 #     cdef int64_t row = index_next(&index, hash, &cursor)
 #     while row >= 0 and not (row is the one): row = index_next(&index, hash, &cursor)
@@ -53,42 +61,56 @@ cdef extern from *:
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
 
-    /* 16 bytes a step; the last 1 to 16 are read as two words that may overlap.  Rows keep
-       hashes of commands: another function is another layout.  Not meant against those who search for equal hashes. */
-    static inline uint64_t hash_bytes(const void *data, int64_t size) {
+    /* 16 bytes a step; the last 1 to 16 are read as two words that may overlap.  The size comes in last, under a product
+       that nobody can choose: beside the words it could be made good there, and the same bytes read as 8 or as 16. */
+    static inline uint64_t hash_keyed_bytes(const uint64_t *key, const void *data, int64_t size) {
         const uint8_t *at = (const uint8_t *)data;
-        uint64_t state = 0x94d049bb133111ebu ^ (uint64_t)size, first = 0, last = 0;
+        uint64_t state = key[1], first = 0, last = 0;
+        int64_t rest = size;
         uint32_t low, high;
-        for (; size > 16; at += 16, size -= 16) {
+        for (; rest > 16; at += 16, rest -= 16) {
             memcpy(&first, at, 8);
             memcpy(&last, at + 8, 8);
-            state = hash_fold(first ^ 0x9e3779b97f4a7c15u, last ^ state);
+            state = hash_fold(first ^ key[0], last ^ state);
         }
         first = last = 0;
-        if (size >= 8) {
+        if (rest >= 8) {
             memcpy(&first, at, 8);
-            memcpy(&last, at + size - 8, 8);
-        } else if (size >= 4) {
+            memcpy(&last, at + rest - 8, 8);
+        } else if (rest >= 4) {
             memcpy(&low, at, 4);
-            memcpy(&high, at + size - 4, 4);
+            memcpy(&high, at + rest - 4, 4);
             first = low;
             last = high;
-        } else if (size > 0) {
-            first = at[0] | (uint64_t)at[size / 2] << 8 | (uint64_t)at[size - 1] << 16;
+        } else if (rest > 0) {
+            first = at[0] | (uint64_t)at[rest / 2] << 8 | (uint64_t)at[rest - 1] << 16;
         }
-        return hash_fold(hash_fold(first ^ 0x9e3779b97f4a7c15u, last ^ state) ^ 0x9e3779b97f4a7c15u, 0xbf58476d1ce4e5b9u);
+        return hash_fold(hash_fold(first ^ key[0], last ^ state) ^ key[2], key[3] ^ (uint64_t)size);
+    }
+
+    static inline uint64_t hash_keyed_int(const uint64_t *key, uint64_t word) {
+        uint64_t turned = word << 32 | word >> 32;
+        return hash_fold(hash_fold(word ^ key[0], turned ^ key[1]) ^ key[2], key[3]);
     }
     """
     void prefetch(const void* address) noexcept nogil
-    uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil
+    uint64_t hash_fold(uint64_t one, uint64_t other) noexcept nogil
+    uint64_t hash_keyed_bytes(const uint64_t* key, const void* data, int64_t size) noexcept nogil
+    uint64_t hash_keyed_int(const uint64_t* key, uint64_t word) noexcept nogil
 
-cdef inline uint64_t hash_int(uint64_t key) noexcept nogil:
-    key ^= key >> 33
-    key *= <uint64_t>0xff51afd7ed558ccd
-    key ^= key >> 33
-    key *= <uint64_t>0xc4ceb9fe1a85ec53
-    key ^= key >> 33
-    return key
+cdef enum:
+    KEY_WORDS = 4
+
+# Each process has its own key, from the system's source of randomness, and writes it nowhere.
+cdef uint64_t[KEY_WORDS] index_key
+
+cdef inline uint64_t hash_bytes(const void* data, int64_t size) noexcept nogil:
+    """The hash of an id or a code, in this process alone: nothing that is kept or sent may depend on it."""
+    return hash_keyed_bytes(index_key, data, size)
+
+cdef inline uint64_t hash_int(uint64_t word) noexcept nogil:
+    """The same of one word."""
+    return hash_keyed_int(index_key, word)
 
 cdef enum:
     LINE_SLOTS = 8  # of a cache line

@@ -1,5 +1,7 @@
 """Hash indexes over table rows (see index.pxd for the way to look one up)."""
 
+import os
+
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -12,6 +14,29 @@ cdef enum:
     SMALL_INDEX_SEGMENTS = 16  # up to here segments are allocated one by one
     ROWS_MAX = 0xfffffffe  # a slot has 32 bits for row + 1
     DEPTH_MAX = 24  # the directory stays below 128 MiB, whatever the hashes are
+
+
+cdef bint key_is_used = False  # an index has been made: its places depend on the key
+
+
+cdef _fill_key(uint64_t* words, bytes key):
+    if len(key) != KEY_WORDS * sizeof(uint64_t):
+        raise ValueError(f"an index key has {KEY_WORDS * sizeof(uint64_t)} bytes, found {len(key)}")
+    memcpy(words, <const char*>key, KEY_WORDS * sizeof(uint64_t))
+
+
+def set_index_key(bytes key) -> None:
+    """Give this process a known key of 32 bytes instead of its random one, before it makes its first index.
+
+    For tests alone: whoever knows the key can slow the process down.  ValueError for another length, RuntimeError when
+    an index has been made.
+    """
+    if key_is_used:
+        raise RuntimeError("the index key can be set before the first index is made: set it at the process's start")
+    _fill_key(index_key, key)
+
+
+_fill_key(index_key, os.urandom(KEY_WORDS * sizeof(uint64_t)))
 
 
 cdef inline bint _is_full(Index* index, const Segment* segment) noexcept nogil:
@@ -51,6 +76,8 @@ cdef uint64_t* _new_slots(Index* index, int64_t size) noexcept nogil:
 cdef void _begin(Index* index, int64_t rows) noexcept nogil:
     """Make an empty index in which `rows` rows find room."""
     cdef int64_t at
+    global key_is_used
+    key_is_used = True
     index.mask = SLOTS_MIN - 1
     index.bits = 0
     while (index.mask + 1) * 2 < rows * 3 and index.mask + 1 < SLOTS_MAX:
@@ -249,6 +276,25 @@ cdef void index_free(Index* index) noexcept nogil:
     memset(index, 0, sizeof(Index))
 
 
+def hash_bytes_by(bytes key, bytes data) -> int:
+    """The hash of an id under a key of 32 bytes, for tests."""
+    cdef uint64_t[KEY_WORDS] words
+    _fill_key(words, key)
+    return hash_keyed_bytes(words, <const char*>data, len(data))
+
+
+def hash_int_by(bytes key, uint64_t word) -> int:
+    """The hash of a word under a key of 32 bytes, for tests."""
+    cdef uint64_t[KEY_WORDS] words
+    _fill_key(words, key)
+    return hash_keyed_int(words, word)
+
+
+def own_hash(bytes data) -> int:
+    """The hash of an id under the key of this process, for tests."""
+    return hash_bytes(<const char*>data, len(data))
+
+
 cdef class RowIndex:
     """An index as tests see it: it believes the hashes that it is told."""
 
@@ -267,6 +313,22 @@ cdef class RowIndex:
     def remove(self, uint64_t hash, int64_t row) -> None:
         """Take a row out, which must be there under that hash."""
         index_remove(&self.index, hash, row)
+
+    @property
+    def steps_max(self) -> int:
+        """The longest search for a row that is there: slots looked at, with the list of those that found no room."""
+        cdef int64_t at, slot, longest = 0, spilled = self.index.spilled_count
+        cdef const uint64_t* slots
+        if self.index.segments == NULL:
+            return 0
+        for at in range(<int64_t>1 << self.index.bits):
+            slots = self.index.segments[at].slots
+            for slot in range(self.index.mask + 1):
+                if slots[slot] != 0:
+                    longest = max(
+                        longest, 1 + _steps_to(index_home(slots[slot], self.index.mask), slot, self.index.mask)
+                    )
+        return longest + spilled
 
     def rows(self, uint64_t hash) -> list[int]:
         """What a search for a hash comes upon, in its order."""

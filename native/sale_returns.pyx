@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from ringup.native.body_hash cimport hash_body
 from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, LOCATION_DISABLED
 from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
@@ -41,7 +42,7 @@ from ringup.native.contract cimport (
     ReturnLinesRequest_till_id,
     SellRequest_lines,
 )
-from ringup.native.index cimport hash_bytes, hash_int
+from ringup.native.index cimport hash_bytes
 from ringup.native.limits cimport CODE_BYTES_MAX, ID_BYTES, LINES_MAX, REASON_BYTES_MAX
 from ringup.native.pricing_basket cimport CHARGES_MAX, PriceScope
 from ringup.native.reprice cimport write_kept
@@ -335,7 +336,7 @@ cdef class SaleReturns(SaleRefunds):
         cdef int64_t at, index = 0
         cdef int code
         # The sale is known by the hash of its body, so that only the very request that was booked is priced again.
-        if hash_bytes(asked.original_sale.data, asked.original_sale.size) ^ hash_int(Command_sell) != sale.body_hash:
+        if hash_body(Command_sell, asked.original_sale.data, asked.original_sale.size) != sale.body_hash:
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "original_sale", 0, no_span(), asked.original_sale.size, 0
             )

@@ -83,7 +83,7 @@ cdef class HoldCommands(KitCommands):
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
         cdef Span id
-        cdef int64_t hold, deadline_ns
+        cdef int64_t hold, ended = -1, deadline_ns
         cdef uint64_t id_hash
         cdef int code
         clear(&request, sizeof(StockIn))
@@ -130,7 +130,7 @@ cdef class HoldCommands(KitCommands):
         id_hash = hash_bytes(id.data, ID_BYTES) if request.hold_id.size else command.id_hash
         hold = self.stock.find_hold_hashed(<unsigned char*>id.data, id_hash)
         if self.stock.open_code(hold, command.now_ns) != RESULT_CODE_OK:
-            hold = -1  # an id may be used again after its hold ended
+            ended, hold = hold, -1  # an id may be used again after its hold ended
         elif self.stock.hold_row(hold).state == HOLD_STATE_PAYING:
             return refuse_hold(out, RESULT_CODE_HOLD_PAYING, id)
         self.sum_wants(&request)
@@ -142,7 +142,9 @@ cdef class HoldCommands(KitCommands):
 
         # Apply.
         deadline_ns = command.now_ns + request.ttl_ms * 1000000 if request.ttl_ms else 0
-        self.stock.hold(<unsigned char*>id.data, id_hash, request.text, &self.scope, hold, deadline_ns, command.now_ns)
+        self.stock.hold(
+            <unsigned char*>id.data, id_hash, request.text, &self.scope, hold, ended, deadline_ns, command.now_ns
+        )
         write_span(out, HoldStockResponse_hold_id, id)
         write_int(out, HoldStockResponse_deadline_ns, deadline_ns)
         self.write_plan(HoldStockResponse_takes, out)

@@ -47,7 +47,7 @@ cdef class Holds(Lines):
     cdef readonly Table holds
     cdef Table owners
     cdef Table hold_globals
-    cdef Index hold_index  # id -> hold
+    cdef Index hold_index  # id -> its newest hold
     cdef Deadlines deadlines
 
     cdef inline HoldRow* hold_row(self, int64_t hold) noexcept nogil:
@@ -61,8 +61,8 @@ cdef class Holds(Lines):
     cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil
     cdef void scope_of_hold(self, int64_t hold, ScopeIn* scope) noexcept nogil
     cdef int64_t hold(
-        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns,
-        int64_t now_ns
+        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t ended,
+        int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil
     cdef Span hold_owner(self, const HoldRow* row) noexcept nogil
     cdef void set_owner(self, HoldRow* row, Span owner) noexcept nogil

@@ -64,14 +64,11 @@ cdef class Holds(Lines):
 
     cdef int64_t find_hold_hashed(self, const uint8_t* id, uint64_t hash) noexcept nogil:
         """The same, with the hash of the id's bytes."""
-        cdef int64_t cursor = index_start(&self.hold_index, hash), best = -1
+        cdef int64_t cursor = index_start(&self.hold_index, hash)
         cdef int64_t row = index_next(&self.hold_index, hash, &cursor)
-        while row >= 0:
-            if memcmp(self.hold_row(row).id, id, 16) == 0:
-                if best < 0 or self.hold_row(row).number > self.hold_row(best).number:
-                    best = row
+        while row >= 0 and memcmp(self.hold_row(row).id, id, 16) != 0:
             row = index_next(&self.hold_index, hash, &cursor)
-        return best
+        return row
 
     cdef int open_code(self, int64_t hold, int64_t now_ns) noexcept nogil:
         """OK when hold row `hold` (-1: there is none) is live at `now_ns`, else why not."""
@@ -106,10 +103,13 @@ cdef class Holds(Lines):
             self.scope_collect_at(scope, row.collection_point - 1)
 
     cdef int64_t hold(
-        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t deadline_ns,
-        int64_t now_ns
+        self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t ended,
+        int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil:
-        """Reserve what the plan at hand says; an open hold `replaced` goes on with it.  Returns the hold's row."""
+        """Reserve what the plan at hand says; an open hold `replaced` goes on with it, of `ended` the id is used again.
+
+        Returns the hold's row.
+        """
         cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
         cdef HoldRow* row
         cdef LineRow* line
@@ -123,6 +123,8 @@ cdef class Holds(Lines):
             row.made_ns = now_ns
             memcpy(row.id, id, 16)
             row.state = HOLD_STATE_OPEN
+            if ended >= 0:  # one entry an id, however often it is used: searches stay short
+                index_remove(&self.hold_index, id_hash, ended)
             index_add(&self.hold_index, id_hash, hold)
         else:
             row = <HoldRow*>self.holds.edit(hold)
@@ -317,7 +319,9 @@ cdef class Holds(Lines):
         cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
         cdef int64_t hold = own.ended_first - 1
         cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
-        index_remove(&self.hold_index, hash_bytes(row.id, 16), hold)
+        cdef uint64_t hash = hash_bytes(row.id, 16)
+        if self.find_hold_hashed(row.id, hash) == hold:  # not where its id was used again
+            index_remove(&self.hold_index, hash, hold)
         own.ended_first = row.next
         own.ended_count -= 1
         if row.owner:
@@ -328,7 +332,8 @@ cdef class Holds(Lines):
 
     cdef void rebuild_holds(self) noexcept nogil:
         """Make the index and the deadlines again from the rows."""
-        cdef int64_t hold
+        cdef int64_t hold, other
+        cdef uint64_t hash
         cdef HoldRow* row
         index_free(&self.hold_index)
         index_reserve(&self.hold_index, self.holds.count)
@@ -337,7 +342,12 @@ cdef class Holds(Lines):
             row = self.hold_row(hold)
             if row.state == 0:
                 continue
-            index_add(&self.hold_index, hash_bytes(row.id, 16), hold)
+            hash = hash_bytes(row.id, 16)
+            other = self.find_hold_hashed(row.id, hash)
+            if other >= 0 and self.hold_row(other).number < row.number:
+                index_remove(&self.hold_index, hash, other)
+            if other < 0 or self.hold_row(other).number < row.number:
+                index_add(&self.hold_index, hash, hold)
             if row.state == HOLD_STATE_OPEN or row.state == HOLD_STATE_PAYING:
                 deadlines_set(&self.deadlines, hold, row.deadline_ns, row.number)
 

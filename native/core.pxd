@@ -15,6 +15,7 @@ from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
+from ringup.native.promotion_commands cimport PromotionCommands
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.settings cimport SettingsTable
@@ -55,6 +56,7 @@ cdef class Core:
     cdef bytes engine_id
     cdef Span engine_span
     cdef PromotionBook promotion_book
+    cdef PromotionCommands promotion_commands
     cdef Pricing pricing
     cdef Prefetcher prefetcher
     cdef object pricer  # of Simulate

@@ -67,6 +67,7 @@ from ringup.native.loyalty cimport Loyalty
 from ringup.native.prefetch cimport Prefetcher
 from ringup.native.pricing cimport Pricing
 from ringup.native.promotion_book cimport PromotionBook
+from ringup.native.promotion_commands cimport PromotionCommands
 from ringup.native.replies cimport REPLY_INDEX_BITS, Replies, ReplyRow
 from ringup.native.sale cimport Sales
 from ringup.native.sale_book cimport ROWS_TO_LET_GO, SaleRow
@@ -171,6 +172,7 @@ cdef class Core:
         self.event_commands = EventCommands(self.catalog, self.stock)
         self.know("")
         self.promotion_book = PromotionBook(self.catalog)
+        self.promotion_commands = PromotionCommands(self.catalog, self.promotion_book)
         self.loyalty = Loyalty(self.catalog, self.settings)
         self.pricing = Pricing(self.catalog, self.promotion_book, self.loyalty, self.codes)
         self.pricer = Pricer()
@@ -397,13 +399,13 @@ cdef class Core:
         if kind == Command_put_prices:
             return self.price_commands.put_prices(command, out)
         if kind == Command_put_promotions:
-            return self.promotion_book.put_promotions(command, out)
+            return self.promotion_commands.put_promotions(command, out)
         if kind == Command_set_promotion_state:
-            return self.promotion_book.set_state(command, out)
+            return self.promotion_commands.set_state(command, out)
         if kind == Command_put_pricing_rules:
-            return self.promotion_book.put_rules(command, out)
+            return self.promotion_commands.put_rules(command, out)
         if kind == Command_put_coupons:
-            return self.promotion_book.put_coupons(command, out)
+            return self.promotion_commands.put_coupons(command, out)
         if kind == Command_put_tax_classes:
             return self.tax_commands.put_tax_classes(command, out)
         if kind == Command_put_locations:
@@ -475,9 +477,9 @@ cdef class Core:
         if kind == QUERY_LIST_REORDERS:
             return self.stock_commands.list_reorders(request, out)
         if kind == QUERY_LIST_PROMOTIONS:
-            return self.promotion_book.list_promotions(request, out)
+            return self.promotion_commands.list_promotions(request, out)
         if kind == QUERY_CHECK_PROMOTIONS:  # whether they would be taken; what else is worth a look needs a search
-            return self.promotion_book.check_promotions(request, out)
+            return self.promotion_commands.check_promotions(request, out)
         if kind == QUERY_GET_GIFT_CARD:
             return self.gift_cards.get_gift_card(request, out)
         if kind == QUERY_GET_LOYALTY_PROGRAM:

@@ -8,5 +8,6 @@ cdef struct Contradiction:
     int64_t limit  # what is allowed at most
 
 cdef bint contradicts_itself(Span definition, Contradiction* out) noexcept nogil
+cdef bytes bytes_of(Span span)
 cdef list free_item_edges(Span definition)
 cdef object free_item_circle(list edges)

@@ -137,7 +137,7 @@ cdef bint contradicts_itself(Span definition, Contradiction* out) noexcept nogil
     return False
 
 
-cdef bytes _text(Span span):
+cdef bytes bytes_of(Span span):
     return span.data[:span.size] if span.size else b""
 
 
@@ -166,9 +166,9 @@ cdef list free_item_edges(Span definition):
         while next_of(&part, Component_target):
             target = reader_of(read_span(&part))
             while next_of(&target, Target_item_ids):
-                bought = _text(read_span(&target))
-                if bought != _text(item):  # one more of the same is an offer like any other
-                    edges.append((bought, _text(item)))
+                bought = bytes_of(read_span(&target))
+                if bought != bytes_of(item):  # one more of the same is an offer like any other
+                    edges.append((bought, bytes_of(item)))
     return edges
 
 

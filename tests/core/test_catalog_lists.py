@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringup.v1 import catalog_pb2 as pb
+from ringup.v1 import promotion_pb2
 from ringup.v1.result_pb2 import ResultCode
 from support.core import CoreHarness, small_shop
 
@@ -71,5 +72,10 @@ def test_pages_have_one_numbering() -> None:
     lists = [pb.ListLocationsRequest, pb.ListTaxClassesRequest]
     for field in ("page_size", "page_token"):
         assert len({one.DESCRIPTOR.fields_by_name[field].number for one in lists}) == 1
-    answers = [pb.SearchItemsResponse, pb.ListLocationsResponse, pb.ListTaxClassesResponse]
+    answers = [
+        pb.SearchItemsResponse,
+        pb.ListLocationsResponse,
+        pb.ListTaxClassesResponse,
+        promotion_pb2.ListPromotionsResponse,
+    ]
     assert len({one.DESCRIPTOR.fields_by_name["next_page_token"].number for one in answers}) == 1

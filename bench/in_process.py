@@ -88,23 +88,24 @@ class DurableCore(BareCore):
 
     def _hand_over(self, request: bytes, replies: bytes) -> None:
         self._room.acquire()
+        if self._failed is not None:
+            raise self._failed
         self._commits.hand_over(
             (self.core.sequence, self.core.now_ns, request, replies, self.events, self.core.event_sequence)
         )
 
-    def _commit(self, executed: Executed) -> int:
-        """One append, one sync."""
-        sequence, now_ns, request, replies, events, last_event = executed
+    def _commit(self, batches: list[Executed]) -> None:
+        """One append, one sync, for one batch: what is compared with it commits each by itself, too."""
+        ((sequence, now_ns, request, replies, events, last_event),) = batches
         record, self._digest = encode(
             sequence, now_ns, self._layout, [request], [replies], self._digest, events, last_event
         )
         self.journal.append(sequence, record)
-        return len(record)
+        self.record_bytes += len(record)
 
-    def _ended(self, executed: Executed, error: BaseException | None, record_bytes: int) -> None:
+    def _ended(self, batches: list[Executed], error: BaseException | None) -> None:
         self._failed = self._failed or error
-        self.record_bytes += record_bytes
-        self._room.release()
+        self._room.release(len(batches) if error is None else COMMITS_MAX)
 
     def flush(self) -> None:
         """Wait until all that was applied is durable."""

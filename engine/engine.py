@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -24,7 +25,7 @@ from ringup.engine.promotion_checks import prepare
 from ringup.engine.proven import ProvenReplies
 from ringup.engine.record import Record, decode
 from ringup.engine.recovery import Progress, Recovered, recover
-from ringup.engine.sequencer import Batch, Frozen, Sequencer, write_batch
+from ringup.engine.sequencer import COMMITTING_MAX, Batch, Frozen, Sequencer, write_batches
 from ringup.engine.watch import Watches
 from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
 from ringup.native.memory import ready_bytes
@@ -87,6 +88,7 @@ class Engine:
         self._since_bytes = 0
         self._since_commands = 0
         self._writing: Frozen | None = None
+        self._checkpoint_is_under_way = False  # from when its pages are taken: its batch may wait for its commit
         self._checkpoint_written = asyncio.Event()  # set while none is being written
         self._checkpoint_written.set()
         self.checkpoint_sequence = recovered.checkpoint_sequence
@@ -101,7 +103,8 @@ class Engine:
     def start(self, *, clock_ns: Callable[[], int] | None = None) -> None:
         """Bind to the running event loop.  `clock_ns` stands in for the machine's clock, for simulations."""
         self._loop = asyncio.get_running_loop()
-        self._commits = CommitThread(self._write, self._written)
+        self._commits = CommitThread(self._write, self._written, together_max=COMMITTING_MAX)
+        clock: dict[str, Any] = {} if clock_ns is None else {"clock_ns": clock_ns}
         self.sequencer = Sequencer(
             self.core,
             self._proven.of,
@@ -109,7 +112,7 @@ class Engine:
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
             wake_in=self._wake_in,
-            **({} if clock_ns is None else {"clock_ns": clock_ns}),
+            **clock,
         )
 
         self.sequencer.wake()
@@ -195,36 +198,38 @@ class Engine:
 
     # Commits
 
-    def _write(self, batch: Batch) -> int:
-        # In the commit thread: `_digest` is of the batch before, which was durable when this one was handed over.
-        return write_batch(self.journal, self._layout, batch, self._digest)
+    def _write(self, batches: list[Batch]) -> None:
+        # In the commit thread, the only one that uses `_digest` while it is at work.
+        self._digest = write_batches(self.journal, self._layout, batches, self._digest)
 
-    def _written(self, batch: Batch, error: BaseException | None, record_bytes: int) -> None:
-        self._loop.call_soon_threadsafe(self._commit_ended, batch, error, record_bytes)
+    def _written(self, batches: list[Batch], error: BaseException | None) -> None:
+        self._loop.call_soon_threadsafe(self._commit_ended, batches, error)
 
-    def _commit_ended(self, batch: Batch, error: BaseException | None, record_bytes: int) -> None:
+    def _commit_ended(self, batches: list[Batch], error: BaseException | None) -> None:
         if error is not None:
             self.is_failed = True
-            log.critical("the commit failed: the engine stops", sequence=batch.sequence, error=str(error))
+            log.critical("the commit failed: the engine stops", sequence=batches[0].sequence, error=str(error))
             self.sequencer.failed()
             self.drain()
             self.failed()
             return
-        self._digest = batch.digest
-        self._since_bytes += record_bytes
-        self._since_commands += batch.command_count
-        if batch.frozen is not None:
-            self._write_checkpoint(batch, batch.frozen)
-        self.sequencer.committed(batch, record_bytes)
-        self.events.committed(batch.sequence, batch.now_ns, batch.last_event, batch.events)
-        self.watches.committed(batch.watched)
+        for batch in batches:
+            self._since_bytes += batch.record_bytes
+            self._since_commands += batch.command_count
+            if batch.frozen is not None:
+                self._write_checkpoint(batch, batch.frozen)
+        self.sequencer.committed(batches)
+        for batch in batches:
+            self.events.committed(batch.sequence, batch.now_ns, batch.last_event, batch.events)
+            self.watches.committed(batch.watched)
 
     # Checkpoints
 
     def _checkpoint_is_due(self) -> bool:
         due = self._since_bytes >= self._checkpoint_bytes or self._since_commands >= self._checkpoint_commands
-        if not due or self._writing is not None:
+        if not due or self._checkpoint_is_under_way:
             return False
+        self._checkpoint_is_under_way = True
         self._since_bytes = self._since_commands = 0
         return True
 
@@ -254,6 +259,7 @@ class Engine:
             self._writing.pages.failed()
             log.error("the checkpoint could not be written; the next start replays more", error=str(error))
         self._writing = None
+        self._checkpoint_is_under_way = False
         self._checkpoint_written.set()
 
     def _checkpoint_now(self) -> None:

@@ -47,10 +47,10 @@ class Journal(Protocol):
     def acquire(self) -> int:
         """Become the owner; the new epoch fences every earlier owner off."""
 
-    def append(self, sequence: int, record: bytes | bytearray) -> None:
-        """Make `record` durable as number `sequence`, the one after the last.
+    def append(self, sequence: int, *records: bytes | bytearray) -> None:
+        """Make `records` durable as number `sequence`, the one after the last, and those that follow it.
 
-        Raises Fenced when another owner took over, AppendUnknown for any other failure.
+        All or none.  Raises Fenced when another owner took over, AppendUnknown for any other failure.
         """
 
     def last_sequence(self) -> int:

@@ -277,13 +277,14 @@ class LmdbJournal:
             txn.put(b"guard", self._guard(txn))
         return self._epoch
 
-    def append(self, sequence: int, record: bytes | bytearray) -> None:
+    def append(self, sequence: int, *records: bytes | bytearray) -> None:
         try:
             with self._env.begin(db=self._records, write=True) as txn:
                 if int(txn.get(b"epoch", b"0", db=self._meta)) != self._epoch:
                     raise Fenced(f"batch {sequence}: another engine took this journal over; this one must stop")
-                if not txn.put(_SEQUENCE.pack(sequence), record, append=True, overwrite=False):
-                    raise AppendUnknown(f"batch {sequence} is in the journal already")
+                for number, record in enumerate(records, sequence):
+                    if not txn.put(_SEQUENCE.pack(number), record, append=True, overwrite=False):
+                        raise AppendUnknown(f"batch {number} is in the journal already")
         except lmdb.Error as error:
             # LMDB calls a write that found no room for its end an input/output error.
             free = shutil.disk_usage(self._path).free
@@ -401,7 +402,7 @@ class CheckpointStore:
                 txn.drop(self._pages, delete=False)
             for table, page, data in pages:
                 key = _PAGE.pack(table, page)
-                txn.put(key, bytes(data) + _CRC.pack(zlib.crc32(data, zlib.crc32(key))))
+                txn.put(key, b"".join((data, _CRC.pack(zlib.crc32(data, zlib.crc32(key))))))
                 size += len(data)
             txn.put(b"checkpoint", body + b"\n" + _CRC.pack(zlib.crc32(body)).hex().encode(), db=self._meta)
         return size

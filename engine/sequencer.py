@@ -2,7 +2,9 @@
 
 A request is executed when it arrives and joins the open batch; the batch is committed as soon as
 the commit before it is done.  So execution overlaps the commit, an idle engine answers at once,
-and a busy one batches by itself without a timer.  This is the only place that reads a clock.
+and a busy one batches by itself without a timer.  A batch that is worth a record of its own is closed
+at once and waits for its commit, which then begins without a word between the threads; all that wait
+share one sync.  This is the only place that reads a clock.
 
 A batch lets expire what is due.  Where no command comes, one timer for the next deadline makes a
 batch without commands, so that those who watch are told in time.
@@ -15,7 +17,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +30,10 @@ from ringup.native.table import Checkpoint
 
 BATCH_BYTES_MAX = 16 << 20  # commands waiting for their commit; beyond it the engine is overloaded
 BATCH_REQUESTS_MAX = 20_000
+CLOSED_BYTES = 16 << 10
+"""A batch of so many bytes does not wait for more: what a record costs for itself (its head and digest, half a page of
+the store) is little beside it."""
+COMMITTING_MAX = 4  # batches closed and not durable yet: what is being committed, and what shares the next sync
 WAKE_NS_MIN = 50_000_000  # deadlines that come one after the other share a batch, and its sync
 WAKE_NS_MAX = 60_000_000_000  # how late an expiry is at most after the machine's clock was set forward
 
@@ -65,7 +72,8 @@ class Batch:
     watched: list[tuple[int, int, int]] = field(default_factory=list)  # what it changed of what is watched
     last_event: int = 0  # the sequence of the last event up to this batch
     frozen: Frozen | None = None
-    digest: bytes = b""  # set by `write_batch`
+    digest: bytes = b""  # of its record; set by `write_batches`, like the next
+    record_bytes: int = 0
 
     def reply(self, index: int) -> bytes:
         """The CommandReply of command `index`."""
@@ -85,20 +93,27 @@ class Counters:
     journal_bytes: int = 0
 
 
-def write_batch(journal: Journal, layout: str, batch: Batch, previous: bytes) -> int:
-    """Make a batch durable: one append.  Runs in the commit thread; returns the record's bytes."""
-    record, batch.digest = encode(
-        batch.sequence,
-        batch.now_ns,
-        layout,
-        batch.commands,
-        batch.replies,
-        previous,
-        batch.events,
-        batch.last_event,
-    )
-    journal.append(batch.sequence, record)
-    return len(record)
+def write_batches(journal: Journal, layout: str, batches: Sequence[Batch], previous: bytes) -> bytes:
+    """Make batches that follow each other durable: one append.  Runs in the commit thread.
+
+    `previous` is the digest of the record before them; returns that of the last.
+    """
+    records: list[bytearray] = []
+    for batch in batches:
+        record, previous = encode(
+            batch.sequence,
+            batch.now_ns,
+            layout,
+            batch.commands,
+            batch.replies,
+            previous,
+            batch.events,
+            batch.last_event,
+        )
+        batch.digest, batch.record_bytes = previous, len(record)
+        records.append(record)
+    journal.append(batches[0].sequence, *records)
+    return previous
 
 
 def _no_answer(reply: bytes | None) -> None:
@@ -118,8 +133,10 @@ class Sequencer:
         soon: Callable[[Callable[[], None]], Any] = lambda call: call(),
         checkpoint_due: Callable[[], bool] = lambda: False,
         wake_in: Callable[[int], None] = lambda delay_ns: None,
+        closed_bytes: int = CLOSED_BYTES,
     ) -> None:
-        """`commit` starts making a batch durable; `read_replies(sequence)` reads the answers of a batch in the journal.
+        """`commit` has a batch made durable after those before it, up to COMMITTING_MAX of them at a time;
+        `read_replies(sequence)` reads the answers of a batch in the journal.
 
         `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).  `wake_in` has
         `wake` called after so many ns, instead of what it was asked before.
@@ -131,9 +148,10 @@ class Sequencer:
         self._soon = soon
         self._checkpoint_due = checkpoint_due
         self._wake_in = wake_in
+        self._closed_bytes = closed_bytes
         self._wake_ns = 0  # the deadline that the timer is set for; 0: it is not set
         self._open: Batch | None = None
-        self._committing: Batch | None = None
+        self._committing: deque[Batch] = deque()  # closed and not durable yet, in their order
         self._commit_is_soon = False
         self._refusing = False
         self._failed = False
@@ -149,10 +167,16 @@ class Sequencer:
         if self._refusing:
             raise Stopped("the engine is stopping; send the command again, with the same id, to its successor")
         batch = self._open
-        if batch is not None and (batch.size >= BATCH_BYTES_MAX or len(batch.waiters) >= BATCH_REQUESTS_MAX):
+        # What is being committed, the oldest, does not count: it is no longer waiting.
+        waiting_bytes = sum([waiting.size for waiting in self._committing][1:])
+        waiting_requests = 0
+        if batch is not None:
+            waiting_bytes += batch.size
+            waiting_requests = len(batch.waiters)
+        if waiting_bytes >= BATCH_BYTES_MAX or waiting_requests >= BATCH_REQUESTS_MAX:
             self.counters.refused_overload += 1
             raise Overloaded(
-                f"{len(batch.waiters)} requests with {batch.size} bytes wait for their commit; "
+                f"{waiting_requests} requests and {waiting_bytes} bytes wait for their commit; "
                 "nothing was executed: wait a moment and send it again"
             )
         if batch is None:
@@ -167,7 +191,7 @@ class Sequencer:
         finally:
             # Also a batch without commands is committed: its clock value has let holds expire, and left
             # open it would lend that value to whatever comes next.
-            if self._committing is None and not self._commit_is_soon:
+            if not self._commit_is_soon and self._may_close(batch):
                 self._commit_is_soon = True
                 self._soon(self._close)
 
@@ -211,7 +235,7 @@ class Sequencer:
     def wake(self) -> None:
         """A deadline may have come: let it expire, unless a batch under way does; also called once at the start."""
         self._wake_ns = 0
-        if self._refusing or self._open is not None or self._committing is not None:
+        if self._refusing or self._open is not None or self._committing:
             return  # the end of that batch looks again
         due_ns = self._core.next_deadline_ns
         if due_ns and due_ns <= self._clock_ns():
@@ -227,13 +251,18 @@ class Sequencer:
             self._wake_ns = due_ns
             self._wake_in(min(max(due_ns - self._clock_ns(), WAKE_NS_MIN), WAKE_NS_MAX))
 
+    def _may_close(self, batch: Batch) -> bool:
+        """Whether the open batch need not wait for more, or for what is being committed."""
+        return not self._committing or (batch.size >= self._closed_bytes and len(self._committing) < COMMITTING_MAX)
+
     def _close(self) -> None:
         """Hand the open batch to the commit, if there is one and nothing is in its way."""
         self._commit_is_soon = False
         batch = self._open
-        if batch is None or self._committing is not None or self._failed:
+        if batch is None or self._failed or not self._may_close(batch):
             return
-        self._open, self._committing = None, batch
+        self._open = None
+        self._committing.append(batch)
         batch.events = self._core.end()
         batch.last_event = self._core.event_sequence
         batch.watched = self._core.take_watched()
@@ -242,27 +271,29 @@ class Sequencer:
             batch.frozen = Frozen(self._core.checkpoint(), self._core.row_counts())
         self._commit(batch)
 
-    def committed(self, batch: Batch, record_bytes: int) -> None:
-        """The batch is durable: start the next commit, then answer."""
-        assert batch is self._committing, "commits end in the order in which they were started"
-        self._committing = None
+    def committed(self, batches: Sequence[Batch]) -> None:
+        """These batches are durable, by one sync: start the next commit, then answer."""
         self.counters.commits += 1
-        self.counters.commands += batch.command_count
-        self.counters.journal_bytes += record_bytes
+        for batch in batches:
+            assert batch is self._committing.popleft(), "commits end in the order in which they were started"
+            self.counters.commands += batch.command_count
+            self.counters.journal_bytes += batch.record_bytes
         self._close()
-        for answer, reply in batch.waiters:
-            answer(reply)
-        if self._committing is None and not self._refusing:
+        for batch in batches:
+            for answer, reply in batch.waiters:
+                answer(reply)
+        if not self._committing and not self._refusing:
             self._wake_when_due()
         self._tell_idle()
 
     def failed(self) -> None:
         """A commit failed: memory is ahead of the disk, so nothing is answered any more."""
         self._refusing = self._failed = True
-        batches = (self._committing, self._open)
-        self._committing = self._open = None
+        batches = [*self._committing, *([] if self._open is None else [self._open])]
+        self._committing.clear()
+        self._open = None
         for batch in batches:
-            for answer, _ in batch.waiters if batch is not None else ():
+            for answer, _ in batch.waiters:
                 answer(None)
         self._tell_idle()  # who waits for the last answer must not wait for ever
 
@@ -274,7 +305,7 @@ class Sequencer:
         self._tell_idle()
 
     def _tell_idle(self) -> None:
-        if self._committing is None and not self._commit_is_soon:
+        if not self._committing and not self._commit_is_soon:
             calls, self._when_idle = self._when_idle, []
             for call in calls:
                 call()
@@ -284,14 +315,14 @@ class Sequencer:
     @property
     def closed(self) -> int:
         """The batch closed last; 0 where it is durable."""
-        return self._committing.sequence if self._committing is not None else 0
+        return self._committing[-1].sequence if self._committing else 0
 
     def pending(self, sequence: int) -> Batch | None:
         """The batch of this sequence while it is not durable yet."""
-        for batch in (self._committing, self._open):
-            if batch is not None and batch.sequence == sequence:
+        for batch in self._committing:
+            if batch.sequence == sequence:
                 return batch
-        return None
+        return self._open if self._open is not None and self._open.sequence == sequence else None
 
     def _fill_in(self, replies: bytes, replays: list[tuple[int, int, int]]) -> bytes:
         """Put the first answers of resent commands in their places; a batch in the journal is read once.

@@ -83,7 +83,7 @@ def test_when_a_commit_fails_everybody_hears_it(tmp_path: Path, monkeypatch: pyt
         held = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def append(sequence: int, record: bytes) -> None:
+        def append(sequence: int, *records: bytes) -> None:
             asyncio.run_coroutine_threadsafe(held.wait(), loop).result(60)
             raise AppendUnknown(f"batch {sequence}: the commit failed")
 

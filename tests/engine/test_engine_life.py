@@ -33,7 +33,7 @@ def _sale(command_id: bytes = b"s" * 16) -> bytes:
 
 
 def _break_disk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def append(sequence: int, record: bytes) -> None:
+    def append(sequence: int, *records: bytes) -> None:
         raise AppendUnknown(f"batch {sequence}: the commit failed")
 
     monkeypatch.setattr(engine.journal, "append", append)

@@ -9,7 +9,7 @@ import pytest
 from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import LmdbJournal
 from ringup.engine.recovery import recover
-from ringup.engine.sequencer import Batch, Sequencer
+from ringup.engine.sequencer import COMMITTING_MAX, Batch, Sequencer, Stopped
 from ringup.native.core import MalformedRequest
 from ringup.v1 import session_pb2, stock_pb2
 from support.core import CoreHarness, command_of, small_shop
@@ -19,7 +19,7 @@ from support.data_directory import write_directory
 class Stage:
     """A sequencer over the small shop; a commit ends when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: int) -> None:
         self.shop: CoreHarness = small_shop()
         self.now_ns = self.shop.now_ns
         self.waiting: list[Batch] = []
@@ -32,6 +32,7 @@ class Stage:
             clock_ns=lambda: self.now_ns,
             soon=self._soon,
             wake_in=self.wakes_ns.append,
+            **options,
         )
         self.later: list[object] = []
         self.is_readable = False
@@ -54,7 +55,12 @@ class Stage:
             while self.waiting:
                 batch = self.waiting.pop(0)
                 self.shop.journal.append((batch.sequence, batch.now_ns, batch.commands, batch.replies))
-                self.sequencer.committed(batch, 0)
+                self.sequencer.committed([batch])
+
+    def turn(self) -> None:
+        """Let the event loop turn."""
+        while self.later:
+            self.later.pop(0)()  # type: ignore[operator]
 
     def submit(self, *requests: object) -> None:
         commands = [command_of(request) for request in requests]  # type: ignore[arg-type]
@@ -152,6 +158,56 @@ def test_a_resend_is_answered_from_the_request_where_it_was_first() -> None:
     ]
     assert seen == [[b"A", b"B"], [b"C", b"B"], [b"D", b"C", b"D", b"B"]]
     assert stage.reads == 0
+
+
+def test_a_batch_that_is_worth_a_record_does_not_wait_for_the_commit_before_it() -> None:
+    """Nor does it take more requests; a small one waits, and so does all beyond what may be on its way."""
+    stage = Stage(closed_bytes=600)
+    number = 0
+
+    def hold(count: int) -> None:
+        nonlocal number
+        stage.submit(*(_hold((number + one + 1).to_bytes(16, "big")) for one in range(count)))
+        number += count
+        stage.turn()
+
+    def waiting() -> list[int]:
+        return [batch.command_count for batch in stage.waiting]
+
+    hold(1)
+    assert waiting() == [1], "an idle engine commits at once"
+    hold(1)
+    assert waiting() == [1], "a small batch waits for the commit before it"
+    hold(8)
+    assert waiting() == [1, 9], "and is closed with what makes it worth a record"
+    for _ in range(COMMITTING_MAX):
+        hold(8)
+    assert waiting() == [1, 9, 8, 8], "no more than may be on its way"
+    assert stage.answers == []
+    assert stage.sequencer.closed == stage.waiting[-1].sequence
+    assert stage.sequencer.pending(stage.waiting[1].sequence) is stage.waiting[1]
+    together, stage.waiting[:] = stage.waiting[:2], stage.waiting[2:]
+    for batch in together:
+        stage.shop.journal.append((batch.sequence, batch.now_ns, batch.commands, batch.replies))
+    stage.sequencer.committed(together)
+    assert len(stage.answers) == 3, "what shared a sync is answered"
+    assert waiting() == [8, 8, 16], "what waited for room is closed, all of it together"
+    assert stage.sequencer.counters.commits == 1
+    stage.settle()
+    assert len(stage.answers) == 3 + COMMITTING_MAX
+    assert stage.shop.refold().digest() == stage.shop.core.digest()
+
+
+def test_a_failure_answers_nothing_that_waits_behind_it() -> None:
+    stage = Stage(closed_bytes=1)
+    for number in (1, 2, 3):
+        stage.submit(_hold(number.to_bytes(16, "big")))
+        stage.turn()
+    assert len(stage.waiting) == 3
+    stage.sequencer.failed()
+    assert stage.answers == [None, None, None]
+    with pytest.raises(Stopped):
+        stage.submit(_hold(b"n" * 16))
 
 
 def test_one_timer_for_the_next_deadline() -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from ringup.engine.journal import JournalError
 from ringup.engine.record import DamagedRecord
+from ringup.engine.sequencer import COMMITTING_MAX
 from support.simulation import Simulation
 
 
 def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice() -> None:
     only = os.environ.get("RINGUP_SEED")
     seeds = [int(only)] if only else range(int(os.environ.get("RINGUP_SEEDS", "400")))
-    began, crashes = time.perf_counter(), 0
+    began, crashes, most_together = time.perf_counter(), 0, 0
     for seed in seeds:
         run = Simulation(seed)
         try:
@@ -27,9 +28,11 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice() -> None:
         except BaseException as error:
             raise AssertionError(f"seed {seed} fails; replay it with RINGUP_SEED={seed}") from error
         crashes += run.crashes
+        most_together = max(most_together, run.most_together)
     seconds = time.perf_counter() - began
     print(f"{len(seeds)} seeds, {crashes} crashes, {60 * len(seeds) / seconds:,.0f} seeds a minute")
     assert only or crashes > len(seeds), "the simulation must crash engines"
+    assert only or most_together == COMMITTING_MAX, "several batches must share a sync"
 
 
 @pytest.mark.parametrize("control", ["keep_ids", "sync"])

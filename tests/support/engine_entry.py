@@ -8,6 +8,7 @@ controls that show what a protection is for: --no-sync opens LMDB without its sy
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ import lmdb
 import structlog
 
 from ringup.engine import lmdb_store
-from ringup.engine.engine import Engine
 from ringup.engine.journal import JournalError
 from ringup.engine.record import DamagedRecord
 from ringup.engine.serve import serve
@@ -38,8 +38,13 @@ def main() -> int:
     if args.no_sync:
         lmdb_store.lmdb.open = functools.partial(lmdb.open, sync=False)  # type: ignore[assignment]
     if args.deaf:
-        honest = Engine._commit_ended
-        Engine._commit_ended = lambda self, batch, error, size: honest(self, batch, None, size)  # type: ignore[method-assign]
+        honest = lmdb_store.LmdbJournal.append
+
+        def append(self: lmdb_store.LmdbJournal, sequence: int, *records: bytes | bytearray) -> None:
+            with contextlib.suppress(JournalError):
+                honest(self, sequence, *records)
+
+        lmdb_store.LmdbJournal.append = append  # type: ignore[method-assign]
     try:
         return serve(
             args.data_dir,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,16 @@ from google.protobuf.message import Message
 from ringup.engine.journal import AppendUnknown
 from ringup.engine.record import decode
 from ringup.engine.recovery import recover
-from ringup.engine.sequencer import WAKE_NS_MAX, WAKE_NS_MIN, Batch, Sequencer, Stopped, write_batch
+from ringup.engine.sequencer import (
+    CLOSED_BYTES,
+    COMMITTING_MAX,
+    WAKE_NS_MAX,
+    WAKE_NS_MIN,
+    Batch,
+    Sequencer,
+    Stopped,
+    write_batches,
+)
 from ringup.native.core import Core
 from ringup.v1 import pricing_pb2, sale_pb2, session_pb2, stock_pb2
 from support.core import command_of, small_shop
@@ -43,17 +53,17 @@ class FakeDisk:
     def acquire(self) -> int:
         return 1
 
-    def append(self, sequence: int, record: bytes | bytearray) -> None:
+    def append(self, sequence: int, *records: bytes | bytearray) -> None:
         assert sequence == len(self.durable) + len(self._cached) + 1
         if self.fail_next:
             self.fail_next = False
             if self._rng.random() < 0.5:  # a failed sync may have written all the same
-                self.durable.append(bytes(record))
+                self.durable += map(bytes, records)
             raise AppendUnknown(f"batch {sequence}: the commit failed")
         if self._sync:
-            self.durable.append(bytes(record))
+            self.durable += map(bytes, records)
         else:
-            self._cached.append(bytes(record))
+            self._cached += map(bytes, records)
 
     def crash(self) -> None:
         """Power cut: what is not synced is gone."""
@@ -122,6 +132,7 @@ class Simulation:
         self.elapsed_ns = 0
         self.sent: list[Sent] = []
         self.crashes = 0
+        self.most_together = 0  # batches that became durable by one sync
         self._next_id = 0
         self._open_shop()
         self.start()
@@ -133,8 +144,7 @@ class Simulation:
         for sequence, now_ns, commands, replies in shop.journal:
             events, last = shop.events[sequence]
             batch = Batch(sequence, now_ns, commands, replies, events=events, last_event=last)
-            write_batch(self.disk, shop.core.layout(), batch, previous)
-            previous = batch.digest
+            previous = write_batches(self.disk, shop.core.layout(), [batch], previous)
         self.disk.durable += self.disk._cached
         self.disk._cached.clear()
 
@@ -145,7 +155,7 @@ class Simulation:
         self.core = recovered.core
         self.digest = recovered.digest
         self.fresh = recovered.checkpoint_sequence == 0
-        self.running: Batch | None = None
+        self.running: deque[Batch] = deque()  # handed over to the commit, in their order
         self.checkpoint_waits = False
         self.wake_at_ns: int | None = None
         self.sequencer = Sequencer(
@@ -153,14 +163,21 @@ class Simulation:
             lambda sequence: decode(self.disk.get(sequence) or b"", sequence, None).replies,
             self._start_commit,
             clock_ns=lambda: self.clock_ns,
-            checkpoint_due=lambda: self.rng.random() < 0.1 and not self.checkpoint_waits,
+            checkpoint_due=self._checkpoint_is_due,
             wake_in=self._wake_in,
+            closed_bytes=self.rng.choice((1, 1000, CLOSED_BYTES)),
         )
         self.sequencer.wake()
 
+    def _checkpoint_is_due(self) -> bool:
+        if self.checkpoint_waits or self.rng.random() >= 0.1:
+            return False
+        self.checkpoint_waits = True
+        return True
+
     def _start_commit(self, batch: Batch) -> None:
-        assert self.running is None
-        self.running = batch
+        assert len(self.running) < COMMITTING_MAX
+        self.running.append(batch)
 
     def _wake_in(self, delay_ns: int) -> None:
         assert WAKE_NS_MIN <= delay_ns <= WAKE_NS_MAX
@@ -174,19 +191,25 @@ class Simulation:
             self.sequencer.wake()
 
     def end_commit(self) -> None:
-        """Let the commit in flight end, well or badly."""
-        batch = self.running
-        if batch is None:
+        """Let a commit end, well or badly: of the oldest batch and of some that wait behind it."""
+        if not self.running:
             return
-        self.running = None
+        together = self.rng.randint(1, len(self.running))
+        batches = [self.running.popleft() for _ in range(together)]
+        self.most_together = max(self.most_together, together)
         try:
-            size = write_batch(self.disk, self.core.layout(), batch, self.digest)
+            self.digest = write_batches(self.disk, self.core.layout(), batches, self.digest)
         except AppendUnknown:
             self.sequencer.failed()
             self.crash()
             return
-        self.digest = batch.digest
+        for batch in batches:
+            self._write_checkpoint(batch)
+        self.sequencer.committed(batches)
+
+    def _write_checkpoint(self, batch: Batch) -> None:
         if batch.frozen is not None:
+            self.checkpoint_waits = False
             if self.rng.random() < 0.7:
                 meta = {
                     "sequence": batch.sequence,
@@ -199,7 +222,6 @@ class Simulation:
                 batch.frozen.pages.done()
             else:
                 batch.frozen.pages.failed()
-        self.sequencer.committed(batch, size)
 
     def crash(self) -> None:
         """The process dies; everything in memory is gone; it starts again."""
@@ -271,9 +293,9 @@ class Simulation:
                 if sent.answers:
                     break
                 self.send(sent)
-                while self.running is not None:
+                while self.running:
                     self.end_commit()
-        while self.running is not None:
+        while self.running:
             self.end_commit()
         self.clock_ns = max(self.clock_ns, self.core.now_ns)
         # Nobody calls any more: what is due ends by itself, a minute late at most after the clock was set.
@@ -319,7 +341,7 @@ class Simulation:
             assert position.on_hand_milli == stock[position.item_id]
             assert position.free_milli >= 0
         assert self.core.next_deadline_ns == 0, "a hold outlived its deadline in an idle engine"
-        assert (self.running, self.wake_at_ns) == (None, None)
+        assert (len(self.running), self.wake_at_ns) == (0, None)
         assert self.core.receipt_gaps() == 0
         fresh: Core = recover(self.disk, None).core
         assert fresh.digest() == self.core.digest(), "the journal folds to another state"

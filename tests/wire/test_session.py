@@ -30,9 +30,9 @@ class Stage:
         self.flowing.set()
         append = self.engine.journal.append
 
-        def held_up(sequence: int, record: bytes) -> None:
+        def held_up(sequence: int, *records: bytes) -> None:
             self.flowing.wait(30)
-            append(sequence, record)
+            append(sequence, *records)
 
         self.engine.journal.append = held_up  # type: ignore[method-assign]
         self.engine.start()
@@ -180,7 +180,7 @@ def test_a_failed_commit_answers_nobody_and_nothing_of_it_is_booked(tmp_path: Pa
             stub = sale_pb2_grpc.SaleServiceStub(channel)
             assert (await stub.Sell(_sell(1), timeout=60)).code == 1
 
-            def broken(sequence: int, record: bytes) -> None:
+            def broken(sequence: int, *records: bytes) -> None:
                 raise OSError("the disk is gone")
 
             stage.engine.journal.append = broken  # type: ignore[method-assign]

@@ -114,7 +114,8 @@ def draw(chart: Chart, path: Path) -> None:
         if chart.log_y:
             axes.set_yscale("log")
         else:
-            axes.set_ylim(bottom=0)
+            highest = max((y for points in chart.series.values() for _, y in points), default=0) or 1
+            axes.set_ylim(0, highest * 1.1)  # room for the highest point and its label
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.set_title(chart.title, fontsize=11, loc="left", fontweight="bold")
     axes.set_xlabel(chart.y_label if lying else chart.x_label)

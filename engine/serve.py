@@ -18,6 +18,7 @@ from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.freed_memory import keep_freed_memory
 from ringup.engine.receipt_series import begin_series, is_fresh
 from ringup.engine.recovery import Progress
+from ringup.engine.thread_turns import let_turns_end
 from ringup.native.memory import keep_ready
 
 log = structlog.get_logger()
@@ -103,6 +104,7 @@ def serve(
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
     callers = None if callers_file is None else read_callers(callers_file)
     keep_freed_memory()
+    let_turns_end()
     engine = Engine(
         directory,
         checkpoint_bytes=checkpoint_bytes,

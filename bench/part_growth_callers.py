@@ -20,7 +20,6 @@ from bench.unary_load import Load
 
 TITLE = "Growth: sales by 1 to 1,000 callers"
 COUNTS = (1, 4, 16, 64, 256, 1000)
-PER_CONNECTION = 64
 Points = list[tuple[float | str, float]]
 
 
@@ -68,7 +67,4 @@ def _session(server: Server, requests: Requests, seconds: float, callers: int) -
 
 
 def _unary(server: Server, requests: Requests, seconds: float, callers: int) -> Load:
-    return unary_load.closed_loop(
-        server.port, SELL_PATH, requests.body, body_is_ok,
-        callers=callers, seconds=seconds, connections=max(4, -(-callers // PER_CONNECTION)),
-    )  # fmt: skip
+    return unary_load.closed_loop(server.port, SELL_PATH, requests.body, body_is_ok, callers=callers, seconds=seconds)

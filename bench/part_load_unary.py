@@ -31,7 +31,6 @@ from bench.unary_load import Load
 
 TITLE = "Unary sales at a fixed rate: latency against load, and twice the load that it can carry"
 GUESS_CALLERS = 64
-CONNECTIONS = 64  # of 100 streams each: more calls at once than the engine takes
 SHOWN_MAX = 3
 ECHO_SHARES = (0.5, 0.7, 0.85, 1.0)  # of the echo's closed loop, where its peak is looked for
 
@@ -47,10 +46,7 @@ def run(bench: Bench) -> None:
         before, loads = counters(engine.target), [_guess(bench, engine, requests)]
 
         def offer(server: Server, per_s: float, seconds: float) -> Load:
-            return unary_load.open_loop(
-                server.port, SELL_PATH, requests.body, body_is_ok,
-                per_s=per_s, seconds=seconds, connections=CONNECTIONS,
-            )  # fmt: skip
+            return unary_load.open_loop(server.port, SELL_PATH, requests.body, body_is_ok, per_s=per_s, seconds=seconds)
 
         def drive(per_s: float, seconds: float) -> Load:
             loads.append(offer(engine, per_s, seconds))
@@ -58,10 +54,11 @@ def run(bench: Bench) -> None:
 
         bench.put("load_unary_closed_loop_per_s", loads[0].per_s)
         found = curve(bench, "load_unary", "Unary sales", drive, loads[0].per_s)
-        loads += _half_load(bench, engine, empty, requests, found.peak_per_s)
+        drive_echo = partial(offer, empty)
+        _half_load(bench, empty, requests, drive, drive_echo, found.peak_per_s / 2)
         with _probe(engine, requests) as seen:
             overload(bench, "overload", drive, found)
-        _echo_overload(bench, partial(offer, empty), _guess(bench, empty, requests).per_s)
+        _echo_overload(bench, drive_echo, _guess(bench, empty, requests).per_s)
         answered = seen.pop("OK", 0)
         booked(
             engine.target, before, answered=sum(one.answered for one in loads) + answered,
@@ -82,36 +79,26 @@ def _guess(bench: Bench, engine: Server, requests: Requests) -> Load:
     )  # fmt: skip
 
 
-def _half_load(bench: Bench, engine: Server, empty: Server, requests: Requests, peak_per_s: float) -> list[Load]:
-    """p99 of a sale beside one sync and one echo, and beside an echo under the same load, in turn.
-
-    Returns the engine's loads.
-    """
+def _half_load(bench: Bench, empty: Server, requests: Requests, drive: Drive, drive_echo: Drive, per_s: float) -> None:
+    """p99 of a sale beside one sync and one echo, and beside an echo under the same load, in turn."""
     ratios: list[float] = []
     parts: dict[str, list[float]] = {"sale": [], "fdatasync": [], "echo": [], "floor": [], "loaded_echo": []}
-    loads: list[Load] = []
     for _ in range(bench.rounds(5)):
-        syncs = latency_ms(fdatasync_seconds(bench.work / "sync", bench.seconds(0.7)))["p99_ms"]
+        sync = latency_ms(fdatasync_seconds(bench.work / "sync", bench.seconds(0.7)))["p99_ms"]
         alone = unary_load.closed_loop(
             empty.port, SELL_PATH, requests.body, body_is_ok, callers=1, seconds=bench.seconds(0.7)
         )
-        load = unary_load.open_loop(
-            engine.port, SELL_PATH, requests.body, body_is_ok, per_s=peak_per_s / 2, seconds=bench.seconds(1.5)
-        )
-        loads.append(load)
-        echoes = unary_load.open_loop(
-            empty.port, SELL_PATH, requests.body, body_is_ok, per_s=peak_per_s / 2, seconds=bench.seconds(1.5)
-        )
-        parts["loaded_echo"].append(histogram_ms(echoes.latencies_s)["p99_ms"])
         one_echo = latency_ms(alone.latencies_s)["p99_ms"]
-        sale = histogram_ms(load.latencies_s)["p99_ms"]
-        for name, value in (("sale", sale), ("fdatasync", syncs), ("echo", one_echo), ("floor", syncs + one_echo)):
+        sale, loaded_echo = (
+            histogram_ms(of(per_s, bench.seconds(1.5)).latencies_s)["p99_ms"] for of in (drive, drive_echo)
+        )
+        for name, value in zip(parts, (sale, sync, one_echo, sync + one_echo, loaded_echo), strict=True):
             parts[name].append(value)
-        ratios.append(sale / (syncs + one_echo))
+        ratios.append(sale / (sync + one_echo))
     for name, values in parts.items():
         bench.put(f"half_load_{name}_p99_ms", statistics.median(values))
+    bench.put("half_load_per_s", per_s)
     bench.put("sale_p99_vs_floor", statistics.median(ratios))
-    return loads
 
 
 def _echo_overload(bench: Bench, drive: Drive, guess_per_s: float) -> None:

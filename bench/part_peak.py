@@ -5,7 +5,9 @@ Every scan prices the basket so far by a unary call, a paid basket is one durabl
 receipt comes with the answer and is printed to nowhere, every fifth basket is an online order that holds its
 stock first.  A till scans an item every 2.5 s and takes 20 s to be paid; a large store has 20 tills.  From
 1,000 on tills are doubled until the p99 of any kind of call passes 50 ms, then the number between is sought
-by halves; latency counts from when the call was due.  The load shares the machine with the engine.
+by halves; latency counts from when the call was due.  A number that fails is tried twice more and counts as carried
+where both are: one stall of the machine decides the p99 of a few hundred calls.  The load shares the machine with the
+engine.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from bench.shop import Ids, body_is_ok, command, is_ok
 from bench.shop import field as wire_field
 from bench.shop_server import READY_MB_MAX, booked, counters, memory_flags
 from bench.ticks import TICKS_PER_S_MAX, Ticks
-from bench.unary_load import Connection, connect
+from bench.unary_load import CONNECTIONS, Connection, connect
 from ringup.clients import AsyncClient
 from ringup.engine import demo
 from ringup.engine.demo_shop import sell_request
@@ -46,6 +48,7 @@ ONLINE_EVERY = 5
 P99_MS_MAX = 50.0
 FIRST_WEEK, WEEK = 49, 51  # three weeks of baskets: each is sold once
 LEVELS = (1000, 2000, 4000, 8000, 16_000)
+TRIES_AGAIN = 2  # of a number of tills that failed; all of them must carry it
 HALVINGS = 2  # between the last number of tills that was carried and the first that was not
 CORES = os.cpu_count() or 1
 LANES = 4
@@ -140,7 +143,7 @@ async def _level(port: int, client: AsyncClient, events: list[Event], seconds: f
         waiting += 1
         client.submit_bytes(data).add_done_callback(answered)
 
-    opened = await connect(port, PRICE_PATH, 16, ended)
+    opened = await connect(port, PRICE_PATH, CONNECTIONS, ended)
     began_s, sold = clock(), 0
     async with Ticks(TICKS_PER_S_MAX) as ticks:
         while events or waiting or any(connection.unanswered for connection in opened):
@@ -196,7 +199,7 @@ async def _run(bench: Bench, server: Server) -> None:
     if carried:
         bench.put("peak_calls_per_s", day.calls_per_s[carried])
         bench.put("peak_engine_cpu_share", day.cpu_share[carried])
-    curves = {kind: sorted(points) for kind, points in day.curves.items()}
+    curves = {kind: sorted(points.items()) for kind, points in day.curves.items()}
     bench.chart(Chart("peak", "Peak hour: p99 against tills", "tills", "ms", curves, log_x=True, log_y=True))
 
 
@@ -211,12 +214,20 @@ class _Day:
         self._seconds = bench.seconds(6)
         self.sold_out = False
         """No baskets are left to sell."""
-        self.curves: dict[str, list[tuple[float | str, float]]] = {"scan": [], "sale": [], "hold": []}
+        self.curves: dict[str, dict[float | str, float]] = {"scan": {}, "sale": {}, "hold": {}}
+        """p99 in ms of the last try of each number of tills."""
         self.calls_per_s: dict[int, float] = {}
         self.cpu_share: dict[int, float] = {}
 
     async def carries(self, tills: int) -> bool:
         """Whether with so many tills nothing is refused and the p99 of every kind of call stays under the limit."""
+        tried = [await self._try(tills)]
+        while not tried[0] and not self.sold_out and all(tried[1:]) and len(tried) <= TRIES_AGAIN:
+            tried.append(await self._try(tills))
+        self._bench.put(f"peak_{tills}_tills_tries", len(tried))
+        return tried[0] or (len(tried) > TRIES_AGAIN and all(tried[1:]))
+
+    async def _try(self, tills: int) -> bool:
         bench, seconds = self._bench, self._seconds
         try:
             events = _events(tills, seconds, self._unsold, self._known, self._choose)
@@ -236,7 +247,7 @@ class _Day:
                 p99s[kind] = found["p99_ms"]
                 bench.put_all(f"peak_{tills}_tills_{kind}", found)
                 bench.put(f"peak_{tills}_tills_{kind}_per_s", len(latencies_s) / seconds)
-                self.curves[kind].append((tills, p99s[kind]))
+                self.curves[kind][tills] = p99s[kind]
         bench.put(f"peak_{tills}_tills_refused", level.refused)
         self.calls_per_s[tills] = sum(len(one) for one in level.latencies_s.values()) / seconds
         self.cpu_share[tills] = cpu_s / seconds / CORES

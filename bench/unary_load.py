@@ -27,6 +27,7 @@ END_HEADERS = 0x4
 WINDOW_MAX = 2**31 - 1
 CONNECTION_WINDOW = 65_535  # RFC 9113, 6.9.2: what a connection starts with
 STREAMS_MAX = 100  # the engine's limit a connection
+CONNECTIONS = 64  # a till has one of its own; with all their streams more calls at once than the engine takes
 WARM_UP_SECONDS = 0.3
 GOOD_WITHIN_S = 1.0  # later than this a cashier, and a load balancer, thinks that nobody answers
 OPEN_WARM_UP_SECONDS = GOOD_WITHIN_S  # until then a queue that only grows could pass for goodput
@@ -254,7 +255,7 @@ def closed_loop(
     *,
     callers: int,
     seconds: float,
-    connections: int = 4,
+    connections: int = CONNECTIONS,
 ) -> Load:
     """`callers` callers, each of which calls again as soon as it is answered."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -322,7 +323,7 @@ def open_loop(
     *,
     per_s: float,
     seconds: float,
-    connections: int = 16,
+    connections: int = CONNECTIONS,
 ) -> Load:
     """Calls due at a fixed rate, whatever the server does; latency counts from when a call was due.
 

@@ -123,4 +123,7 @@ def overload(bench: Bench, prefix: str, drive: Drive, found: Curve) -> Overload:
         bench.put_all(f"{prefix}_refusal", histogram_ms(refused_s))
     bench.put(f"{prefix}_recovered", result.recovered)
     bench.put(f"{prefix}_goodput", result.goodput)
+    # Beside it the curve's best, minutes earlier: the rate of the peak may have been too much in these rounds.
+    goodput_per_s = statistics.median(load.good_per_s for load in result.at_twice)
+    bench.put(f"{prefix}_goodput_over_curve_peak", goodput_per_s / found.peak_per_s)
     return result

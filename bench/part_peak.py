@@ -221,18 +221,22 @@ class _Day:
 
     async def carries(self, tills: int) -> bool:
         """Whether with so many tills nothing is refused and the p99 of every kind of call stays under the limit."""
-        tried = [await self._try(tills)]
+        found: dict[str, float] = {}
+        tried = [await self._try(tills, found)]
         while not tried[0] and not self.sold_out and all(tried[1:]) and len(tried) <= TRIES_AGAIN:
-            tried.append(await self._try(tills))
+            tried.append(await self._try(tills, found))
+        for key, value in found.items():
+            self._bench.put(f"peak_{tills}_tills_{key}", value)
         self._bench.put(f"peak_{tills}_tills_tries", len(tried))
         return tried[0] or (len(tried) > TRIES_AGAIN and all(tried[1:]))
 
-    async def _try(self, tills: int) -> bool:
+    async def _try(self, tills: int, found: dict[str, float]) -> bool:
+        """One try, which leaves its figures in `found`, instead of those of the try before."""
         bench, seconds = self._bench, self._seconds
         try:
             events = _events(tills, seconds, self._unsold, self._known, self._choose)
         except RuntimeError as why:
-            bench.note(f"{tills} tills were not tried: {why}")
+            bench.note(f"{tills} tills were not tried{' again' if found else ''}: {why}")
             self.sold_out = True
             return False
         before, cpu_before_s = counters(self._server.target), cpu_seconds(self._server.pid)
@@ -243,12 +247,11 @@ class _Day:
         p99s = {}
         for kind, latencies_s in level.latencies_s.items():
             if latencies_s:
-                found = histogram_ms(latencies_s)
-                p99s[kind] = found["p99_ms"]
-                bench.put_all(f"peak_{tills}_tills_{kind}", found)
-                bench.put(f"peak_{tills}_tills_{kind}_per_s", len(latencies_s) / seconds)
-                self.curves[kind][tills] = p99s[kind]
-        bench.put(f"peak_{tills}_tills_refused", level.refused)
+                at_ms = histogram_ms(latencies_s)
+                p99s[kind] = self.curves[kind][tills] = at_ms["p99_ms"]
+                found.update({f"{kind}_{name}": value for name, value in at_ms.items()})
+                found[f"{kind}_per_s"] = len(latencies_s) / seconds
+        found["refused"] = level.refused
         self.calls_per_s[tills] = sum(len(one) for one in level.latencies_s.values()) / seconds
         self.cpu_share[tills] = cpu_s / seconds / CORES
         return level.refused == 0 and max(p99s.values()) <= P99_MS_MAX

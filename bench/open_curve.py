@@ -113,7 +113,8 @@ def overload(bench: Bench, prefix: str, drive: Drive, found: Curve) -> Overload:
     result.at_peak.append(drive(found.peak_rate_per_s, seconds))
     bench.put(f"{prefix}_offered_per_s", 2 * found.peak_per_s)
     bench.put(f"{prefix}_peak_per_s", statistics.median(load.good_per_s for load in result.at_peak))
-    bench.put(f"{prefix}_goodput_per_s", statistics.median(load.good_per_s for load in result.at_twice))
+    goodput_per_s = statistics.median(load.good_per_s for load in result.at_twice)
+    bench.put(f"{prefix}_goodput_per_s", goodput_per_s)
     # Answers that came too late are no goodput, but they show whether the engine or its queue is what fails.
     bench.put(f"{prefix}_answers_per_s", statistics.median(load.per_s for load in result.at_twice))
     bench.put(f"{prefix}_refused", sum(load.refused + load.late for load in result.at_twice))
@@ -124,6 +125,5 @@ def overload(bench: Bench, prefix: str, drive: Drive, found: Curve) -> Overload:
     bench.put(f"{prefix}_recovered", result.recovered)
     bench.put(f"{prefix}_goodput", result.goodput)
     # Beside it the curve's best, minutes earlier: the rate of the peak may have been too much in these rounds.
-    goodput_per_s = statistics.median(load.good_per_s for load in result.at_twice)
     bench.put(f"{prefix}_goodput_over_curve_peak", goodput_per_s / found.peak_per_s)
     return result

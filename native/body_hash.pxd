@@ -1,7 +1,9 @@
 # The hash that is kept with each command's id, by which a resend is known for the same command.
 #
 # Rows keep it: another function is another layout.  It is not meant against those who search for two bodies with one
-# hash: they would deceive themselves about their own resend.  (Index hashes are keyed: index.pxd.)
+# hash.  Of their own resends they would deceive only themselves; but a return that is priced again knows its sale by
+# this hash, too, so a till that finds such a body could have another basket taken for the one that was booked.
+# (Index hashes are keyed: index.pxd.)
 from libc.stdint cimport int64_t, uint64_t
 
 from ringup.native.index cimport hash_fold

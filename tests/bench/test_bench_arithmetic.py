@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import sys
@@ -22,6 +23,7 @@ from bench import (  # noqa: E402  # only where it can be
     open_curve,
     part_flash,
     part_hot,
+    part_peak,
     part_session,
     parts,
     peers,
@@ -234,3 +236,24 @@ def test_zipf_draws_the_first_ranks_most() -> None:
     weights = [rank**-part_hot.ZIPF_EXPONENT for rank in range(1, 1001)]
     assert counts[0] / 20_000 == pytest.approx(weights[0] / sum(weights), rel=0.1)
     assert sum(counts[:10]) / 20_000 == pytest.approx(sum(weights[:10]) / sum(weights), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("tries", "is_carried"),
+    [((True,), True), ((False, False), False), ((False, True, False), False), ((False, True, True), True)],
+)
+def test_a_number_of_tills_that_fails_is_carried_only_by_two_further_tries(
+    tries: tuple[bool, ...], is_carried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(tries)
+
+    async def one_try(day: object, tills: int, found: dict[str, float]) -> bool:
+        found["refused"] = float(len(left))
+        return left.pop(0)
+
+    monkeypatch.setattr(part_peak._Day, "_try", one_try)
+    bench = SimpleNamespace(values={}, put=lambda key, value: bench.values.update({key: value}), seconds=lambda s: s)
+    day = part_peak._Day(bench, None, None, [], None, None)  # type: ignore[arg-type]  # only its tries are asked
+    assert asyncio.run(day.carries(40)) is is_carried
+    assert not left
+    assert bench.values == {"peak_40_tills_refused": 1.0, "peak_40_tills_tries": len(tries)}, "those of the last try"

@@ -164,9 +164,7 @@ class Edge:
             readers = {"SubscribeEvents": self._subscribe_events, "WatchAvailability": self._watch_availability}
             return grpc.unary_stream_rpc_method_handler(self._limited(self._known_reader(readers[method.name])))
         handle: Callable[[bytes, Context], Awaitable[bytes]]
-        if method.name == "ReturnLines":
-            handle = self._return_lines(method.kind)
-        elif method.kind:
+        if method.kind:
             handle = self._command_handler(method.kind)
         elif method.name == "GetReceipt":
             handle = self._get_receipt
@@ -273,21 +271,6 @@ class Edge:
             return body
 
         return command
-
-    def _return_lines(self, kind: int) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        command = self._command_handler(kind)
-
-        async def return_lines(request: bytes, context: Context) -> bytes:
-            """A return that is refunded by repricing needs the sale as it was asked for: the journal has it."""
-            try:
-                request = await self._engine.with_original_sale(request)
-            except DecodeError:
-                pass  # the core says what is wrong with it
-            except NO_ANSWER as error:
-                return await _abort(context, error)
-            return await command(request, context)
-
-        return return_lines
 
     def _query_handler(self, name: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
         query = self._engine.query

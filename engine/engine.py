@@ -23,7 +23,7 @@ from ringup.engine.journal import JournalError
 from ringup.engine.lmdb_store import CheckpointStore, DamagedStore, DirectoryLock, LmdbJournal
 from ringup.engine.promotion_checks import prepare
 from ringup.engine.proven import ProvenReplies
-from ringup.engine.record import Record, decode
+from ringup.engine.record import decode
 from ringup.engine.recovery import Progress, Recovered, recover
 from ringup.engine.sequencer import COMMITTING_MAX, Batch, Frozen, Sequencer, write_batches
 from ringup.engine.watch import Watches
@@ -33,7 +33,6 @@ from ringup.v1 import sale_pb2
 
 log = structlog.get_logger()
 _REQUEST_FIELD = sale_pb2.GetReceiptResponse.DESCRIPTOR.fields_by_name["request"].number
-_ORIGINAL_FIELD = sale_pb2.ReturnLinesRequest.DESCRIPTOR.fields_by_name["original_sale"].number
 
 
 class EngineFailed(Exception):
@@ -108,6 +107,7 @@ class Engine:
         self.sequencer = Sequencer(
             self.core,
             self._proven.of,
+            self._commands_of,
             self._commits.hand_over,
             soon=self._loop.call_soon,
             checkpoint_due=self._checkpoint_is_due,
@@ -170,31 +170,18 @@ class Engine:
             found = receipt_response(reply)
         if not sale_pb2.GetReceiptRequest.FromString(request).include_request:
             return found
-        return with_bytes(found, _REQUEST_FIELD, nth_request(self._read(sequence).commands, index))
-
-    async def with_original_sale(self, request: bytes) -> bytes:
-        """A ReturnLinesRequest that asks for repricing, with the sale that it is of where it does not have it.
-
-        What is added depends on the request and the journal alone, so a resend is still the same command.
-        """
-        asked = sale_pb2.ReturnLinesRequest.FromString(request)
-        if asked.refund_policy != sale_pb2.REFUND_POLICY_REPRICE_KEPT or asked.original_sale:
-            return request
-        sought = sale_pb2.GetReceiptRequest(
-            sale_id=asked.sale_id, till_id=asked.receipt_till_id, number=asked.receipt_number, include_request=True
-        )
-        found = sale_pb2.GetReceiptResponse.FromString(await self.receipt(sought.SerializeToString()))
-        return with_bytes(request, _ORIGINAL_FIELD, found.request) if found.request else request
+        commands = self._commands_of(sequence)
+        if commands is None:
+            raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
+        return with_bytes(found, _REQUEST_FIELD, nth_request(commands, index))
 
     def _refuse_if_failed(self) -> None:
         if self.is_failed:
             raise EngineFailed("the engine has failed and its memory is ahead of its disk; ask again when it is back")
 
-    def _read(self, sequence: int) -> Record:
+    def _commands_of(self, sequence: int) -> bytes | None:
         raw = self.journal.get(sequence)
-        if raw is None:
-            raise JournalError(f"batch {sequence} is not in the journal any more; look in its archive")
-        return decode(raw, sequence, None)
+        return None if raw is None else decode(raw, sequence, None).commands
 
     # Commits
 

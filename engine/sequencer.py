@@ -25,7 +25,8 @@ from typing import Any
 from ringup.engine.journal import Journal
 from ringup.engine.record import encode
 from ringup.native.core import Core
-from ringup.native.envelope import nth_replies, nth_reply, replace_replies
+from ringup.native.envelope import nth_replies, nth_reply, nth_request, nth_requests, replace_replies
+from ringup.native.originals import with_originals
 from ringup.native.table import Checkpoint
 
 BATCH_BYTES_MAX = 16 << 20  # commands waiting for their commit; beyond it the engine is overloaded
@@ -80,6 +81,11 @@ class Batch:
         request = bisect_right(self.starts, index) - 1
         return nth_reply(self.replies[request], index - self.starts[request])
 
+    def request(self, index: int) -> bytes:
+        """The request of command `index`, as it was executed."""
+        request = bisect_right(self.starts, index) - 1
+        return nth_request(self.commands[request], index - self.starts[request])
+
 
 @dataclass(slots=True)
 class Counters:
@@ -127,6 +133,7 @@ class Sequencer:
         self,
         core: Core,
         read_replies: Callable[[int], bytes],
+        read_commands: Callable[[int], bytes | None],
         commit: Callable[[Batch], None],
         *,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -136,13 +143,15 @@ class Sequencer:
         closed_bytes: int = CLOSED_BYTES,
     ) -> None:
         """`commit` has a batch made durable after those before it, up to COMMITTING_MAX of them at a time;
-        `read_replies(sequence)` reads the answers of a batch in the journal.
+        `read_replies(sequence)` reads the answers of a batch in the journal, `read_commands(sequence)` its commands
+        (bytes of a SessionRequest), None where it is trimmed.
 
         `soon` runs a call when the requests at hand have been taken (an event loop's call_soon).  `wake_in` has
         `wake` called after so many ns, instead of what it was asked before.
         """
         self._core = core
         self._read_replies = read_replies
+        self._read_commands = read_commands
         self._commit = commit
         self._clock_ns = clock_ns
         self._soon = soon
@@ -161,8 +170,11 @@ class Sequencer:
     def submit(self, request: bytes, answer: Answer) -> None:
         """Execute the commands of a SessionRequest; `answer` gets the SessionResponse when it is durable.
 
-        Raises MalformedRequest, Overloaded or Stopped, with nothing executed; and what `read_replies` raises
-        when the first answer to a resent command cannot be read: then it may have happened.
+        This is the one way of a request into the core, so what a return says of its sale is replaced here by what the
+        journal says (native/originals.pyx).
+
+        Raises MalformedRequest, Overloaded or Stopped, with nothing executed, or what `read_commands` raises; and what
+        `read_replies` raises when the first answer to a resent command cannot be read: then it may have happened.
         """
         if self._refusing:
             raise Stopped("the engine is stopping; send the command again, with the same id, to its successor")
@@ -182,6 +194,7 @@ class Sequencer:
         if batch is None:
             batch = self._begin()
         try:
+            request = with_originals(self._core, request, self._requests_at)
             replies, kept, replays = self._core.apply(request)
             self.counters.requests += 1
             if kept:
@@ -323,6 +336,23 @@ class Sequencer:
             if batch.sequence == sequence:
                 return batch
         return self._open if self._open is not None and self._open.sequence == sequence else None
+
+    def _requests_at(self, places: set[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The requests of commands by (sequence, index), without those whose batch is trimmed."""
+        found: dict[tuple[int, int], bytes] = {}
+        stored: dict[int, set[int]] = {}
+        for sequence, index in places:
+            pending = self.pending(sequence)
+            if pending is None:
+                stored.setdefault(sequence, set()).add(index)
+            else:
+                found[sequence, index] = pending.request(index)
+        for sequence, indexes in stored.items():
+            commands = self._read_commands(sequence)
+            if commands is not None:
+                requests = nth_requests(commands, indexes)
+                found.update(((sequence, index), request) for index, request in requests.items())
+        return found
 
     def _fill_in(self, replies: bytes, replays: list[tuple[int, int, int]]) -> bytes:
         """Put the first answers of resent commands in their places; a batch in the journal is read once.

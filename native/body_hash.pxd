@@ -1,8 +1,13 @@
 # The hash that is kept with each command's id, by which a resend is known for the same command.
 #
-# Rows keep it: another function is another layout.  It is not meant against those who search for two bodies with one
-# hash.  Of their own resends they would deceive only themselves; but a return that is priced again knows its sale by
-# this hash, too, so a till that finds such a body could have another basket taken for the one that was booked.
+# Rows keep it: another function is another layout.  It has no key and is no digest: for any body anybody can write down
+# another one with its hash (tests/support/body_hash.py does).  So nothing may rest on it that a caller could gain by:
+# - A resend is known by it.  Who sends another body with the hash of the first under the same id gets the first answer
+#   again, with what was booked, in place of ID_CONFLICT; nothing is executed, so nobody is deceived but who sent both.
+#   To have somebody else's command taken for a resend one has to send first under its id, which are 16 random bytes that
+#   its caller alone knows; who does know them can spoil that command with any body.
+# - A return that is priced again has its sale's request from the journal and never from a caller (originals.pyx); the
+#   core compares hashes there to find mistakes, not deceit.
 # (Index hashes are keyed: index.pxd.)
 from libc.stdint cimport int64_t, uint64_t
 

@@ -278,6 +278,8 @@ cdef class Core:
         that belong in the journal: all of the request, or 0 where every one was rejected as malformed.
         A replay is (position in this request, sequence, index): the first answer to a resent command
         stands in that batch; its reply here is only a `ReplyAt`.
+        What a caller sent has to go through `with_originals` (native/originals.pyx) before: the core believes what a
+        return says of its sale.
         Raises MalformedRequest, with nothing executed, for bytes that are no SessionRequest.
         """
         cdef Span span = span_at(&request[0] if request.shape[0] else NULL, request.shape[0])

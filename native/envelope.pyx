@@ -37,6 +37,10 @@ cdef inline Span _span(const uint8_t[::1] data) noexcept:
     return span_at(&data[0] if data.shape[0] else NULL, data.shape[0])
 
 
+cdef inline Span _bytes_span(bytes data) noexcept:
+    return span_at(<char*>data, len(data))
+
+
 cdef bytes _take(Writer* writer):
     try:
         return PyBytes_FromStringAndSize(<char*>writer.data, writer.size)
@@ -221,13 +225,22 @@ def receipt_response(const uint8_t[::1] command_reply) -> bytes:
     return _take(&writer)
 
 
-def nth_request(const uint8_t[::1] commands, int64_t index) -> bytes:
-    """The request in `Command` number `index` (from 0) of a `SessionRequest`, as it came."""
-    cdef Reader reader = reader_of(_nth_reply(_span(commands), index))  # the same field as a response's replies
+cdef bytes _request_in(Span command):
+    cdef Reader reader = reader_of(command)
     cdef Span body = span_at(NULL, 0)
     while next_field(&reader):
         body = read_span(&reader)
     return PyBytes_FromStringAndSize(body.data, body.size)
+
+
+def nth_request(const uint8_t[::1] commands, int64_t index) -> bytes:
+    """The request in `Command` number `index` (from 0) of a `SessionRequest`, as it came."""
+    return _request_in(_nth_reply(_span(commands), index))  # the same field as a response's replies
+
+
+def nth_requests(const uint8_t[::1] commands, set indexes) -> dict[int, bytes]:
+    """The request in the `Command` at each index of a `SessionRequest` that is asked for, in one walk."""
+    return {index: _request_in(_bytes_span(one)) for index, one in nth_replies(commands, indexes).items()}
 
 
 def with_bytes(const uint8_t[::1] message, int field, bytes value) -> bytes:

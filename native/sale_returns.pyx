@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from ringup.native.body_hash cimport hash_body
 from ringup.native.catalog cimport ITEM_KIT, ITEM_MEASURED, ITEM_UNTRACKED, LOCATION_DISABLED
-from ringup.native.command cimport MALFORMED, Command, is_code, is_code_or_empty, is_text, ok, refuse
+from ringup.native.command cimport MALFORMED, Command, count_field, is_code, is_code_or_empty, is_text, ok, refuse
 from ringup.native.contract cimport (
     REFUND_POLICY_REPRICE_KEPT,
     REFUND_POLICY_UNSPECIFIED,
@@ -335,8 +335,11 @@ cdef class SaleReturns(SaleRefunds):
         cdef PriceScope scope
         cdef int64_t at, index = 0
         cdef int code
-        # The sale is known by the hash of its body, so that only the very request that was booked is priced again.
-        if hash_body(Command_sell, asked.original_sale.data, asked.original_sale.size) != sale.body_hash:
+        # A batch that was made without the journal may have another sale here, or none.  For a caller's own the hash
+        # would prove nothing (body_hash.pxd): what comes from callers went through native/originals.pyx.
+        if hash_body(Command_sell, asked.original_sale.data, asked.original_sale.size) != sale.body_hash or not (
+            0 <= count_field(asked.original_sale, SellRequest_lines) <= <int64_t>sale.line_count
+        ):
             return refuse(
                 out, RESULT_CODE_FIELD_INVALID, "original_sale", 0, no_span(), asked.original_sale.size, 0
             )

@@ -11,8 +11,8 @@ from ringup.engine.lmdb_store import LmdbJournal
 from ringup.engine.recovery import recover
 from ringup.engine.sequencer import COMMITTING_MAX, Batch, Sequencer, Stopped
 from ringup.native.core import MalformedRequest
-from ringup.v1 import session_pb2, stock_pb2
-from support.core import CoreHarness, command_of, small_shop
+from ringup.v1 import sale_pb2, session_pb2, stock_pb2
+from support.core import CoreHarness, cash, command_of, line, small_shop
 from support.data_directory import write_directory
 
 
@@ -28,6 +28,7 @@ class Stage:
         self.sequencer = Sequencer(
             self.shop.core,
             self._read_replies,
+            self._read_commands,
             self.waiting.append,
             clock_ns=lambda: self.now_ns,
             soon=self._soon,
@@ -43,6 +44,10 @@ class Stage:
         if not self.is_readable:
             raise JournalError(f"batch {sequence} cannot be read")
         return b"".join(self.shop.journal[sequence - 1][3])
+
+    def _read_commands(self, sequence: int) -> bytes | None:
+        self.reads += 1
+        return b"".join(self.shop.journal[sequence - 1][2]) if self.is_readable else None
 
     def _soon(self, call: object) -> None:
         self.later.append(call)
@@ -267,3 +272,41 @@ def test_a_stopping_engine_is_not_woken() -> None:
     stage.now_ns += 3600 * 10**9
     stage.sequencer.wake()
     assert (stage.waiting, len(stage.wakes_ns)) == ([], 1)
+
+
+def test_a_return_has_its_sale_wherever_the_sale_stands() -> None:
+    """In the batch that is open, in one that is being committed, in the journal, and where the journal is trimmed."""
+    stage = Stage()
+    forged = sale_pb2.SellRequest(till_id="T1").SerializeToString()
+
+    def back(pieces: int) -> sale_pb2.ReturnLinesRequest:
+        return sale_pb2.ReturnLinesRequest(
+            command_id=stage.shop.id(),
+            till_id="T1",
+            sale_id=b"s" * 16,
+            lines=[sale_pb2.ReturnLine(qty_milli=pieces * 1000)],
+            refund_policy=sale_pb2.REFUND_POLICY_REPRICE_KEPT,
+            original_sale=forged,
+        )
+
+    sell = sale_pb2.SellRequest(command_id=b"s" * 16, till_id="T1", lines=[line("bread", 10)], tenders=[cash(2500)])
+    stage.submit(_hold(b"h" * 16))  # not the first of its batch
+    stage.submit(_hold(b"i" * 16), sell)
+    stage.submit(back(1))
+    stage.turn()
+    assert [batch.sequence for batch in stage.waiting] == [stage.shop.core.sequence]
+    stage.submit(back(2))
+    stage.settle()
+    assert stage.reads == 0
+    stage.submit(back(3))  # which the journal has no more
+    stage.settle()
+    stage.is_readable = True
+    stage.submit(back(4))
+    stage.settle()
+    assert stage.reads == 2
+    answers = [session_pb2.SessionResponse.FromString(answer or b"").replies[-1] for answer in stage.answers[2:]]
+    assert [answer.return_lines.receipt.basket.total_minor for answer in answers] == [250, 500, 0, 1000]
+    assert answers[2].return_lines.problem.field == "original_sale"
+    booked = session_pb2.SessionRequest.FromString(stage.shop.journal[-1][2][0]).commands[0].return_lines
+    assert booked.original_sale == sell.SerializeToString()
+    assert stage.shop.refold().digest() == stage.shop.core.digest()

@@ -161,6 +161,7 @@ class Simulation:
         self.sequencer = Sequencer(
             self.core,
             lambda sequence: decode(self.disk.get(sequence) or b"", sequence, None).replies,
+            lambda sequence: decode(self.disk.get(sequence) or b"", sequence, None).commands,
             self._start_commit,
             clock_ns=lambda: self.clock_ns,
             checkpoint_due=self._checkpoint_is_due,

@@ -7,6 +7,16 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.wire cimport Span, Writer
 
+# A hold as nearly all are, where the command was read ahead: see stock_hold_plain.pyx.
+cdef struct PlainHold:
+    int64_t position  # row, likely enough to be found there; -1: this is no such hold, and nothing else here counts
+    int64_t item  # row
+    int64_t location  # row
+    int64_t qty_milli  # as it was read, not checked
+    int64_t ttl_ms
+    Span code  # the item's own
+    uint32_t found_stamp  # of the positions when this one was found
+
 cdef struct Command:
     Span body  # the request message
     const uint8_t* id  # 16 bytes, where it is taken
@@ -17,6 +27,7 @@ cdef struct Command:
     int64_t now_ns  # the batch's clock value
     int64_t sequence  # the batch
     int64_t index  # of the command in the batch
+    PlainHold hold
 
 cdef int refuse(
     Writer* out, int code, const char* field, int64_t index, Span subject, int64_t found, int64_t limit

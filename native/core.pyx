@@ -31,6 +31,7 @@ from ringup.native.contract cimport (
     Command_issue_gift_cards,
     Command_put_code_patterns,
     Command_delete_event_cursor,
+    Command_hold_stock,
     Command_put_coupons,
     Command_put_event_cursor,
     Command_put_items,
@@ -394,6 +395,8 @@ cdef class Core:
         """Call the handler of a command; MALFORMED for a kind that this version does not know."""
         if kind == Command_sell:
             return self.sales.sell(command, body_hash, out)
+        if kind == Command_hold_stock:
+            return self.stock_commands.hold_stock(command, out)
         if kind == Command_return_lines:
             return self.sales.return_lines(command, body_hash, out)
         if kind == Command_put_items:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
-from ringup.native.command cimport Command
+from ringup.native.command cimport Command, PlainHold
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
@@ -15,7 +15,8 @@ cdef enum:
 
 # One line ahead of its execution.
 cdef struct Ahead:
-    const char* code  # where the request has it
+    Span code  # where the request has it
+    PlainHold* hold  # of a command that is nothing else, or NULL
     uint64_t hash  # of the code
     bint is_priced  # its price and name will be asked for
     int64_t location  # row, or -1
@@ -35,6 +36,7 @@ cdef class Prefetcher:
     cdef int64_t fetch(self, Reader* commands) noexcept nogil
     cdef void fetch_quote(self, Span request) noexcept nogil
 
+    cdef bint read_plain_hold(self, Command* command) noexcept nogil
     cdef void read_command(self, Span span, Command* command) noexcept nogil
     cdef void fetch_id(self, Command* command) noexcept nogil
     cdef void fetch_line(self, Span line, bint is_priced) noexcept nogil

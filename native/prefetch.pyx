@@ -11,25 +11,74 @@ what `Catalog.find_item` and `Positions.find` look at first when the command exe
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport ITEM_CODE_HERE, BarcodeRow, Catalog, ItemRow
-from ringup.native.command cimport Command
+from ringup.native.command cimport Command, PlainHold
 from ringup.native.contract cimport (
     BasketLine_item_id,
     Command_hold_stock,
     Command_sell,
     HoldStockRequest_lines,
     HoldStockRequest_location_id,
+    HoldStockRequest_ttl_ms,
     PutItemsRequest_command_id,
     PriceBasketRequest_lines,
     PriceBasketRequest_location_id,
     SellRequest_lines,
     SellRequest_till_id,
+    StockLine_item_id,
+    StockLine_qty_milli,
 )
 from ringup.native.index cimport Index, hash_bytes, hash_int, index_next, index_prefetch, index_start, prefetch
+from ringup.native.limits cimport ID_BYTES
 from ringup.native.replies cimport Replies
 from ringup.native.sale cimport Sales
 from ringup.native.stock cimport Stock
 from ringup.native.stock_positions cimport PositionRow, place_hash
-from ringup.native.wire cimport Reader, Span, next_field, no_span, read_span, reader_of, skip_field
+from ringup.native.wire cimport (
+    WIRE_BYTES,
+    WIRE_VARINT,
+    Reader,
+    Span,
+    next_field,
+    no_span,
+    read_span,
+    reader_of,
+    skip_field,
+    span_at,
+    span_equal,
+)
+
+
+cdef enum:
+    TAG_ID = PutItemsRequest_command_id << 3 | WIRE_BYTES  # the same number in every command
+    TAG_PLACE = HoldStockRequest_location_id << 3 | WIRE_BYTES
+    TAG_LINES = HoldStockRequest_lines << 3 | WIRE_BYTES
+    TAG_LINE_ITEM = StockLine_item_id << 3 | WIRE_BYTES
+    TAG_LINE_QTY = StockLine_qty_milli << 3 | WIRE_VARINT
+    TAG_TTL = HoldStockRequest_ttl_ms << 3 | WIRE_VARINT
+    PLAIN_BYTES_MIN = ID_BYTES + 4  # an id, and a field of one byte
+    NUMBER_BYTES_MAX = 8  # read in place: 56 bits, above any quantity and any time to live
+
+assert TAG_LINES < 0x80 and TAG_TTL < 0x80  # tags of one byte
+
+
+cdef inline Span _short_span(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """The bytes of the field whose tag is at `at`, fewer than 128; empty where the field does not end before `end`."""
+    if at + 2 > end or at[1] >= 0x80 or at[1] > end - at - 2:
+        return no_span()
+    return span_at(at + 2, at[1])
+
+
+cdef inline const uint8_t* _number(const uint8_t* at, const uint8_t* end, int64_t* value) noexcept nogil:
+    """Read a varint of at most NUMBER_BYTES_MAX bytes; returns where it ends, or NULL."""
+    cdef int shift = 0
+    value[0] = 0
+    while at < end and shift < 7 * NUMBER_BYTES_MAX:
+        value[0] |= <int64_t>(at[0] & 0x7f) << shift
+        at += 1
+        if at[-1] < 0x80:
+            return at
+        shift += 7
+    return NULL
 
 
 cdef inline int64_t _likely(Index* index, uint64_t hash) noexcept nogil:
@@ -83,11 +132,14 @@ cdef class Prefetcher:
             command.kind = <int>reader.field
             command.body = read_span(&reader)
         command.bad = reader.bad
+        command.hold.position = -1
         command.id = NULL
         command.id_size = 0
         if command.kind == Command_sell:
             lines_field, place_field = SellRequest_lines, SellRequest_till_id
         elif command.kind == Command_hold_stock:
+            if self.read_plain_hold(command):
+                return
             lines_field, place_field = HoldStockRequest_lines, HoldStockRequest_location_id
         is_hold = command.kind == Command_hold_stock
         inner = reader_of(command.body)
@@ -110,6 +162,57 @@ cdef class Prefetcher:
         for at in range(first, self.count):
             self.lines[at].location = location
 
+    cdef bint read_plain_hold(self, Command* command) noexcept nogil:
+        """Read a hold of one line at one place, its fields in the order of their numbers and nothing beside them.
+
+        False for any other, of which nothing was taken in.
+        """
+        cdef const uint8_t* at = <const uint8_t*>command.body.data
+        cdef const uint8_t* end = at + command.body.size
+        cdef const uint8_t* line_end
+        cdef PlainHold* hold = &command.hold
+        cdef Ahead* ahead
+        cdef Span place
+        if command.bad or command.body.size < PLAIN_BYTES_MIN or self.count == WINDOW_LINES:
+            return False
+        if at[0] != TAG_ID or at[1] != ID_BYTES or at[ID_BYTES + 2] != TAG_PLACE:
+            return False
+        at += ID_BYTES + 2
+        place = _short_span(at, end)
+        at += 2 + place.size
+        if place.size == 0 or at + 2 > end or at[0] != TAG_LINES or at[1] >= 0x80 or at[1] > end - at - 2:
+            return False
+        line_end = at + 2 + at[1]
+        at += 2
+        if at + 2 > line_end or at[0] != TAG_LINE_ITEM:
+            return False
+        hold.code = _short_span(at, line_end)
+        at += 2 + hold.code.size
+        if hold.code.size == 0 or at + 2 > line_end or at[0] != TAG_LINE_QTY:
+            return False
+        at = _number(at + 1, line_end, &hold.qty_milli)
+        if at != line_end:
+            return False
+        hold.ttl_ms = 0
+        if at != end:
+            if at[0] != TAG_TTL or _number(at + 1, end, &hold.ttl_ms) != end:
+                return False
+        hold.location = self.catalog.find_location(place)
+        if hold.location < 0:
+            return False
+        command.id, command.id_size = <const uint8_t*>command.body.data + 2, ID_BYTES
+        self.fetch_id(command)
+        ahead = &self.lines[self.count]
+        self.count += 1
+        ahead.code = hold.code
+        ahead.hash = hash_bytes(hold.code.data, hold.code.size)
+        ahead.hold = hold
+        ahead.location = hold.location
+        ahead.is_priced = False
+        index_prefetch(&self.catalog.item_index, ahead.hash)
+        index_prefetch(&self.catalog.barcode_index, ahead.hash)
+        return True
+
     cdef void fetch_id(self, Command* command) noexcept nogil:
         """The slots that tell whether a command is known, and where it is going to be noted."""
         command.id_hash = hash_bytes(command.id, command.id_size)
@@ -130,7 +233,8 @@ cdef class Prefetcher:
             return  # StockLine_item_id is the same
         code = read_span(&reader)
         ahead = &self.lines[self.count]
-        ahead.code = code.data
+        ahead.code = code
+        ahead.hold = NULL
         ahead.hash = hash_bytes(code.data, code.size)
         ahead.is_priced = is_priced
         index_prefetch(&self.catalog.item_index, ahead.hash)
@@ -159,7 +263,7 @@ cdef class Prefetcher:
             line.item = _likely(&self.catalog.item_index, line.hash)
             line.barcode = -1
             if line.item >= 0:
-                self.catalog.expect_item(line.code, line.item)
+                self.catalog.expect_item(line.code.data, line.item)
                 prefetch(self.catalog.item(line.item))
             else:
                 line.barcode = _likely(&self.catalog.barcode_index, line.hash)
@@ -210,4 +314,7 @@ cdef class Prefetcher:
             if line.position >= 0:
                 position = self.stock.position_row(line.position)
                 if position.item == line.item and position.location == line.location:
+                    if line.hold != NULL and span_equal(self.catalog.item_code(line.item), line.code):
+                        line.hold.item, line.hold.position = line.item, line.position  # items stay, and so do codes
+                        line.hold.found_stamp = self.stock.found_stamp
                     self.stock.note_found(line.item, line.location, line.position)

@@ -1,11 +1,11 @@
 # Handlers of holds.
 from ringup.native.command cimport Command
+from ringup.native.stock_hold_plain cimport PlainHolds
 from ringup.native.stock_request cimport StockIn
-from ringup.native.stock_kit_commands cimport KitCommands
 from ringup.native.wire cimport Span, Writer
 from libc.stdint cimport int64_t, uint32_t
 
-cdef class HoldCommands(KitCommands):
+cdef class HoldCommands(PlainHolds):
     cdef int hold_stock(self, Command* command, Writer* out) noexcept nogil
     cdef int resize_hold(self, Command* command, Writer* out) noexcept nogil
     cdef int extend_hold(self, Command* command, Writer* out) noexcept nogil

@@ -76,7 +76,7 @@ from ringup.native.wire cimport (
 )
 
 
-cdef class HoldCommands(KitCommands):
+cdef class HoldCommands(PlainHolds):
     """Soft reservations: make, resize, extend, pay, release, commit."""
 
     cdef int hold_stock(self, Command* command, Writer* out) noexcept nogil:
@@ -86,6 +86,8 @@ cdef class HoldCommands(KitCommands):
         cdef int64_t hold, ended = -1, deadline_ns
         cdef uint64_t id_hash
         cdef int code
+        if self.hold_plain(command, out):
+            return RESULT_CODE_OK
         clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == HoldStockRequest_hold_id:

@@ -64,6 +64,9 @@ cdef class Holds(Lines):
         self, const uint8_t* id, uint64_t id_hash, Span owner, const ScopeIn* scope, int64_t replaced, int64_t ended,
         int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil
+    cdef void hold_one(
+        self, const uint8_t* id, uint64_t id_hash, int64_t position, int64_t qty_milli, int64_t deadline_ns, int64_t now_ns
+    ) noexcept nogil
     cdef Span hold_owner(self, const HoldRow* row) noexcept nogil
     cdef void set_owner(self, HoldRow* row, Span owner) noexcept nogil
     cdef void resize(self, int64_t hold, const Want* wants, int64_t count) noexcept nogil

@@ -34,6 +34,7 @@ from ringup.native.index cimport (
 from ringup.native.stock_deadlines cimport deadlines_free, deadlines_remove, deadlines_set
 from ringup.native.stock_lines cimport COUNTER_HELD, ENTRY_PLACE, Chain, LineRow
 from ringup.native.stock_plan cimport ENTRY_STOCK
+from ringup.native.stock_positions cimport PositionRow
 from ringup.native.stock_scope cimport ScopeIn, Want
 from ringup.native.table cimport Table
 from ringup.native.wire cimport Span, no_span, span_at
@@ -150,6 +151,33 @@ cdef class Holds(Lines):
         for i in range(self.plan_count):
             self.promise(&self.plan_entries[i], COUNTER_HELD, &row.lines)
         return hold
+
+    cdef void hold_one(
+        self, const uint8_t* id, uint64_t id_hash, int64_t position, int64_t qty_milli, int64_t deadline_ns, int64_t now_ns
+    ) noexcept nogil:
+        """What `hold` does for a new id, one place asked and a plan of one entry on a position there."""
+        cdef HoldGlobals* own = <HoldGlobals*>self.hold_globals.edit(0)
+        cdef int64_t hold = self.new_hold_row()
+        cdef HoldRow* row = <HoldRow*>self.holds.edit(hold)
+        cdef const PositionRow* held = self.position_row(position)
+        cdef LineRow* line
+        own.made += 1
+        own.open_count += 1
+        memcpy(row.id, id, 16)
+        row.deadline_ns = deadline_ns
+        row.made_ns = now_ns
+        row.number = own.made
+        row.location = held.location
+        row.channel = self.channel_row(0).symbol + 1 if self.channels.count else 0
+        row.state = HOLD_STATE_OPEN
+        index_add(&self.hold_index, id_hash, hold)
+        deadlines_set(&self.deadlines, hold, deadline_ns, row.number)
+        line = self.append_line(&row.lines)
+        line.qty_milli = qty_milli
+        line.position = <int32_t>position
+        line.item = held.item
+        line.location = held.location
+        self.move(position, 0, qty_milli, 0, 0)
 
     cdef Span hold_owner(self, const HoldRow* row) noexcept nogil:
         """Who made a hold; empty where the request did not say."""

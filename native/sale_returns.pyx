@@ -132,10 +132,15 @@ cdef class SaleReturns(SaleRefunds):
             )
         # Policies may differ from return to return: together they never give back more than was paid.
         left_minor = self.sale(original).total_minor - self.sale(original).refunded_minor
+        # What is kept may cost less than nothing, where a charge takes something off.
         if asked.refund_policy == REFUND_POLICY_REPRICE_KEPT:
-            self.scale_refund(max(<int64_t>0, left_minor - kept_minor))
+            self.scale_refund(min(left_minor, max(<int64_t>0, left_minor - kept_minor)))
         elif self.pricing.total_minor > left_minor:
             self.scale_refund(left_minor)
+        if self.pricing.total_minor > left_minor:  # charges, which come back whole or not at all
+            return refuse(
+                out, RESULT_CODE_RETURN_EXCEEDS, "charge_ids", 0, no_span(), self.pricing.total_minor, left_minor
+            )
         if asked.refund_method == TENDER_METHOD_GIFT_CARD:
             if self.pricing.currency:
                 return refuse(out, RESULT_CODE_CURRENCY_DIFFERS, "refund_method", 0, asked.refund_reference, 0, 0)

@@ -40,7 +40,7 @@ class Sold:
 
     def __init__(self, shop: CoreHarness, *lines: pricing_pb2.BasketLine, **fields: Any) -> None:
         self.shop = shop
-        known = {k: v for k, v in fields.items() if k in ("customer_id", "coupons", "redeem")}
+        known = {k: v for k, v in fields.items() if k in ("customer_id", "coupons", "redeem", "charges")}
         quote = pricing_pb2.PriceBasketRequest(location_id="S1", lines=lines, **known)
         self.paid = shop.ask("PriceBasket", quote, pricing_pb2.PriceBasketResponse).basket.total_minor
         tenders = [card(self.paid)] if self.paid else []
@@ -88,6 +88,64 @@ def test_both_policies_on_one_sale_never_give_back_more_than_was_paid() -> None:
     sold = Sold(shop, line("bread"), line("lamp"))
     assert sold.paid == 500 + 1080
     assert [sold.refund((1, 1000)), sold.refund((0, 1000), policy=PAID)] == [1330, 250]
+
+
+def _charges(**amounts_minor: int) -> list[promotion_pb2.Charge]:
+    return [promotion_pb2.Charge(charge_id=name, amount_minor=amount) for name, amount in amounts_minor.items()]
+
+
+def test_a_charge_that_takes_something_off_is_not_paid_out() -> None:
+    """1.00 was paid for goods at 10.00 with a voucher of 9.00: nothing kept "cost" -9.00, and 10.00 came back."""
+    sold = Sold(small_shop(), line("bread", 4), charges=_charges(voucher=-900))
+    assert sold.paid == 100
+    assert sold.refund((0, 4000)) == 100
+    half = Sold(small_shop(), line("bread", 4), charges=_charges(voucher=-500))
+    assert [half.refund((0, 1000)), half.refund((0, 3000))] == [250, 250]
+
+
+def test_a_charge_comes_back_only_while_its_money_is_there() -> None:
+    """6.00 were paid for goods and delivery less a voucher: the goods got all of it back, and then came 5.00 more."""
+    sold = Sold(small_shop(), line("bread", 4), charges=_charges(delivery=500, voucher=-900))
+    assert sold.paid == 600
+    assert sold.refund((0, 4000), policy=PAID) == 600
+    back = sale_pb2.ReturnLinesRequest(till_id="T1", sale_id=sold.receipt.sale_id, charge_ids=["delivery"])
+    answer = sold.shop.send(back)
+    problem = answer.problem
+    assert (_code(answer), problem.field, problem.found, problem.limit) == ("RETURN_EXCEEDS", "charge_ids", 500, 0)
+
+
+def test_no_returns_of_any_kind_pay_out_more_than_was_paid() -> None:
+    """Random sales with charges above and below zero, returned in random parts by either policy, some with charges."""
+    dearer = {"type": "item_markup_percent", "percent": 100, "target": {"skus": ["bread"]}}
+    with_lamp = {"type": "contains", "target": {"skus": ["lamp"]}}
+    rng = random.Random(7)
+    emptied = 0
+    for _ in range(200):
+        shop = small_shop()
+        publish(shop, rng.choice((THREE_FOR_TWO, {"id": "p", "conditions": [with_lamp], "benefits": [dearer]})))
+        charges = _charges(one=rng.randrange(-900, 900), two=rng.randrange(-300, 300))
+        sold = Sold(shop, line("bread", rng.randint(2, 4)), line("lamp", rng.randint(1, 2)), charges=charges)
+        refunded = 0
+        parts = [(0, 1000)] * 4 + [(1, 1000)] * 2
+        rng.shuffle(parts)
+        for part in parts:
+            policy = rng.choice((KEPT, PAID))
+            ids = [c.charge_id for c in charges if policy == PAID and rng.random() < 0.3]
+            request = sale_pb2.ReturnLinesRequest(
+                till_id="T1",
+                sale_id=sold.receipt.sale_id,
+                lines=[sale_pb2.ReturnLine(line=part[0], qty_milli=part[1])],
+                refund_policy=policy,
+                charge_ids=ids,
+                original_sale=sold.bytes,
+            )
+            answer = shop.send(request)
+            basket = answer.receipt.basket
+            assert basket.total_minor >= 0
+            refunded += basket.total_minor
+            assert refunded <= sold.paid
+        emptied += refunded == sold.paid > 0
+    assert emptied > 20
 
 
 def test_only_the_sale_that_was_booked_is_priced_again() -> None:

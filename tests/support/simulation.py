@@ -269,6 +269,8 @@ class Simulation:
             till_id="T1",
             sale_id=sale.command_id,  # type: ignore[attr-defined]
             lines=[sale_pb2.ReturnLine(qty_milli=1000)],
+            refund_policy=self.rng.choice((sale_pb2.REFUND_POLICY_PAID_PRICE, sale_pb2.REFUND_POLICY_REPRICE_KEPT)),
+            original_sale=self.rng.choice((b"", b"some other sale")),
         )
 
     def run(self) -> None:

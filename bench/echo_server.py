@@ -1,4 +1,4 @@
-"""An empty echo: grpc.aio on uvloop with the engine's own options and scheduling, and nothing behind it.
+"""An empty echo: grpc.aio with the engine's own event loop, options and scheduling, and nothing behind it.
 
 It is the floor of every figure that goes through gRPC.  It answers with bytes that an engine gave
 before, so that requests and answers have the sizes of real ones.
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import uvloop
 
 from bench.shop import field, varint
 from ringup.engine.edge import SERVER_OPTIONS
 from ringup.engine.edge_listeners import Listeners
+from ringup.engine.event_loop import new_event_loop
 from ringup.engine.thread_turns import let_turns_end
 
 
@@ -53,5 +53,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[2])
     let_turns_end()
     replies = (folder / "echo.reply").read_bytes(), (folder / "echo.unary").read_bytes()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(int(sys.argv[1]), *replies))

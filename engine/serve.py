@@ -15,6 +15,7 @@ import structlog
 from ringup.engine.callers import Callers, CallersError, read_callers
 from ringup.engine.edge import Edge
 from ringup.engine.engine import Engine, EngineFailed
+from ringup.engine.event_loop import new_event_loop
 from ringup.engine.freed_memory import keep_freed_memory
 from ringup.engine.receipt_series import begin_series, is_fresh
 from ringup.engine.recovery import Progress
@@ -117,13 +118,7 @@ def serve(
         log.warning("the state was folded from the whole journal", reason=engine.recovered.note)
     for one in engine.recovered.answers.changed[:CHANGED_ANSWERS_LOGGED]:
         log.warning("an answer of an older version was accepted as changed", answer=str(one))
-    try:
-        import uvloop
-
-        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    except ImportError:  # not made for this system; the engine is the same, only slower
-        runner = asyncio.Runner()
-    with runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         code = runner.run(_serve(engine, listen, callers, callers_file))
         if code:
             sys.stdout.flush()

@@ -25,6 +25,7 @@ from ringup.v1 import admin_pb2, pricing_pb2, promotion_pb2, result_pb2, sale_pb
 TOP_BASKETS = 10
 SOLD_AHEAD_NS = 300_000_000_000  # a till's clock may run so far ahead of the engine's
 COUPONS_MAX = 64
+CASH_MINOR = 10**15  # the largest tender: more than any total
 # Fields that a sale and a quote have in common, whatever their numbers.
 QUOTED = sorted(
     set(sale_pb2.SellRequest.DESCRIPTOR.fields_by_name) & set(pricing_pb2.PriceBasketRequest.DESCRIPTOR.fields_by_name)
@@ -176,6 +177,8 @@ class DraftReplay:
         self._codes = [draft.coupon for draft in self._drafts if draft.coupon] if present_coupons else []
         self._published = False
         self._puts = 0
+        self._first_batch = 0  # of those whose sales are sold again
+        self._coded: set[bytes] = set()  # sales that codes were presented with
         self._used_before: dict[str, tuple[int, int]] = {}
         self._top: list[tuple[int, int, ChangedBasket]] = []
         self.report.drafts = {draft.promotion_id: DraftReport(limits=_limits_of(draft)) for draft in self._drafts}
@@ -224,6 +227,7 @@ class DraftReplay:
 
     def _batch(self, record: Record) -> None:
         self.core.begin(record.sequence, record.now_ns)
+        self._first_batch = self._first_batch or record.sequence
         if not self._published:
             self._publish()
         commands = session_pb2.SessionRequest.FromString(record.commands).commands
@@ -235,8 +239,11 @@ class DraftReplay:
                 if kind == "sell" and code == result_pb2.RESULT_CODE_OK:
                     self._sell(command.sell, reply.sell.receipt)
                 continue
+            is_return = kind == "return_lines" and code == result_pb2.RESULT_CODE_OK
+            if is_return:
+                self._of_this_core(command.return_lines)
             answer = self._apply(command)
-            if kind == "return_lines" and code == result_pb2.RESULT_CODE_OK:
+            if is_return:
                 self._return(reply.return_lines, answer)
             elif command.WhichOneof("body") == "put_promotions" and self._ids.intersection(
                 promotion.promotion_id for promotion in command.put_promotions.promotions
@@ -279,15 +286,10 @@ class DraftReplay:
     def _sell(self, request: sale_pb2.SellRequest, was: sale_pb2.Receipt) -> None:
         at_ns = request.sold_at_ns or self.core.now_ns
         is_asked = self._from_ns <= at_ns < self._to_ns
-        # What was paid fits the old total: cash for any total stands in for it.
-        request.expected_total_minor = 0
-        del request.tenders[:]
-        request.tenders.add(
-            method=sale_pb2.TENDER_METHOD_CASH,
-            amount_minor=2 * (was.basket.subtotal_minor + was.basket.tax_added_minor) + 10**9,
-        )
+        if is_asked and self._codes:
+            self._coded.add(request.command_id)
+        self._sold_again(request)
         if is_asked:
-            request.coupons.extend(self._codes[: COUPONS_MAX - len(request.coupons)])
             quote = pricing_pb2.PriceBasketRequest(location_id=was.location_id, at_ns=at_ns)
             for name in QUOTED:
                 value = getattr(request, name)
@@ -305,6 +307,28 @@ class DraftReplay:
             _count(self.report.not_repriced, result_pb2.ResultCode.Name(sold.code))
             return
         self._compare(was, sold.receipt.basket, answer.basket.promotions, at_ns)
+
+    def _sold_again(self, request: sale_pb2.SellRequest) -> None:
+        """Make a recorded sale the one that is sold here."""
+        # What was paid fits the old total: cash for any total stands in for it.
+        request.expected_total_minor = 0
+        del request.tenders[:]
+        request.tenders.add(method=sale_pb2.TENDER_METHOD_CASH, amount_minor=CASH_MINOR)
+        if request.command_id in self._coded:
+            request.coupons.extend(self._codes[: COUPONS_MAX - len(request.coupons)])
+
+    def _of_this_core(self, request: sale_pb2.ReturnLinesRequest) -> None:
+        """A return that is priced again is of the sale as it was sold here, which the core compares."""
+        if not request.original_sale:
+            return
+        sought = sale_pb2.GetReceiptRequest(
+            sale_id=request.sale_id, till_id=request.receipt_till_id, number=request.receipt_number
+        )
+        _, sequence, _ = self.core.find_receipt(sought.SerializeToString())
+        if sequence >= self._first_batch:
+            sale = sale_pb2.SellRequest.FromString(request.original_sale)
+            self._sold_again(sale)
+            request.original_sale = sale.SerializeToString()
 
     def _return(self, was: sale_pb2.ReturnLinesResponse, answer: session_pb2.CommandReply) -> None:
         now = answer.return_lines

@@ -83,6 +83,34 @@ def test_what_comes_back_is_refunded_as_it_would_have_been_paid(replay: Any) -> 
     assert (found["returns"], found["refunds_less_minor"]) == (1, 12)
 
 
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("by_number", [False, True])
+def test_what_is_priced_again_is_the_sale_as_it_was_sold_again(
+    promo_replay: Any, tmp_path: Path, *, coded: bool, by_number: bool
+) -> None:
+    """The core took the recorded sale for another one than it had booked, and the return was left out in silence."""
+    shop = small_shop()
+    for _ in range(2):  # the first before the days asked for: it stays as it was
+        shop.now_ns += DAY_NS
+        request = sale_pb2.SellRequest(till_id="T1", lines=[line("milk", 3)], tenders=[card(357)])
+        number = shop.send(request).receipt.number
+        sale = {"receipt_till_id": "T1", "receipt_number": number} if by_number else {"sale_id": request.command_id}
+        back = sale_pb2.ReturnLinesRequest(
+            till_id="T1",
+            lines=[sale_pb2.ReturnLine(qty_milli=1000)],
+            refund_policy=sale_pb2.REFUND_POLICY_REPRICE_KEPT,
+            original_sale=request.SerializeToString(),
+            **sale,  # type: ignore[arg-type]  # of several types
+        )
+        assert shop.send(back).receipt.basket.total_minor == 119
+    write_directory(tmp_path / "book", shop=shop)
+    (tmp_path / "draft.json").write_text(json.dumps(draft(**({"coupon": "TENTH"} if coded else {}))))
+    options = ["--present-coupons"] if coded else []
+    found = report(promo_replay("draft.json", "--days", "2023-11-16", "--data", "book", "--json", *options))
+    assert (found["baskets"], found["cost_minor"]) == (1, 36)
+    assert (found["returns"], found["refunds_less_minor"]) == (1, 12)
+
+
 def test_a_store_s_day_is_its_own(replay: Any) -> None:
     found = report(replay(draft(), "--json", "--zone", "Asia/Tokyo", days="2023-11-15"))
     assert found["by_day"].keys() == {"2023-11-15"}

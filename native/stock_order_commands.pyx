@@ -230,9 +230,12 @@ cdef class OrderCommands(OrderLines):
     cdef void add_paid(self, Span body, int64_t order) noexcept nogil:
         cdef Reader reader = reader_of(body)
         cdef PaidIn paid
+        cdef int64_t last = self.stock.last_paid(order)  # once: an order may have thousands, and more added
         while next_of(&reader, PlaceOrderRequest_paid):
             paid = _read_paid(read_span(&reader))
-            self.stock.add_paid(order, self.catalog.find_item(paid.code), paid.qty_milli, paid.paid_minor)
+            last = self.stock.add_paid(
+                order, last, self.catalog.find_item(paid.code), paid.qty_milli, paid.paid_minor
+            )
 
     cdef int cancel_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request = self.read_order(command.body, CancelOrderRequest_order_id, CancelOrderRequest_lines)

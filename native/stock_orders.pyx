@@ -205,19 +205,27 @@ cdef class Orders(Holds):
 
     # What was paid.
 
-    cdef void add_paid(self, int64_t order, int64_t item, int64_t qty_milli, int64_t paid_minor) noexcept nogil:
-        """The customer paid for units of an item, or of a kit."""
-        cdef int64_t at = self.paid.append(), last = self.order_row(order).first_paid
+    cdef int64_t last_paid(self, int64_t order) noexcept nogil:
+        """What was paid for last (row + 1; 0 for nothing)."""
+        cdef int64_t last = self.order_row(order).first_paid
+        while last and (<PaidRow*>self.paid.row(last - 1)).next:
+            last = (<PaidRow*>self.paid.row(last - 1)).next
+        return last
+
+    cdef int64_t add_paid(
+        self, int64_t order, int64_t last, int64_t item, int64_t qty_milli, int64_t paid_minor
+    ) noexcept nogil:
+        """The customer paid for units of an item, or of a kit; follows `last` and returns what is last now."""
+        cdef int64_t at = self.paid.append()
         cdef PaidRow* paid = <PaidRow*>self.paid.edit(at)
         paid.item = <int32_t>item
         paid.qty_milli = qty_milli
         paid.paid_minor = paid_minor
-        if not last:
+        if last:
+            (<PaidRow*>self.paid.edit(last - 1)).next = <int32_t>(at + 1)
+        else:
             (<OrderRow*>self.orders.edit(order)).first_paid = <int32_t>(at + 1)
-            return
-        while (<PaidRow*>self.paid.row(last - 1)).next:
-            last = (<PaidRow*>self.paid.row(last - 1)).next
-        (<PaidRow*>self.paid.edit(last - 1)).next = <int32_t>(at + 1)
+        return at + 1
 
     cdef int64_t refund(self, int64_t order, int64_t item, int64_t qty_milli) noexcept nogil:
         """Units are cancelled or came back: what was paid for them, lines paid first before later ones."""

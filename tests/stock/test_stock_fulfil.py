@@ -243,3 +243,23 @@ def test_an_order_without_units_is_not_packed() -> None:
     pick(shop, milk(1))
     assert code(shop.send(pb.CancelOrderRequest(order_id="o1", lines=[milk(4)]))) == "OK"
     assert code(shop.send(pb.PackOrderRequest(order_id="o1"))) == "ORDER_DONE"
+
+
+def test_what_was_paid_first_is_refunded_first_also_of_what_was_added() -> None:
+    """Paid lines of one command and of later ones are one row, in their order, whoever's item stands between."""
+    shop = small_shop()
+    for number, prices in enumerate(((100, 200), (300,), (400, 500))):
+        paid = [
+            line
+            for price in prices
+            for line in (
+                pb.PaidLine(item_id="bread", qty_milli=1000, paid_minor=7),
+                pb.PaidLine(item_id="milk", qty_milli=1000, paid_minor=price),
+            )
+        ]
+        request = pb.PlaceOrderRequest(order_id="o1", lines=[milk(len(prices))], location_id="S1", paid=paid)
+        request.add = number > 0
+        assert code(shop.send(request)) == "OK"
+    assert order(shop).paid_minor == 1500 + 5 * 7
+    refunds = [shop.send(pb.CancelOrderRequest(order_id="o1", lines=[milk(1)])).refund_minor for _ in range(5)]
+    assert refunds == [100, 200, 300, 400, 500]

@@ -15,6 +15,7 @@ cdef struct PlainHold:
     int64_t qty_milli  # as it was read, not checked
     int64_t ttl_ms
     Span code  # the item's own
+    Span place  # the location's code
     uint32_t found_stamp  # of the positions when this one was found
 
 cdef struct Command:

@@ -26,6 +26,7 @@ from ringup.native.catalog_taxes cimport TaxCommands
 from ringup.native.command cimport MALFORMED, Command, refuse
 from ringup.native.contract cimport (
     RESULT_CODE_ID_CONFLICT,
+    RESULT_CODE_OK,
     Command_adjust_points,
     Command_block_gift_card,
     Command_issue_gift_cards,
@@ -396,6 +397,8 @@ cdef class Core:
         if kind == Command_sell:
             return self.sales.sell(command, body_hash, out)
         if kind == Command_hold_stock:
+            if command.hold.position >= 0 and self.stock_commands.hold_plain(command, out):
+                return RESULT_CODE_OK
             return self.stock_commands.hold_stock(command, out)
         if kind == Command_return_lines:
             return self.sales.return_lines(command, body_hash, out)

@@ -1,5 +1,5 @@
 # Read a window of commands, and have the rows that they will touch on their way to the cache before they execute.
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ringup.native.catalog cimport Catalog
 from ringup.native.command cimport Command, PlainHold
@@ -13,16 +13,16 @@ cdef enum:
     WINDOW_LINES = 256  # lines of a window; those beyond are fetched when they execute
     WINDOW_LINES_ENOUGH = 160  # a window ends with the command that reaches it: more would be thrown out again
 
-# One line ahead of its execution.
+# One line ahead of its execution, within a cache line.
 cdef struct Ahead:
     Span code  # where the request has it
     PlainHold* hold  # of a command that is nothing else, or NULL
     uint64_t hash  # of the code
     bint is_priced  # its price and name will be asked for
-    int64_t location  # row, or -1
-    int64_t item  # the likely row, or -1
-    int64_t barcode  # the likely row of the barcode, or -1
-    int64_t position  # the likely row, or -1
+    int32_t location  # row, or -1
+    int32_t item  # the likely row, or -1
+    int32_t barcode  # the likely row of the barcode, or -1
+    int32_t position  # the likely row, or -1
 
 cdef class Prefetcher:
     cdef Catalog catalog

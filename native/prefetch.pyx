@@ -8,7 +8,7 @@ What a command's head says is read here, once.  Nothing else is decided: a row t
 what `Catalog.find_item` and `Positions.find` look at first when the command executes.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport ITEM_CODE_HERE, BarcodeRow, Catalog, ItemRow
 from ringup.native.command cimport Command, PlainHold
@@ -49,6 +49,7 @@ from ringup.native.wire cimport (
 
 
 cdef enum:
+    TAG_HOLD = Command_hold_stock << 3 | WIRE_BYTES
     TAG_ID = PutItemsRequest_command_id << 3 | WIRE_BYTES  # the same number in every command
     TAG_PLACE = HoldStockRequest_location_id << 3 | WIRE_BYTES
     TAG_LINES = HoldStockRequest_lines << 3 | WIRE_BYTES
@@ -58,7 +59,7 @@ cdef enum:
     PLAIN_BYTES_MIN = ID_BYTES + 4  # an id, and a field of one byte
     NUMBER_BYTES_MAX = 8  # read in place: 56 bits, above any quantity and any time to live
 
-assert TAG_LINES < 0x80 and TAG_TTL < 0x80  # tags of one byte
+assert TAG_HOLD < 0x80 and TAG_LINES < 0x80 and TAG_TTL < 0x80  # tags of one byte
 
 
 cdef inline Span _short_span(const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -116,7 +117,7 @@ cdef class Prefetcher:
             else:
                 skip_field(&reader)
         for at in range(self.count):
-            self.lines[at].location = location
+            self.lines[at].location = <int32_t>location
         self.fetch_lines()
 
     cdef void read_command(self, Span span, Command* command) noexcept nogil:
@@ -126,20 +127,23 @@ cdef class Prefetcher:
         cdef uint32_t lines_field = 0, place_field = 0
         cdef bint is_hold
         cdef int64_t location = -1, first = self.count, at
+        command.hold.position = -1
+        if span.size > 2 and span.data[0] == TAG_HOLD and 2 + <uint8_t>span.data[1] == span.size and span.size < 0x82:
+            command.kind, command.bad = Command_hold_stock, False
+            command.body = span_at(span.data + 2, span.size - 2)
+            if self.read_plain_hold(command):
+                return
         command.kind = 0
         command.body = no_span()
         while next_field(&reader):
             command.kind = <int>reader.field
             command.body = read_span(&reader)
         command.bad = reader.bad
-        command.hold.position = -1
         command.id = NULL
         command.id_size = 0
         if command.kind == Command_sell:
             lines_field, place_field = SellRequest_lines, SellRequest_till_id
         elif command.kind == Command_hold_stock:
-            if self.read_plain_hold(command):
-                return
             lines_field, place_field = HoldStockRequest_lines, HoldStockRequest_location_id
         is_hold = command.kind == Command_hold_stock
         inner = reader_of(command.body)
@@ -160,7 +164,7 @@ cdef class Prefetcher:
         if command.id == NULL:
             command.bad |= inner.bad
         for at in range(first, self.count):
-            self.lines[at].location = location
+            self.lines[at].location = <int32_t>location
 
     cdef bint read_plain_hold(self, Command* command) noexcept nogil:
         """Read a hold of one line at one place, its fields in the order of their numbers and nothing beside them.
@@ -172,15 +176,14 @@ cdef class Prefetcher:
         cdef const uint8_t* line_end
         cdef PlainHold* hold = &command.hold
         cdef Ahead* ahead
-        cdef Span place
-        if command.bad or command.body.size < PLAIN_BYTES_MIN or self.count == WINDOW_LINES:
+        if command.body.size < PLAIN_BYTES_MIN or self.count == WINDOW_LINES:
             return False
         if at[0] != TAG_ID or at[1] != ID_BYTES or at[ID_BYTES + 2] != TAG_PLACE:
             return False
         at += ID_BYTES + 2
-        place = _short_span(at, end)
-        at += 2 + place.size
-        if place.size == 0 or at + 2 > end or at[0] != TAG_LINES or at[1] >= 0x80 or at[1] > end - at - 2:
+        hold.place = _short_span(at, end)
+        at += 2 + hold.place.size
+        if hold.place.size == 0 or at + 2 > end or at[0] != TAG_LINES or at[1] >= 0x80 or at[1] > end - at - 2:
             return False
         line_end = at + 2 + at[1]
         at += 2
@@ -197,7 +200,7 @@ cdef class Prefetcher:
         if at != end:
             if at[0] != TAG_TTL or _number(at + 1, end, &hold.ttl_ms) != end:
                 return False
-        hold.location = self.catalog.find_location(place)
+        hold.location = self.catalog.find_location(hold.place)
         if hold.location < 0:
             return False
         command.id, command.id_size = <const uint8_t*>command.body.data + 2, ID_BYTES
@@ -207,7 +210,7 @@ cdef class Prefetcher:
         ahead.code = hold.code
         ahead.hash = hash_bytes(hold.code.data, hold.code.size)
         ahead.hold = hold
-        ahead.location = hold.location
+        ahead.location = <int32_t>hold.location
         ahead.is_priced = False
         index_prefetch(&self.catalog.item_index, ahead.hash)
         index_prefetch(&self.catalog.barcode_index, ahead.hash)
@@ -260,19 +263,20 @@ cdef class Prefetcher:
         cdef Ahead* line
         for at in range(self.count):
             line = &self.lines[at]
-            line.item = _likely(&self.catalog.item_index, line.hash)
+            line.item = <int32_t>_likely(&self.catalog.item_index, line.hash)
             line.barcode = -1
             if line.item >= 0:
-                self.catalog.expect_item(line.code.data, line.item)
+                if line.hold == NULL:
+                    self.catalog.expect_item(line.code.data, line.item)
                 prefetch(self.catalog.item(line.item))
             else:
-                line.barcode = _likely(&self.catalog.barcode_index, line.hash)
+                line.barcode = <int32_t>_likely(&self.catalog.barcode_index, line.hash)
                 if line.barcode >= 0:
                     prefetch(self.catalog.barcodes.row(line.barcode))
         for at in range(self.count):
             line = &self.lines[at]
             if line.barcode >= 0:
-                line.item = (<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).item
+                line.item = <int32_t>(<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).item
                 prefetch(self.catalog.item(line.item))
                 prefetch(self.catalog.text((<BarcodeRow*>self.catalog.barcodes.row(line.barcode)).code).data)
             if line.item >= 0:
@@ -300,7 +304,7 @@ cdef class Prefetcher:
                     index_prefetch(
                         &self.catalog.chain_index, hash_int((<uint64_t>line.item << 32) | <uint64_t>line.location)
                     )
-            line.position = _likely(&self.stock.place_index, place_hash(line.item, line.location))
+            line.position = <int32_t>_likely(&self.stock.place_index, place_hash(line.item, line.location))
             if line.position >= 0:
                 prefetch(self.stock.position_row(line.position))
 
@@ -314,7 +318,8 @@ cdef class Prefetcher:
             if line.position >= 0:
                 position = self.stock.position_row(line.position)
                 if position.item == line.item and position.location == line.location:
-                    if line.hold != NULL and span_equal(self.catalog.item_code(line.item), line.code):
+                    if line.hold == NULL:
+                        self.stock.note_found(line.item, line.location, line.position)
+                    elif span_equal(self.catalog.item_code(line.item), line.code):
                         line.hold.item, line.hold.position = line.item, line.position  # items stay, and so do codes
                         line.hold.found_stamp = self.stock.found_stamp
-                    self.stock.note_found(line.item, line.location, line.position)

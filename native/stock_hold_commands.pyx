@@ -86,8 +86,6 @@ cdef class HoldCommands(PlainHolds):
         cdef int64_t hold, ended = -1, deadline_ns
         cdef uint64_t id_hash
         cdef int code
-        if self.hold_plain(command, out):
-            return RESULT_CODE_OK
         clear(&request, sizeof(StockIn))
         while next_field(&reader):
             if reader.field == HoldStockRequest_hold_id:

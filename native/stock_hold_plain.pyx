@@ -22,7 +22,7 @@ from ringup.native.contract cimport (
 from ringup.native.limits cimport HOLD_TTL_MS_MAX, ID_BYTES, QTY_MILLI_MAX
 from ringup.native.stock_policy cimport PolicyRow
 from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
-from ringup.native.wire cimport WIRE_BYTES, WIRE_VARINT, Span, varint_at, writer_room
+from ringup.native.wire cimport WIRE_BYTES, WIRE_VARINT, varint_at, writer_room
 
 cdef enum:
     CODES_BYTES_MAX = 96  # of item and place together
@@ -44,23 +44,24 @@ cdef class PlainHolds(KitCommands):
     """The short way of a hold."""
 
     cdef bint hold_plain(self, Command* command, Writer* out) noexcept nogil:
-        """Reserve what a plain hold asks for and answer OK; False: nothing was done, and the general way decides."""
+        """Reserve what a plain hold asks for and answer OK; False: nothing was done, and the general way decides.
+
+        Its position has been found.
+        """
         cdef const PlainHold* wanted = &command.hold
         cdef const PositionRow* position
         cdef const PolicyRow* policy
-        cdef Span location_code
         cdef int64_t deadline_ns, qty_milli = wanted.qty_milli
         cdef uint32_t flags
         cdef uint8_t* to
         cdef uint8_t* take
 
         # Check: all that the general way does, for a hold that is granted.
-        if wanted.position < 0 or wanted.found_stamp != self.stock.found_stamp:
+        if wanted.found_stamp != self.stock.found_stamp:
             return False  # positions came or went since this one was found
         position = self.stock.position_row(wanted.position)
         policy = self.stock.policy(wanted.item)
         flags = self.catalog.item(wanted.item).flags
-        location_code = self.catalog.location_code(wanted.location)
         if (
             flags & (ITEM_UNTRACKED | ITEM_KIT) or not self.stock.enabled(wanted.location)
             or not 0 < qty_milli <= QTY_MILLI_MAX or (not flags & ITEM_MEASURED and qty_milli % 1000 != 0)
@@ -68,7 +69,7 @@ cdef class PlainHolds(KitCommands):
             or policy.flags or policy.limit_milli or policy.min_qty_milli or policy.max_qty_milli or policy.step_milli
             or position.lot or position.flags & POSITION_BARRED or self.stock.next_in_place(wanted.position) >= 0
             or qty_milli > free_of(position) - policy.safety_milli
-            or wanted.code.size + location_code.size > CODES_BYTES_MAX
+            or wanted.code.size + wanted.place.size > CODES_BYTES_MAX
             or self.stock.find_hold_hashed(command.id, command.id_hash) >= 0
         ):
             return False
@@ -84,7 +85,7 @@ cdef class PlainHolds(KitCommands):
         to[0] = HoldStockResponse_takes << 3 | WIRE_BYTES
         take = to + 2
         to = _bytes_at(take, Take_item_id, wanted.code.data, wanted.code.size)
-        to = _bytes_at(to, Take_location_id, location_code.data, location_code.size)
+        to = _bytes_at(to, Take_location_id, wanted.place.data, wanted.place.size)
         to[0] = Take_qty_milli << 3 | WIRE_VARINT
         to = varint_at(to + 1, <uint64_t>qty_milli)
         take[-1] = <uint8_t>(to - take)

@@ -140,9 +140,9 @@ def test_the_short_way_and_the_general_way_do_the_same(seed: int) -> None:
 def test_a_position_that_went_since_it_was_found_is_not_held() -> None:
     """The hold is read ahead of the command that removes its position, whose row another item's position takes."""
     shop = _shop()
-    request = pb.HoldStockRequest(location_id="S2", lines=[pb.StockLine(item_id="few", qty_milli=2000)])
+    request = pb.HoldStockRequest(location_id="S2", lines=[pb.StockLine(item_id="milk", qty_milli=2000)])
     removed, received, held, other = shop.batch(
-        pb.RemovePositionRequest(location_id="S2", item_id="few", force=True),
+        pb.RemovePositionRequest(location_id="S2", item_id="milk", force=True),
         pb.ReceiveStockRequest(location_id="S2", lines=[pb.StockLine(item_id="bread", qty_milli=9000)]),
         request,
         pb.HoldStockRequest(location_id="S2", lines=[pb.StockLine(item_id="bread", qty_milli=1000)]),

@@ -234,6 +234,7 @@ cdef class Stock(Orders):
     cdef void rebuild(self) noexcept nogil:
         """Make all derived state again from the rows, after a start."""
         self.rebuild_positions()
+        self.rebuild_incoming()
         self.rebuild_policies()
         self.rebuild_kits()
         self.rebuild_holds()

@@ -1,11 +1,11 @@
-# How items are promised: policies, preorder quotas, channels and their places, goods on their way,
+# How items are promised: policies, preorder quotas, channels and their places,
 # and the free units of each item on each channel, kept ready.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringup.native.catalog cimport LOCATION_DISABLED, Catalog
 from ringup.native.index cimport Index, hash_int
-from ringup.native.stock_positions cimport PositionRow, Positions
-from ringup.native.stock_tally cimport Tally
+from ringup.native.stock_incoming cimport Incoming
+from ringup.native.stock_positions cimport PositionRow
 from ringup.native.table cimport Table
 
 cdef enum:
@@ -50,29 +50,12 @@ cdef struct ChannelPlaceRow:
     int32_t location
     int32_t next
 
-cdef struct ArrivalRow:
-    int64_t expected_ns  # 0: not known
-    int64_t qty_milli  # 0: a free row
-    int32_t item
-    int32_t location
-    int32_t next_free
-    int32_t spare
-
 cdef enum:
     SUM_CHANGED = 1  # it stands in `sum_changes`
     SUM_UNTRACKED = 2  # the item was not counted itself when the last batch ended: no stock is kept, or it is a kit
     SUM_LISTED = 4  # it stands in Events.kit_sums
 
 # An item on a channel: free units now, and what could be promised when the last batch ended.
-cdef struct ReorderRow:  # what a rule suggests or ordered of an item for a place; one row each
-    int64_t suggested_milli
-    int64_t ordered_milli  # to come; both zero: a free row
-    int64_t at_ns
-    int32_t item
-    int32_t location
-    int32_t policy  # symbol row + 1; 0: the rule without a name
-    int32_t next_free
-
 cdef struct ChannelSum:
     int64_t free_milli
     int64_t available_milli  # UNLIMITED or units
@@ -82,19 +65,14 @@ cdef struct ChannelSum:
     int32_t watchers  # who wants to hear of it; never part of the state
     uint32_t flags
 
-cdef class Policies(Positions):
+cdef class Policies(Incoming):
     cdef Catalog catalog
     cdef readonly Table policies
     cdef Table quotas
     cdef Table channels
     cdef Table channel_places
-    cdef Table arrivals
-    cdef Table policy_globals
-    cdef readonly Table reorders
-    cdef Index reorder_index  # (item, location) -> each of its open rows
     cdef int32_t* policy_of  # item -> row of its policy; row 0 is the policy of all others
     cdef int64_t policy_capacity
-    cdef Index arrival_index  # (item, location) -> each of its arrivals
     # Free units by (item, channel): derived, valid while `sums_stamp` is that of the places.
     cdef ChannelSum* sums
     cdef int64_t sum_count
@@ -109,7 +87,6 @@ cdef class Policies(Positions):
     cdef int64_t sum_change_count
     cdef int64_t sum_change_capacity
     cdef int64_t owing_policies  # how often a policy was put that promises beyond stock; only zero says something
-    cdef Tally incoming_delta  # by (item, location): what the open batch changed of the goods on their way
 
     cdef inline PolicyRow* policy(self, int64_t item) noexcept nogil:
         return <PolicyRow*>self.policies.row(self.policy_of[item] if item < self.policy_capacity else 0)
@@ -135,16 +112,6 @@ cdef class Policies(Positions):
     cdef void add_channel_place(self, int64_t channel, int64_t location) noexcept nogil
     cdef void clear_channel_places(self, int64_t channel) noexcept nogil
     cdef void places_changed(self) noexcept nogil
-    cdef int64_t incoming_milli(self, int64_t item, int64_t location, int64_t by_ns) noexcept nogil
-    cdef void expect(self, int64_t item, int64_t location, int64_t qty_milli, int64_t expected_ns) noexcept nogil
-    cdef void arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
-    cdef int64_t find_reorder(self, int64_t item, int64_t location, int64_t policy) noexcept nogil
-    cdef int64_t reorder(
-        self, int64_t item, int64_t location, int64_t policy, int64_t qty_milli, bint ordered, int64_t now_ns
-    ) noexcept nogil
-    cdef void close_reorder(self, int64_t row) noexcept nogil
-    cdef void reorders_arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil
-    cdef int64_t next_arrival(self, int64_t item, int64_t location) noexcept nogil
     cdef ChannelSum* channel_sum(self, int64_t item, int64_t channel, bint made) noexcept nogil
     cdef void note_sum(self, ChannelSum* sum_row) noexcept nogil
     cdef int64_t places_stamp(self) noexcept nogil

@@ -1,26 +1,19 @@
-"""How items are promised: policies, preorder quotas, channels, goods on their way, free units ready by channel."""
+"""How items are promised: policies, preorder quotas, channels, free units ready by channel."""
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, realloc
 from libc.string cimport memset
 
-from ringup.native.index cimport hash_int, index_add, index_free, index_next, index_remove, index_start
-from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of, place_hash
-from ringup.native.stock_tally cimport tally_at, tally_clear, tally_free
+from ringup.native.index cimport hash_int, index_add, index_free, index_next, index_start
+from ringup.native.stock_incoming cimport Incoming, PolicyGlobals
+from ringup.native.stock_positions cimport POSITION_BARRED, PositionRow, free_of
 from ringup.native.table cimport Table
-
-cdef struct PolicyGlobals:
-    int64_t free_quota  # row + 1
-    int64_t free_place
-    int64_t free_arrival
-    int64_t free_reorder
-
 
 cdef inline uint64_t _sum_hash(int64_t item, int64_t channel) noexcept nogil:
     return hash_int((<uint64_t>item << 32) ^ <uint64_t>(channel + 1))
 
 
-cdef class Policies(Positions):
+cdef class Policies(Incoming):
     """Positions and the rules for promising them.  Channels are known by the symbol of their code."""
 
     def __cinit__(self):
@@ -28,14 +21,9 @@ cdef class Policies(Positions):
         self.quotas = Table("preorder_quotas", sizeof(QuotaRow))
         self.channels = Table("channels", sizeof(ChannelRow))
         self.channel_places = Table("channel_places", sizeof(ChannelPlaceRow))
-        self.arrivals = Table("arrivals", sizeof(ArrivalRow))
-        self.reorders = Table("reorders", sizeof(ReorderRow))
-        self.policy_globals = Table("policy_globals", sizeof(PolicyGlobals))
-        self.policy_globals.append()
         self.policies.append()
         cdef PolicyRow* default = <PolicyRow*>self.policies.edit(0)
         default.item = -1
-        tally_clear(&self.incoming_delta)
         default.preorder_total_milli = UNLIMITED
         self.tables += [
             self.policies, self.quotas, self.channels, self.channel_places, self.arrivals, self.policy_globals,
@@ -48,11 +36,8 @@ cdef class Policies(Positions):
         free(self.sums)
         free(self.channels_from)
         free(self.channels_at)
-        index_free(&self.arrival_index)
-        index_free(&self.reorder_index)
         index_free(&self.sum_index)
         free(self.sum_changes)
-        tally_free(&self.incoming_delta)
 
     # Policies and quotas.
 
@@ -187,163 +172,6 @@ cdef class Policies(Positions):
         """Channels or their places changed: the sums are made again before they are read."""
         self.channel_changes += 1
 
-    # Goods on their way.
-
-    cdef int64_t incoming_milli(self, int64_t item, int64_t location, int64_t by_ns) noexcept nogil:
-        """What is on its way to a place; with `by_ns` above zero only what is expected until then."""
-        cdef uint64_t hash = place_hash(item, location)
-        cdef int64_t cursor = index_start(&self.arrival_index, hash), sum_milli = 0
-        cdef int64_t row = index_next(&self.arrival_index, hash, &cursor)
-        cdef ArrivalRow* arrival
-        while row >= 0:
-            arrival = <ArrivalRow*>self.arrivals.row(row)
-            if arrival.item == item and arrival.location == location:
-                if by_ns == 0 or 0 < arrival.expected_ns <= by_ns:
-                    sum_milli += arrival.qty_milli
-            row = index_next(&self.arrival_index, hash, &cursor)
-        return sum_milli
-
-    cdef int64_t next_arrival(self, int64_t item, int64_t location) noexcept nogil:
-        """The arrival expected first (undated ones last, then in the order of rows), or -1."""
-        cdef uint64_t hash = place_hash(item, location)
-        cdef int64_t cursor = index_start(&self.arrival_index, hash), best = -1
-        cdef int64_t row = index_next(&self.arrival_index, hash, &cursor)
-        cdef uint64_t at_ns, best_ns = 0
-        cdef ArrivalRow* arrival
-        while row >= 0:
-            arrival = <ArrivalRow*>self.arrivals.row(row)
-            if arrival.item == item and arrival.location == location:
-                at_ns = <uint64_t>arrival.expected_ns - 1  # zero becomes the greatest
-                if best < 0 or at_ns < best_ns or (at_ns == best_ns and row < best):
-                    best, best_ns = row, at_ns
-            row = index_next(&self.arrival_index, hash, &cursor)
-        return best
-
-    cdef void expect(self, int64_t item, int64_t location, int64_t qty_milli, int64_t expected_ns) noexcept nogil:
-        """Goods will arrive; equal dates are one arrival."""
-        cdef PolicyGlobals* own = <PolicyGlobals*>self.policy_globals.edit(0)
-        cdef uint64_t hash = place_hash(item, location)
-        cdef int64_t cursor = index_start(&self.arrival_index, hash)
-        cdef int64_t row = index_next(&self.arrival_index, hash, &cursor)
-        cdef ArrivalRow* arrival
-        tally_at(&self.incoming_delta, (item << 32) | location).sum_milli += qty_milli
-        while row >= 0:
-            arrival = <ArrivalRow*>self.arrivals.row(row)
-            if arrival.item == item and arrival.location == location and arrival.expected_ns == expected_ns:
-                (<ArrivalRow*>self.arrivals.edit(row)).qty_milli += qty_milli
-                return
-            row = index_next(&self.arrival_index, hash, &cursor)
-        if own.free_arrival:
-            row = own.free_arrival - 1
-            own.free_arrival = (<ArrivalRow*>self.arrivals.row(row)).next_free
-        else:
-            row = self.arrivals.append()
-        arrival = <ArrivalRow*>self.arrivals.edit(row)
-        arrival.item = <int32_t>item
-        arrival.location = <int32_t>location
-        arrival.expected_ns = expected_ns
-        arrival.qty_milli = qty_milli
-        arrival.next_free = 0
-        index_add(&self.arrival_index, hash, row)
-
-    cdef void arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
-        """So much is no longer on its way, the earliest expected first; beyond what was expected nothing happens."""
-        cdef PolicyGlobals* own
-        cdef ArrivalRow* arrival
-        cdef int64_t row, part
-        while qty_milli > 0:
-            row = self.next_arrival(item, location)
-            if row < 0:
-                return
-            arrival = <ArrivalRow*>self.arrivals.edit(row)
-            part = min(qty_milli, arrival.qty_milli)
-            arrival.qty_milli -= part
-            qty_milli -= part
-            tally_at(&self.incoming_delta, (item << 32) | location).sum_milli -= part
-            if arrival.qty_milli == 0:
-                own = <PolicyGlobals*>self.policy_globals.edit(0)
-                index_remove(&self.arrival_index, place_hash(item, location), row)
-                arrival.item = arrival.location = 0
-                arrival.expected_ns = 0
-                arrival.next_free = <int32_t>own.free_arrival
-                own.free_arrival = row + 1
-
-    # What rules have suggested or ordered: one open row an item, place and rule.
-
-    cdef int64_t find_reorder(self, int64_t item, int64_t location, int64_t policy) noexcept nogil:
-        """The open row of a rule (symbol row + 1; -1: the one ordered first that has not come), or -1."""
-        cdef uint64_t hash = place_hash(item, location)
-        cdef int64_t cursor = index_start(&self.reorder_index, hash), best = -1
-        cdef int64_t row = index_next(&self.reorder_index, hash, &cursor)
-        cdef ReorderRow* reorder
-        while row >= 0:
-            reorder = <ReorderRow*>self.reorders.row(row)
-            if reorder.item == item and reorder.location == location:
-                if reorder.policy == policy:
-                    return row
-                if policy < 0 and reorder.ordered_milli and (
-                    best < 0 or reorder.at_ns < (<ReorderRow*>self.reorders.row(best)).at_ns
-                    or (reorder.at_ns == (<ReorderRow*>self.reorders.row(best)).at_ns and row < best)
-                ):
-                    best = row
-            row = index_next(&self.reorder_index, hash, &cursor)
-        return best
-
-    cdef int64_t reorder(
-        self, int64_t item, int64_t location, int64_t policy, int64_t qty_milli, bint ordered, int64_t now_ns
-    ) noexcept nogil:
-        """A rule suggests or orders so much: its open row takes it in.  Returns what it has ordered."""
-        cdef PolicyGlobals* own
-        cdef int64_t row = self.find_reorder(item, location, policy)
-        cdef ReorderRow* reorder
-        if row < 0:
-            if qty_milli == 0:
-                return 0
-            own = <PolicyGlobals*>self.policy_globals.edit(0)
-            if own.free_reorder:
-                row = own.free_reorder - 1
-                own.free_reorder = (<ReorderRow*>self.reorders.row(row)).next_free
-            else:
-                row = self.reorders.append()
-            reorder = <ReorderRow*>self.reorders.edit(row)
-            reorder.item = <int32_t>item
-            reorder.location = <int32_t>location
-            reorder.policy = <int32_t>policy
-            reorder.next_free = 0
-            index_add(&self.reorder_index, place_hash(item, location), row)
-        reorder = <ReorderRow*>self.reorders.edit(row)
-        reorder.at_ns = now_ns
-        reorder.suggested_milli = 0 if ordered else qty_milli
-        if ordered:
-            reorder.ordered_milli += qty_milli
-        qty_milli = reorder.ordered_milli
-        if reorder.ordered_milli == 0 and reorder.suggested_milli == 0:
-            self.close_reorder(row)
-        return qty_milli
-
-    cdef void close_reorder(self, int64_t row) noexcept nogil:
-        cdef PolicyGlobals* own = <PolicyGlobals*>self.policy_globals.edit(0)
-        cdef ReorderRow* reorder = <ReorderRow*>self.reorders.edit(row)
-        index_remove(&self.reorder_index, place_hash(reorder.item, reorder.location), row)
-        memset(reorder, 0, sizeof(ReorderRow))
-        reorder.next_free = <int32_t>own.free_reorder
-        own.free_reorder = row + 1
-
-    cdef void reorders_arrive(self, int64_t item, int64_t location, int64_t qty_milli) noexcept nogil:
-        """Goods came: what was ordered first is met first, and closed when nothing of it is left."""
-        cdef ReorderRow* reorder
-        cdef int64_t row, part
-        while qty_milli > 0:
-            row = self.find_reorder(item, location, -1)
-            if row < 0:
-                return
-            reorder = <ReorderRow*>self.reorders.edit(row)
-            part = min(qty_milli, reorder.ordered_milli)
-            reorder.ordered_milli -= part
-            qty_milli -= part
-            if reorder.ordered_milli == 0 and reorder.suggested_milli == 0:
-                self.close_reorder(row)
-
     # Free units by (item, channel), ready to be read.
 
     cdef void moved(self, const PositionRow* position, int64_t free_milli) noexcept nogil:
@@ -467,8 +295,6 @@ cdef class Policies(Positions):
     cdef void rebuild_policies(self) noexcept nogil:
         """Make all derived state again from the rows."""
         cdef int64_t row, at
-        cdef ArrivalRow* arrival
-        cdef ReorderRow* reorder
         for at in range(self.policy_capacity):
             self.policy_of[at] = 0
         for row in range(1, self.policies.count):
@@ -476,16 +302,6 @@ cdef class Policies(Positions):
             self.reserve_policies(at)
             self.policy_of[at] = <int32_t>row
             self.owing_policies += self.promises_more(<PolicyRow*>self.policies.row(row))
-        index_free(&self.arrival_index)
-        for row in range(self.arrivals.count):
-            arrival = <ArrivalRow*>self.arrivals.row(row)
-            if arrival.qty_milli:
-                index_add(&self.arrival_index, place_hash(arrival.item, arrival.location), row)
-        index_free(&self.reorder_index)
-        for row in range(self.reorders.count):
-            reorder = <ReorderRow*>self.reorders.row(row)
-            if reorder.ordered_milli or reorder.suggested_milli:
-                index_add(&self.reorder_index, place_hash(reorder.item, reorder.location), row)
         index_free(&self.sum_index)
         self.sum_count = self.sum_change_count = 0
         self.sums_stamp = -1

@@ -42,7 +42,8 @@ from ringup.native.contract cimport (
     ReorderStockResponse_qty_milli,
 )
 from ringup.native.limits cimport CODE_BYTES_MAX, PAGE_SIZE_MAX, QTY_MILLI_MAX, TIME_NS_MAX
-from ringup.native.stock_policy cimport SYMBOL_REORDER, ReorderRow
+from ringup.native.stock_incoming cimport ReorderRow
+from ringup.native.stock_policy cimport SYMBOL_REORDER
 from ringup.native.stock_request cimport LineIn, StockIn
 from ringup.native.stock_sell cimport StockSales
 from ringup.native.stock_tally cimport tally_at, tally_clear

@@ -16,8 +16,8 @@ class _WakeUps(socket.socket):
     """The end of grpcio's pair of sockets that the loop watches: gRPC's thread puts a byte in for each event.
 
     grpcio reads one byte, then takes all events that are there.  The bytes of the others would wake the loop again,
-    each for nothing: a pass of the loop and two calls of the system, three times a unary call.  An event is there
-    before its byte is, so that all whose bytes are read together are taken.
+    each for nothing: a pass of the loop and two calls of the system.  An event is there before its byte is, so that all
+    whose bytes are read together are taken.
     """
 
     __slots__ = ()

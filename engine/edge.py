@@ -15,7 +15,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ringup.engine import edge_http2
 from ringup.engine.callers import Callers, NotAuthenticated, answered, header_of
@@ -73,10 +73,6 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS),
 ]
 
-LIMITS = edge_http2.Limits(
-    message_bytes_max=MESSAGE_BYTES_MAX, streams_max=STREAMS_PER_CONNECTION_MAX, handshake_s=1.0, idle_s=600.0
-)
-
 Answer = TypeVar("Answer", bytes, None)  # of one answer, or of a stream that writes them itself
 Context = grpc.aio.ServicerContext[bytes, bytes]
 # What a stream has to write, in order: answers to come, a message, or its end (with an error or without).
@@ -92,6 +88,15 @@ class TooManyCalls(Exception):
             "or send batches through a Session"
         )
 
+
+LIMITS = edge_http2.Limits(
+    message_bytes_max=MESSAGE_BYTES_MAX,
+    streams_max=STREAMS_PER_CONNECTION_MAX,
+    handshake_s=1.0,
+    idle_s=600.0,
+    calls_max=RPCS_MAX,
+    refusal=str(TooManyCalls()),
+)
 
 # What is no answer, and the status that says so.
 STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
@@ -122,6 +127,8 @@ class Edge:
         self._streams: set[Outgoing] = set()
         self._reading: dict[asyncio.Future[Any], str | bytes | None] = {}  # streams that ask once: who asked
         self._calls_by_code: dict[str, int] = {}
+        missing = edge_http2.load()
+        self._counts = missing is not None  # nghttp2's server counts the calls itself
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method in methods():
             by_service.setdefault(method.service, {})[method.name] = self._handler(method)
@@ -132,15 +139,21 @@ class Edge:
             for service, handlers in by_service.items():
                 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+            known = reflection.aio.ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(known, server)
 
         self._listeners: edge_http2.Server | Listeners
-        if missing := edge_http2.load():
+        if missing is not None:
             log.warning("calls are taken by grpcio, at about a third of the speed", missing=missing)
             self._listeners = Listeners(SERVER_OPTIONS, prepare)
         else:
             self._listeners = edge_http2.Server(LIMITS)
             prepare(self._listeners)
+
+    @staticmethod
+    def takes_calls_itself() -> bool:
+        """Whether calls are taken in the event loop's own thread, and not by grpcio's server."""
+        return edge_http2.load() is None
 
     async def start(self, listen: str) -> int:
         """Serve on `listen` ("host:port", port 0 for any free one); returns the port."""
@@ -193,6 +206,8 @@ class Edge:
         self, handle: Callable[[bytes, Context], Awaitable[Answer]]
     ) -> Callable[[bytes, Context], Awaitable[Answer]]:
         """The handler, refused at once where RPCS_MAX calls are being served."""
+        if not self._counts:
+            return handle
 
         async def limited(request: bytes, context: Context) -> Answer:
             if self._rpcs >= RPCS_MAX:
@@ -262,7 +277,7 @@ class Edge:
                 reading.cancel()
 
     async def _limited_session(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        if self._rpcs >= RPCS_MAX:
+        if self._counts and self._rpcs >= RPCS_MAX:
             await _abort(context, TooManyCalls())
         self._rpcs += 1
         try:

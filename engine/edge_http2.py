@@ -32,7 +32,7 @@ WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class Limits(NamedTuple):
-    """What one connection may take."""
+    """What one connection may take, and all of them."""
 
     message_bytes_max: int
     streams_max: int
@@ -40,6 +40,10 @@ class Limits(NamedTuple):
     """Until the other side has said that it speaks HTTP/2."""
     idle_s: float
     """Without a call, after which the connection is closed."""
+    calls_max: int
+    """That are served, of all connections."""
+    refusal: str
+    """What is said beyond that."""
 
 
 def load() -> str | None:
@@ -166,6 +170,8 @@ class Call(http2.Call):
             self.deadline.cancel()
         connection = self.server
         connection.active.discard(self)
+        self.served()
+        self.task = None  # which knows this call
         if task.cancelled():
             self.finish(grpc.StatusCode.CANCELLED.value[0], "the call was cancelled")
         elif (error := task.exception()) is None:
@@ -191,7 +197,12 @@ class _Connection(asyncio.Protocol):
         self.make_call = Call
         self.find_route = server.find_route
         self._http2 = http2.Connection(
-            self, server.routes, server.limits.streams_max, server.limits.message_bytes_max, HEADER_BYTES_MAX
+            self,
+            server.serving,
+            server.routes,
+            server.limits.streams_max,
+            server.limits.message_bytes_max,
+            HEADER_BYTES_MAX,
         )
         self._transport: asyncio.Transport | None = None
         self._is_full = False
@@ -319,6 +330,7 @@ class Server:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.serving = http2.Serving(limits.calls_max, limits.refusal)
         self.connections: set[_Connection] = set()
         self.routes: dict[bytes, http2.Route] = {}
         self._generic: list[grpc.GenericRpcHandler[Any, Any]] = []
@@ -332,14 +344,14 @@ class Server:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Serve these methods of one service."""
         for name, handler in handlers.items():
-            self.routes[f"/{service}/{name}".encode()] = http2.Route(handler, not handler.request_streaming)
+            self.routes[f"/{service}/{name}".encode()] = _route(f"/{service}/{name}", handler)
 
     def find_route(self, path: bytes) -> http2.Route | None:
         """The method of this path, which was not called before; None where there is none."""
         details = _Details(path.decode("utf-8", "replace"), ())
         for generic in self._generic:
             if (handler := generic.service(details)) is not None:
-                route = self.routes[path] = http2.Route(handler, not handler.request_streaming)  # type: ignore[attr-defined]
+                route = self.routes[path] = _route(details.method, handler)
                 return route
         return None
 
@@ -391,6 +403,10 @@ class Server:
             self._looks.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looks
+
+
+def _route(path: str, handler: Any) -> http2.Route:
+    return http2.Route(handler, not handler.request_streaming, not path.startswith("/grpc."))
 
 
 class _Details(NamedTuple):

@@ -38,7 +38,7 @@ from ringup.native.nghttp2 cimport (
 # gRPC's status codes that are given here (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
 cdef enum:
     STATUS_OK = 0
-    STATUS_RESOURCE_EXHAUSTED = 8
+    STATUS_RESOURCE_EXHAUSTED = 8  # in words too, where a server is full
     STATUS_UNIMPLEMENTED = 12
     STATUS_INTERNAL = 13
 
@@ -113,9 +113,29 @@ cdef class Route:
     cdef readonly bint asks_once
     """The caller sends one message: the call is given to the server when that is there."""
 
-    def __init__(self, handler, bint asks_once):
+    cdef readonly bint is_counted
+    """Its calls are limited (Serving)."""
+
+    def __init__(self, handler, bint asks_once, bint is_counted):
         self.handler = handler
         self.asks_once = asks_once
+        self.is_counted = is_counted
+
+
+cdef class Serving:
+    """How many calls a server serves, over all its connections.
+
+    Beyond `calls_max` a call is refused as it comes, with RESOURCE_EXHAUSTED and `refusal`, for next to nothing: twice
+    the load that a server can carry is as many refusals as answers.  Services of gRPC's own (health) are not counted.
+    """
+
+    cdef readonly int calls
+    cdef readonly int calls_max
+    cdef bytes refusal
+
+    def __init__(self, int calls_max, str refusal):
+        self.calls_max = calls_max
+        self.refusal = percent_encoded(refusal)
 
 
 cdef class Call:
@@ -138,6 +158,7 @@ cdef class Call:
     cdef int header_bytes
     cdef bint is_grpc
     cdef bint is_given
+    cdef bint is_counted
     cdef bint has_head
     # What has come of a message.
     cdef uint8_t[PREFIX_BYTES] prefix
@@ -177,6 +198,12 @@ cdef class Call:
         if held and not self.is_closed:
             h2.session_consume_stream(self.connection.session, self.stream_id, held)
         return message
+
+    def served(self):
+        """Its handler has ended."""
+        if self.is_counted:
+            self.is_counted = False
+            self.connection.serving.calls -= 1
 
     cpdef object write(self, bytes message):
         """One message more of the answer."""
@@ -290,8 +317,15 @@ cdef class Call:
             return
         if not self.route.asks_once:
             self.messages = deque()
-            self.is_given = True
-            connection.server.call_came(self, None)
+            self._give(None)
+
+    cdef _give(self, bytes message):
+        """Let the server serve it."""
+        self.is_given = True
+        if self.route.is_counted:
+            self.is_counted = True
+            self.connection.serving.calls += 1
+        self.connection.server.call_came(self, message)
 
     cdef _take(self, const uint8_t* data, size_t size):
         """A part of the messages came.  What is not kept for a later read, the caller may send anew at once."""
@@ -358,8 +392,8 @@ cdef class Call:
         elif self.request is None:
             self.finish(STATUS_INTERNAL, "expected one message, found none")
         else:
-            message, self.request, self.is_given = self.request, None, True
-            self.connection.server.call_came(self, message)
+            message, self.request = self.request, None
+            self._give(message)
 
     cdef _stopped(self):
         """The call got its status here; whoever serves it must know."""
@@ -384,6 +418,7 @@ cdef class Connection:
 
     cdef h2_session* session
     cdef readonly object server
+    cdef readonly Serving serving
     cdef readonly dict calls
     cdef dict routes
     cdef readonly int message_bytes_max
@@ -392,11 +427,12 @@ cdef class Connection:
     """The other side has begun as HTTP/2 wants it."""
     cdef object error
 
-    def __cinit__(self, server, dict routes, int streams_max, int message_bytes_max, int header_bytes_max):
+    def __cinit__(self, server, Serving serving, dict routes, int streams_max, int message_bytes_max, int header_bytes_max):
         cdef h2_setting[3] settings
         if callbacks == NULL:
             raise RuntimeError("nghttp2 is not loaded: call load() first")
         self.server = server
+        self.serving = serving
         self.routes = routes
         self.calls = {}
         self.message_bytes_max = message_bytes_max
@@ -477,6 +513,13 @@ cdef class Connection:
         call.has_answer = call.has_head = True
         h2.submit_response(self.session, call.stream_id, fields, 1, NULL)
 
+    cdef _refuse_full(self, int32_t stream_id):
+        cdef h2_field[ANSWER_FIELDS + 2] fields
+        fields[0], fields[1], fields[2] = ANSWER_HEAD[0], ANSWER_HEAD[1], ANSWER_HEAD[2]
+        fields[3] = _field(b"grpc-status", b"8")
+        fields[4] = _field(b"grpc-message", self.serving.refusal)
+        h2.submit_response(self.session, stream_id, fields, ANSWER_FIELDS + 2, NULL)
+
     cdef _header(self, Call call, const uint8_t* name, size_t name_size, const uint8_t* value, size_t value_size):
         call.header_bytes += name_size + value_size + FIELD_OVERHEAD_BYTES
         if call.is_given or call.header_bytes > self.header_bytes_max:
@@ -529,7 +572,7 @@ cpdef bytes percent_encoded(str text):
 cdef int _on_begin_headers(h2_session* session, const h2_frame* frame, void* user) noexcept:
     connection = <Connection>user
     try:
-        if frame.head.stream_id not in connection.calls:
+        if frame.head.stream_id not in connection.calls and connection.serving.calls < connection.serving.calls_max:
             connection.calls[frame.head.stream_id] = connection.server.make_call(connection, frame.head.stream_id)
     except BaseException as error:
         connection.error = error
@@ -544,6 +587,9 @@ cdef int _on_header(
     connection = <Connection>user
     try:
         call = connection.calls.get(frame.head.stream_id)
+        if call is None and value_size > 6 and not memcmp(value, b"/grpc.", 6) and _is(name, name_size, b":path"):
+            call = connection.server.make_call(connection, frame.head.stream_id)
+            connection.calls[frame.head.stream_id] = call
         if call is not None:
             connection._header(<Call>call, name, name_size, value, value_size)
     except BaseException as error:
@@ -581,6 +627,8 @@ cdef int _on_frame(h2_session* session, const h2_frame* frame, void* user) noexc
                 (<Call>call)._begin()
             if frame.head.flags & FLAG_END_STREAM:
                 (<Call>call)._ended()
+        elif frame.head.type == FRAME_HEADERS:
+            connection._refuse_full(frame.head.stream_id)
     except BaseException as error:
         connection.error = error
         return ERROR_CALLBACK_FAILURE

@@ -24,6 +24,7 @@ def serve(
     checkpoint_bytes: Annotated[int | None, _flag("checkpoint_bytes")] = None,
     checkpoint_commands: Annotated[int | None, _flag("checkpoint_commands")] = None,
     memory_ready_mb: Annotated[int | None, _flag("memory_ready_mb")] = None,
+    grpc_server: Annotated[str | None, _flag("grpc_server")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
     log_format: Annotated[str | None, _flag("log_format")] = None,
     callers_file: Annotated[str | None, _flag("callers_file")] = None,
@@ -55,6 +56,7 @@ def serve(
             "data_dir": data_dir, "listen": listen, "checkpoint_bytes": checkpoint_bytes,
             "checkpoint_commands": checkpoint_commands, "log_level": log_level, "log_format": log_format,
             "memory_ready_mb": memory_ready_mb, "callers_file": callers_file,
+            "grpc_server": grpc_server,
         }  # fmt: skip
         settings = resolve(flags, file=config).settings
         logs.set_up(settings.log_level, settings.log_format)
@@ -66,6 +68,7 @@ def serve(
             checkpoint_bytes=settings.checkpoint_bytes,
             checkpoint_commands=settings.checkpoint_commands,
             memory_ready_mb=settings.memory_ready_mb,
+            grpc_server=settings.grpc_server,
             callers_file=Path(settings.callers_file) if settings.callers_file else None,
             accept_changed_answers=accept_changed_answers,
         )

@@ -92,6 +92,14 @@ class Settings:
             maximum=1 << 20,
         ),
     )
+    grpc_server: str = field(
+        default="auto",
+        metadata=_about(
+            "What takes the calls: nghttp2 takes three times as many unary calls and needs libnghttp2; auto takes it "
+            "where it is found.",
+            choices=("auto", "nghttp2", "grpcio"),
+        ),
+    )
     callers_file: str = field(
         default="",
         metadata=_about("File of who may call and in which roles, see `ringup caller`; none: all may call."),

@@ -1,4 +1,4 @@
-"""The edge: gRPC in, bytes to the sequencer, bytes out.  With its listeners the only module that knows gRPC.
+"""The edge: gRPC in, bytes to the sequencer, bytes out.  With its two servers the only module that knows gRPC.
 
 Commands and queries are not decoded here: a unary request is wrapped as the one command of a
 SessionRequest, a stream's requests go on as they are, and the core reads both.
@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ringup.engine import edge_http2
 from ringup.engine.callers import Callers, NotAuthenticated, answered, header_of
+from ringup.engine.config import SettingError
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.edge_listeners import LISTENERS, Listeners
 from ringup.engine.engine import Engine, EngineFailed
@@ -31,6 +32,7 @@ from ringup.v1 import admin_pb2, event_pb2, result_pb2, session_pb2
 
 log = structlog.get_logger()
 
+NGHTTP2, GRPCIO = "nghttp2", "grpcio"
 MESSAGE_BYTES_MAX = 4 << 20
 STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
 STREAMS_PER_CONNECTION_MAX = 100
@@ -48,7 +50,8 @@ _OK_WITH_BATCH = event_pb2.SubscribeEventsResponse(code=result_pb2.RESULT_CODE_O
     [event_pb2.SubscribeEventsResponse.DESCRIPTOR.fields_by_name["batch"].number << 3 | 2]
 )
 
-# Tried with a 1 GiB message, a gzip bomb, silent sockets and floods of calls: refused, memory flat.
+# Of grpcio's server; the other has the same limits.  Both were tried with a 1 GiB message, a gzip bomb, silent sockets
+# and floods of calls: refused, memory flat.
 SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", -1),
@@ -89,14 +92,34 @@ class TooManyCalls(Exception):
         )
 
 
-LIMITS = edge_http2.Limits(
-    message_bytes_max=MESSAGE_BYTES_MAX,
-    streams_max=STREAMS_PER_CONNECTION_MAX,
-    handshake_s=1.0,
-    idle_s=600.0,
-    calls_max=RPCS_MAX,
-    refusal=str(TooManyCalls()),
-)
+def chosen_server(wanted: str = "auto") -> str:
+    """What takes the calls: NGHTTP2, or GRPCIO where that is wanted or libnghttp2 is missing.
+
+    Raises SettingError where NGHTTP2 is wanted and missing.
+    """
+    if wanted == GRPCIO:
+        return GRPCIO
+    missing = edge_http2.load()
+    if missing is None:
+        return NGHTTP2
+    if wanted == NGHTTP2:
+        raise SettingError(
+            f"grpc_server: expected libnghttp2 for {NGHTTP2}, found no {missing}; install it (Debian's libnghttp2-14) or "
+            f"choose {GRPCIO}"
+        )
+    return GRPCIO
+
+
+def _limits() -> edge_http2.Limits:
+    return edge_http2.Limits(
+        message_bytes_max=MESSAGE_BYTES_MAX,
+        streams_max=STREAMS_PER_CONNECTION_MAX,
+        handshake_s=1.0,
+        idle_s=600.0,
+        calls_max=RPCS_MAX,
+        refusal=str(TooManyCalls()),
+    )
+
 
 # What is no answer, and the status that says so.
 STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
@@ -115,8 +138,8 @@ NO_ANSWER = tuple(STATUS_BY_ERROR)
 class Edge:
     """The gRPC server of one engine."""
 
-    def __init__(self, engine: Engine, callers: Callers | None = None) -> None:
-        """`callers` None: nobody is asked who they are."""
+    def __init__(self, engine: Engine, callers: Callers | None = None, server: str | None = None) -> None:
+        """`callers` None: nobody is asked who they are; `server`: as `chosen_server` says, None for what it says."""
         self._engine = engine
         self._callers = callers
         # Calls are counted here and not by grpcio (maximum_concurrent_rpcs): in some of the versions that are supported
@@ -127,8 +150,7 @@ class Edge:
         self._streams: set[Outgoing] = set()
         self._reading: dict[asyncio.Future[Any], str | bytes | None] = {}  # streams that ask once: who asked
         self._calls_by_code: dict[str, int] = {}
-        missing = edge_http2.load()
-        self._counts = missing is not None  # nghttp2's server counts the calls itself
+        self._counts = (server or chosen_server()) == GRPCIO  # the other counts the calls itself
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method in methods():
             by_service.setdefault(method.service, {})[method.name] = self._handler(method)
@@ -140,20 +162,14 @@ class Edge:
                 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             known = reflection.aio.ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(known, server)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(known, server)  # type: ignore[no-untyped-call]
 
         self._listeners: edge_http2.Server | Listeners
-        if missing is not None:
-            log.warning("calls are taken by grpcio, at about a third of the speed", missing=missing)
+        if self._counts:
             self._listeners = Listeners(SERVER_OPTIONS, prepare)
         else:
-            self._listeners = edge_http2.Server(LIMITS)
+            self._listeners = edge_http2.Server(_limits())
             prepare(self._listeners)
-
-    @staticmethod
-    def takes_calls_itself() -> bool:
-        """Whether calls are taken in the event loop's own thread, and not by grpcio's server."""
-        return edge_http2.load() is None
 
     async def start(self, listen: str) -> int:
         """Serve on `listen` ("host:port", port 0 for any free one); returns the port."""

@@ -333,11 +333,11 @@ class Server:
         self.serving = http2.Serving(limits.calls_max, limits.refusal)
         self.connections: set[_Connection] = set()
         self.routes: dict[bytes, http2.Route] = {}
-        self._generic: list[grpc.GenericRpcHandler[Any, Any]] = []
+        self._generic: list[grpc.GenericRpcHandler] = []
         self._listening: list[asyncio.Server] = []
         self._looks: asyncio.Task[None] | None = None
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> None:
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Serve these."""
         self._generic.extend(handlers)
 
@@ -348,7 +348,7 @@ class Server:
 
     def find_route(self, path: bytes) -> http2.Route | None:
         """The method of this path, which was not called before; None where there is none."""
-        details = _Details(path.decode("utf-8", "replace"), ())
+        details = _Details(path.decode("utf-8", "replace"))
         for generic in self._generic:
             if (handler := generic.service(details)) is not None:
                 route = self.routes[path] = _route(details.method, handler)
@@ -409,11 +409,12 @@ def _route(path: str, handler: Any) -> http2.Route:
     return http2.Route(handler, not handler.request_streaming, not path.startswith("/grpc."))
 
 
-class _Details(NamedTuple):
+class _Details(grpc.HandlerCallDetails):
     """What grpc's handlers are asked with."""
 
-    method: str
-    invocation_metadata: tuple[tuple[str, str], ...]
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
 
 
 def _sockets(host: str, port: int) -> list[socket.socket]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from ringup.engine.callers import Callers, CallersError, read_callers
-from ringup.engine.edge import Edge
+from ringup.engine.edge import GRPCIO, Edge, chosen_server
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.event_loop import new_event_loop
 from ringup.engine.freed_memory import keep_freed_memory
@@ -51,14 +51,14 @@ def _read_again(callers: Callers | None, file: Path | None, edge: Edge) -> None:
     log.info("the file of callers was read again", file=str(file), callers=len(callers))
 
 
-async def _serve(engine: Engine, listen: str, callers: Callers | None, callers_file: Path | None) -> int:
+async def _serve(engine: Engine, listen: str, server: str, callers: Callers | None, callers_file: Path | None) -> int:
     engine.start()
     if is_fresh(engine):
         try:
             await begin_series(engine)
         except EngineFailed:
             return EXIT_COMMIT_FAILED
-    edge = Edge(engine, callers)
+    edge = Edge(engine, callers, server)
     stop = asyncio.Event()
     engine.failed = stop.set
     port = await edge.start(listen)
@@ -94,19 +94,23 @@ def serve(
     checkpoint_commands: int,
     memory_ready_mb: int,
     callers_file: Path | None = None,
+    grpc_server: str = "auto",
     accept_changed_answers: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Serve `directory` on `listen` until SIGINT or SIGTERM; returns the exit code.
 
     `callers_file` says who may call, and is read again on SIGHUP; None lets everybody, and SIGHUP changes nothing.
+    `grpc_server` is what takes the calls, as in Settings.
     """
     if sys.flags.optimize:
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
     callers = None if callers_file is None else read_callers(callers_file)
     keep_freed_memory()
-    if not Edge.takes_calls_itself():
-        let_turns_end()  # for gRPC's threads; with none of them the tail of a sale's latency is shorter without
+    server = chosen_server(grpc_server)
+    if server == GRPCIO:
+        log.info("grpcio takes the calls, at about a third of the speed of nghttp2", grpc_server=grpc_server)
+        let_turns_end()  # for gRPC's threads; without them the tail of a sale's latency is shorter without this
     engine = Engine(
         directory,
         checkpoint_bytes=checkpoint_bytes,
@@ -120,7 +124,7 @@ def serve(
     for one in engine.recovered.answers.changed[:CHANGED_ANSWERS_LOGGED]:
         log.warning("an answer of an older version was accepted as changed", answer=str(one))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        code = runner.run(_serve(engine, listen, callers, callers_file))
+        code = runner.run(_serve(engine, listen, server, callers, callers_file))
         if code:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The engine takes calls with several servers on one address; a caller never sees which one serves it."""
+"""Whatever takes the calls, and however many of it, a caller never sees which one serves it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from support.callers import open_shop
 from support.core import cash, line
 from support.engine_process import EngineProcess
 
-CONNECTIONS = 8 * LISTENERS  # dealt out by chance: that one of the servers gets none has a chance of 1 in 600
+CONNECTIONS = (
+    8 * LISTENERS
+)  # dealt out by chance to grpcio's servers: that one of the servers gets none has a chance of 1 in 600
 IDS = 1 << 64
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
@@ -29,7 +31,7 @@ def _sell(number: int) -> sale_pb2.SellRequest:
     )
 
 
-def test_every_connection_finds_every_service(tmp_path: Path) -> None:
+def test_every_connection_finds_every_service(tmp_path: Path, grpc_server: str) -> None:
     async def call(target: str, number: int) -> tuple[int, bool, int]:
         async with grpc.aio.insecure_channel(target, options=OWN_CONNECTION) as channel:
             sales: Any = sale_pb2_grpc.SaleServiceStub(channel)
@@ -45,7 +47,7 @@ def test_every_connection_finds_every_service(tmp_path: Path) -> None:
     async def all_calls(target: str) -> list[tuple[int, bool, int]]:
         return await asyncio.gather(*(call(target, number) for number in range(1, CONNECTIONS + 1)))
 
-    with EngineProcess(tmp_path) as engine:
+    with EngineProcess(tmp_path, args=["--grpc-server", grpc_server]) as engine:
         with engine.channel() as channel:
             open_shop(channel, 10**6)
         found = asyncio.run(all_calls(engine.target))
@@ -55,7 +57,7 @@ def test_every_connection_finds_every_service(tmp_path: Path) -> None:
     assert len({services for _, _, services in found}) == 1
 
 
-def test_all_that_one_connection_may_have_in_flight_is_taken(tmp_path: Path) -> None:
+def test_all_that_one_connection_may_have_in_flight_is_taken(tmp_path: Path, grpc_server: str) -> None:
     """What waits to be taken is limited for each of the servers: one caller's burst must fit."""
 
     async def burst(target: str, wave: int) -> list[int]:
@@ -65,7 +67,7 @@ def test_all_that_one_connection_may_have_in_flight_is_taken(tmp_path: Path) -> 
             calls = [sales.Sell(_sell(first + n), timeout=60) for n in range(STREAMS_PER_CONNECTION_MAX)]
             return [(await one).code for one in calls]
 
-    with EngineProcess(tmp_path) as engine:
+    with EngineProcess(tmp_path, args=["--grpc-server", grpc_server]) as engine:
         with engine.channel() as channel:
             open_shop(channel, 10**6)
         for wave in range(5):

@@ -104,8 +104,8 @@ def chosen_server(wanted: str = "auto") -> str:
         return NGHTTP2
     if wanted == NGHTTP2:
         raise SettingError(
-            f"grpc_server: expected libnghttp2 for {NGHTTP2}, found no {missing}; install it (Debian's libnghttp2-14) or "
-            f"choose {GRPCIO}"
+            f"grpc_server: expected libnghttp2, found no {missing}; install it (Debian's libnghttp2-14), "
+            f"or choose {GRPCIO}"
         )
     return GRPCIO
 

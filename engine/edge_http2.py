@@ -300,12 +300,15 @@ class _Connection(asyncio.Protocol):
     # What the server says.
 
     def look(self, now: float) -> None:
-        """Close a connection that says nothing."""
+        """Close a connection that says nothing, and send the statuses that waited for long enough."""
         limits = self._server.limits
         if not self._http2.has_settings:
             if now - self._quiet_since > limits.handshake_s and self._transport is not None:
                 self._transport.abort()
-        elif self._http2.calls:
+            return
+        self._http2.release()
+        self.flush()
+        if self._http2.calls:
             self._quiet_since = now
         elif now - self._quiet_since > limits.idle_s:
             self.shut_down()
@@ -320,6 +323,8 @@ class _Connection(asyncio.Protocol):
         """End all calls and close."""
         for call in list(self.active):
             call.end(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        if self._transport is not None:
+            self._http2.release()
         self._flush()
         if self._transport is not None:
             self._transport.close()

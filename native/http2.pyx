@@ -5,6 +5,7 @@ them: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.  No socket
 A connection is used by one thread.
 """
 
+from base64 import b64decode
 from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -159,6 +160,7 @@ cdef class Call:
     cdef bint is_grpc
     cdef bint is_given
     cdef bint is_counted
+    cdef bint has_begun  # something of its messages has come
     cdef bint has_head
     # What has come of a message.
     cdef uint8_t[PREFIX_BYTES] prefix
@@ -227,10 +229,16 @@ cdef class Call:
         self.has_answer, self.status, self.details = True, status, details
         if self.has_head:
             self._start()
-            return
+        elif self.route is None or self.route.asks_once or self.has_ended or self.has_begun:
+            self._refuse()
+        else:
+            self.connection.held[self.stream_id] = self
+
+    cdef _refuse(self):
+        """An answer that is nothing but its status."""
         cdef h2_field[ANSWER_FIELDS + 2] fields
-        cdef bytes code = b"%d" % status
-        cdef bytes said = percent_encoded(details)
+        cdef bytes code = b"%d" % self.status
+        cdef bytes said = percent_encoded(self.details)
         cdef int count = ANSWER_FIELDS
         fields[0], fields[1], fields[2] = ANSWER_HEAD[0], ANSWER_HEAD[1], ANSWER_HEAD[2]
         fields[count] = _field(b"grpc-status", code)
@@ -331,6 +339,7 @@ cdef class Call:
         """A part of the messages came.  What is not kept for a later read, the caller may send anew at once."""
         cdef size_t left = size, part, since = 0  # of this part, since the last message that is kept
         cdef int64_t length
+        self.has_begun = True
         while left and not self.has_answer:
             if self.partial is None:
                 part = min(left, <size_t>(PREFIX_BYTES - self.prefix_size))
@@ -414,6 +423,9 @@ cdef class Connection:
     (message None where the caller sends many), `message_came(call)` (or its caller's last), `call_drained(call)` (all
     that was written has gone), `call_stopped(call)` (its caller went away, or it got its status here), and
     `decompressed(call, message)`, which may give the call a status and return None.
+
+    The status of a call whose caller may send many messages, and has not begun, waits until something comes or for
+    `release`: grpc.aio's clients call it INTERNAL where a stream ends before their first message is on its way.
     """
 
     cdef h2_session* session
@@ -421,6 +433,7 @@ cdef class Connection:
     cdef readonly Serving serving
     cdef readonly dict calls
     cdef dict routes
+    cdef dict held
     cdef readonly int message_bytes_max
     cdef readonly int header_bytes_max
     cdef readonly bint has_settings
@@ -435,6 +448,7 @@ cdef class Connection:
         self.serving = serving
         self.routes = routes
         self.calls = {}
+        self.held = {}
         self.message_bytes_max = message_bytes_max
         self.header_bytes_max = header_bytes_max
         if h2.session_server_new2(&self.session, callbacks, <void*>self, options):
@@ -489,11 +503,26 @@ cdef class Connection:
         h2.submit_goaway(
             self.session, 0, h2.session_get_last_proc_stream_id(self.session), RESET_NO_ERROR, NULL, 0)
 
+    def release(self):
+        """Send the statuses that wait for their callers to say something."""
+        for stream_id in list(self.held):
+            self._release(stream_id)
+
+    cdef _release(self, int32_t stream_id):
+        if stream_id not in self.held:
+            return
+        call = self.held.pop(stream_id)
+        if call is None:
+            self._refuse_full(stream_id)
+        else:
+            (<Call>call)._refuse()
+
     def lost(self):
         """The socket is closed: every call ends."""
         for call in list(self.calls.values()):
             (<Call>call)._closed()
         self.calls.clear()
+        self.held.clear()
 
     cdef _raise(self):
         if self.error is not None:
@@ -546,10 +575,8 @@ cdef object _metadata(bytes name, bytes value):
     key = name.decode("ascii", "replace")
     if not key.endswith("-bin"):
         return key, value.decode("utf-8", "replace")
-    from base64 import b64decode
-
     try:
-        return key, b64decode(value + b"=" * (-len(value) % 4))
+        return key, b64decode(value + b"==")  # more padding than is wanted does no harm, and some send none
     except ValueError:
         return key, value
 
@@ -604,6 +631,8 @@ cdef int _on_data(
     connection = <Connection>user
     try:
         h2.session_consume_connection(session, size)
+        if connection.held:
+            connection._release(stream_id)
         call = connection.calls.get(stream_id)
         if call is not None:
             (<Call>call)._take(data, size)
@@ -627,8 +656,12 @@ cdef int _on_frame(h2_session* session, const h2_frame* frame, void* user) noexc
                 (<Call>call)._begin()
             if frame.head.flags & FLAG_END_STREAM:
                 (<Call>call)._ended()
+        elif frame.head.type == FRAME_HEADERS and not frame.head.flags & FLAG_END_STREAM:
+            connection.held[frame.head.stream_id] = None
         elif frame.head.type == FRAME_HEADERS:
             connection._refuse_full(frame.head.stream_id)
+        if connection.held and frame.head.flags & FLAG_END_STREAM:
+            connection._release(frame.head.stream_id)
     except BaseException as error:
         connection.error = error
         return ERROR_CALLBACK_FAILURE
@@ -646,6 +679,7 @@ cdef int _on_sent(h2_session* session, const h2_frame* frame, void* user) noexce
 cdef int _on_close(h2_session* session, int32_t stream_id, uint32_t error_code, void* user) noexcept:
     connection = <Connection>user
     try:
+        connection.held.pop(stream_id, None)
         call = connection.calls.pop(stream_id, None)
         if call is not None:
             (<Call>call)._closed()

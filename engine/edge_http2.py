@@ -28,6 +28,7 @@ HEADER_BYTES_MAX = 16 << 10
 OUTPUT_BYTES = 256 << 10  # given to a socket at once
 BACKLOG = 1024  # connections that wait to be taken
 LOOK_SECONDS = 0.25  # between looks at connections that say nothing
+CLOSE_SECONDS = 5.0  # for the last bytes to one that does not read
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -222,12 +223,11 @@ class _Connection(asyncio.Protocol):
         except Exception:
             log.exception("a connection failed")
             goes_on = False
-        if not goes_on and self._transport is not None:
-            self._flush()
-            if self._transport is not None:
-                self._transport.close()
-            return
-        self.flush()
+        if goes_on:
+            self.flush()
+        else:
+            self._flush()  # what is wrong
+            self._end()
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -255,7 +255,13 @@ class _Connection(asyncio.Protocol):
         while not self._is_full and (data := self._http2.output(OUTPUT_BYTES)):
             transport.write(data)
         if self._http2.is_over:
-            transport.close()
+            self._end()
+
+    def _end(self) -> None:
+        """Close when the last bytes have gone, or soon."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+            self.loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
     # What the connection of HTTP/2 says.
 
@@ -326,8 +332,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._http2.release()
         self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._end()
 
 
 class Server:

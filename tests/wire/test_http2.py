@@ -98,6 +98,8 @@ def run(test: Callable[[Server, Shop, int], Awaitable[None]]) -> None:
                 await until(lambda: server.serving.calls == 0 or not shop.open.is_set())
         finally:
             await server.stop(0)
+            while OPENED:
+                OPENED.pop().writer.transport.abort()
         assert server.serving.calls == 0, "every call that was counted is counted off"
         assert not server.connections
 
@@ -134,17 +136,21 @@ def message(body: bytes, compressed: int = 0) -> bytes:
     return struct.pack(">BI", compressed, len(body)) + body
 
 
+OPENED: list[Wire] = []  # by the test that runs
+
+
 class Wire:
     """A connection that says just what it is told to."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self._headers = Decoder()
+        OPENED.append(self)
 
     @classmethod
     async def to(cls, port: int, settings: bytes = b"") -> Wire:
         wire = cls(*await asyncio.open_connection("127.0.0.1", port))
-        wire.send(PREFACE, frame(SETTINGS, 0, 0, settings))
+        wire.send(PREFACE, frame(SETTINGS, 0, 0, settings), frame(SETTINGS, ACK, 0))
         return wire
 
     def send(self, *frames: bytes) -> None:

@@ -90,11 +90,13 @@ def no_answer_to_command(command: bytes, unsure: bool, found: str) -> NoAnswer:
 
 
 def overloaded(command: bytes) -> Overloaded:
-    """Return the error of a Command that was turned away unsent; as cheap as an object can be."""
-    return Overloaded(_OVERLOADED_FOUND, False, partial(_about_command, command))
+    """Return the error of a Command that was turned away unsent; as cheap as an object can be.
 
-
-_OVERLOADED_FOUND = "more commands waiting than can be answered before its deadline"
+    What all of them have in common is their class's, so that none runs the constructor.
+    """
+    error = Overloaded.__new__(Overloaded)
+    error._about = partial(_about_command, command)
+    return error
 
 
 def _about(kind: _wire.Kind | None, body: bytes) -> tuple[str, bytes, bytes]:

@@ -255,6 +255,9 @@ class Overloaded(NoAnswer):
     another client, or with a longer `timeout_s`.  Sending it again at once only adds to the load.
     """
 
+    found = "more commands waiting than can be answered before its deadline"
+    may_have_happened = False
+
     def _next_step(self, command_id: bytes, command: bytes) -> str:
         return (
             "it was not sent: send it again later, with the same id if you like "

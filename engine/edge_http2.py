@@ -170,7 +170,7 @@ class Call(http2.Call):
         if self.deadline is not None:
             self.deadline.cancel()
         connection = self.server
-        connection.active.discard(self)
+        connection.ended(self)
         self.served()
         self.task = None  # which knows this call
         if task.cancelled():
@@ -240,6 +240,14 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._server.connections.discard(self)
         self._http2.lost()
+        if not self.active:
+            self._http2.forget()
+
+    def ended(self, call: Call) -> None:
+        """Its handler has ended."""
+        self.active.discard(call)
+        if self._transport is None and not self.active:
+            self._http2.forget()
 
     def flush(self) -> None:
         """Send what there is to send, once for all that this turn of the loop has."""

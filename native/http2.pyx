@@ -466,6 +466,8 @@ cdef class Connection:
 
     cpdef bint receive(self, bytes data) except -1:
         """Bytes from the socket; returns False where the connection cannot go on (what is to be sent still may)."""
+        if self.session == NULL:
+            return False
         cdef ssize_t done = h2.session_mem_recv(self.session, <const uint8_t*>PyBytes_AS_STRING(data), len(data))
         if self.error is not None:
             error, self.error = self.error, None
@@ -475,8 +477,11 @@ cdef class Connection:
     cpdef bytes output(self, Py_ssize_t bytes_max):
         """What is to be sent now, about so many bytes; b"" where that is nothing."""
         cdef const uint8_t* data
-        cdef ssize_t size = h2.session_mem_send(self.session, &data)
         cdef bytes first
+        cdef ssize_t size
+        if self.session == NULL:
+            return b""
+        size = h2.session_mem_send(self.session, &data)
         cdef list parts
         cdef Py_ssize_t total
         if size <= 0:
@@ -496,10 +501,12 @@ cdef class Connection:
     @property
     def is_over(self):
         """Nothing will come or go any more."""
-        return not h2.session_want_read(self.session) and not h2.session_want_write(self.session)
+        return self.session == NULL or not h2.session_want_read(self.session) and not h2.session_want_write(self.session)
 
     def shut_down(self):
         """Take no new calls; the other side hears which were the last."""
+        if self.session == NULL:
+            return
         h2.submit_goaway(
             self.session, 0, h2.session_get_last_proc_stream_id(self.session), RESET_NO_ERROR, NULL, 0)
 
@@ -523,6 +530,13 @@ cdef class Connection:
             (<Call>call)._closed()
         self.calls.clear()
         self.held.clear()
+        if self.session != NULL:
+            h2.session_del(self.session)
+            self.session = NULL
+
+    def forget(self):
+        """No call of it is served any more: let go of the server, which has this."""
+        self.server = None
 
     cdef _raise(self):
         if self.error is not None:

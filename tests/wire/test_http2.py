@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
 import struct
@@ -16,6 +17,7 @@ from hpack import Decoder
 
 from ringup.engine import edge_http2
 from ringup.engine.edge_http2 import Call, Limits, Server
+from ringup.native import http2
 
 pytestmark = pytest.mark.skipif(edge_http2.load() is not None, reason="no libnghttp2 on this machine")
 
@@ -530,5 +532,35 @@ def test_an_address_is_had_by_one() -> None:
             async with channel(at) as to:
                 assert await to.unary_unary("/a.Shop/Echo")(b"a") == b"a"
             await other.stop(0)
+
+    run(test)
+
+
+def test_what_has_ended_is_freed_without_the_collector() -> None:
+    """An engine lets it look at what is older than a moment only after hundreds of thousands of calls."""
+
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        shop.open.set()
+        gc.collect()
+        gc.disable()
+        try:
+            wires = [await Wire.to(port) for _ in range(4)]
+            for number, wire in enumerate(wires):
+                wire.send(call(1, "/a.Shop/Echo", message(b"a")))
+                await wire.until(DATA, 1)
+                if number < 2:
+                    shop.open.clear()
+                    wire.send(call(3, "/a.Shop/Echo", message(b"a")))  # in work when its connection ends
+                    await until(lambda: server.serving.calls == 1)
+                    shop.open.set() if number else None
+                wire.close()
+                await until(lambda: server.serving.calls == 0)
+                shop.open.set()
+            await until(lambda: not server.connections)
+            await asyncio.sleep(0.01)
+            alive = [one for one in gc.get_objects() if isinstance(one, (Call, http2.Connection))]
+            assert not alive
+        finally:
+            gc.enable()
 
     run(test)

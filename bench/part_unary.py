@@ -1,12 +1,14 @@
-"""sale_unary_vs_echo: durable 10-line sales by unary calls, beside an empty echo of the same bytes.
+"""sale_unary_vs_echo: durable 10-line sales by unary calls, beside empty echoes of the same bytes.
 
-Both servers run at once with the same gRPC options and are loaded in turn by 64 callers of the light
-client.  The ratio says what pricing, stock, journal and sync cost on top of gRPC; it says nothing about a
-client library.  1 to 1,000 callers are in `growth_callers`.
+The servers run at once with the same limits and are loaded in turn by 64 callers of the light client: the engine,
+an echo on grpcio's server, and one on the engine's own, which is the floor of the engine where libnghttp2 is
+there: what pricing, stock, journal and sync cost on top of it.  It says nothing about a client library.  1 to
+1,000 callers are in `growth_callers`.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 from bench import unary_load
@@ -16,6 +18,7 @@ from bench.servers import cpu_seconds, echo
 from bench.shop import SELL_PATH, Ids, body_is_ok, sales
 from bench.shop_server import booked, counters, shop_engine
 from bench.unary_load import Load
+from ringup.engine.edge import NGHTTP2, chosen_server
 
 TITLE = "Unary: durable 10-line sales beside an empty echo of the same bytes"
 CALLERS = 64
@@ -28,9 +31,14 @@ def run(bench: Bench) -> None:
     with (
         shop_engine(bench.work / "data", items, ids) as engine,
         echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as empty,
+        echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply, NGHTTP2)
+        if chosen_server() == NGHTTP2
+        else nullcontext() as own,
     ):
-        loads: dict[str, list[Load]] = {"sale_unary": [], "echo_unary": []}
         ports = {"sale_unary": engine.port, "echo_unary": empty.port}
+        if own is not None:
+            ports["own_echo_unary"] = own.port
+        loads: dict[str, list[Load]] = {name: [] for name in ports}
 
         def measure(name: str) -> float:
             load = unary_load.closed_loop(
@@ -54,4 +62,6 @@ def run(bench: Bench) -> None:
         echoes = sum(load.answered for load in loads["echo_unary"])
         bench.put("echo_unary_server_cpu_us", echo_cpu_s / echoes * 1e6)
         bench.put("sale_unary_vs_echo", rates["sale_unary"] / rates["echo_unary"])
+        if own is not None:
+            bench.put("sale_unary_vs_own_echo", rates["sale_unary"] / rates["own_echo_unary"])
     bench.chart(Chart("unary", "Unary calls, 64 callers", "", "answers a second", {"": list(rates.items())}, bars=True))

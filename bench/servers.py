@@ -108,10 +108,13 @@ def ask_stock(server: Server, index: int) -> int:
 
 
 @contextmanager
-def echo(work: Path, command_bytes: int, reply: bytes, unary_reply: bytes) -> Iterator[Server]:
-    """An empty server: `reply` to every command of `command_bytes`, `unary_reply` to every unary call."""
+def echo(work: Path, command_bytes: int, reply: bytes, unary_reply: bytes, kind: str = "grpcio") -> Iterator[Server]:
+    """An empty server: `reply` to every command of `command_bytes`, `unary_reply` to every unary call.
+
+    `kind` is what takes its calls, "grpcio" or "nghttp2".
+    """
     (work / "echo.reply").write_bytes(reply)
     (work / "echo.unary").write_bytes(unary_reply)
-    arguments = [sys.executable, "-m", "bench.echo_server", str(command_bytes), str(work)]
-    with _process(arguments, "the echo", work / "echo.log") as server:
+    arguments = [sys.executable, "-m", "bench.echo_server", str(command_bytes), str(work), kind]
+    with _process(arguments, f"the echo of {kind}", work / f"echo_{kind}.log") as server:
         yield server

@@ -110,7 +110,8 @@ def chosen_server(wanted: str = "auto") -> str:
     return GRPCIO
 
 
-def _limits() -> edge_http2.Limits:
+def limits() -> edge_http2.Limits:
+    """Of nghttp2's server, as SERVER_OPTIONS are of grpcio's."""
     return edge_http2.Limits(
         message_bytes_max=MESSAGE_BYTES_MAX,
         streams_max=STREAMS_PER_CONNECTION_MAX,
@@ -168,7 +169,7 @@ class Edge:
         if self._counts:
             self._listeners = Listeners(SERVER_OPTIONS, prepare)
         else:
-            self._listeners = edge_http2.Server(_limits())
+            self._listeners = edge_http2.Server(limits())
             prepare(self._listeners)
 
     async def start(self, listen: str) -> int:

@@ -101,7 +101,9 @@ def run(test: Callable[[Server, Shop, int], Awaitable[None]]) -> None:
         finally:
             await server.stop(0)
             while OPENED:
-                OPENED.pop().writer.transport.abort()
+                wire = OPENED.pop()
+                wire.close()
+                wire.writer.transport.abort()
         assert server.serving.calls == 0, "every call that was counted is counted off"
         assert not server.connections
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import sys
 import zlib
@@ -438,6 +439,7 @@ class _Details(grpc.HandlerCallDetails):
 def _sockets(host: str, port: int) -> list[socket.socket]:
     """Sockets bound to every address of `host`, all with the same port."""
     found: list[socket.socket] = []
+    missing = OSError(f"no address for {host}")
     try:
         for family, kind, protocol, _, address in dict.fromkeys(
             socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -451,12 +453,20 @@ def _sockets(host: str, port: int) -> list[socket.socket]:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::" or len(found) > 1))
-            one.bind((address[0], port, *address[2:]))
+            try:
+                one.bind((address[0], port, *address[2:]))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                missing = error  # of several, such as ::1 where IPv6 is off
+                found.remove(one)
+                one.close()
+                continue
             port = one.getsockname()[1]
     except OSError:
         for one in found:
             one.close()
         raise
     if not found:
-        raise OSError(f"no address for {host}")
+        raise missing
     return found

@@ -538,6 +538,26 @@ def test_an_address_is_had_by_one() -> None:
     run(test)
 
 
+def test_an_address_that_is_not_here_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As localhost's ::1 where IPv6 is off."""
+    here, elsewhere = ("127.0.0.1", 0), ("192.0.2.1", 0)  # RFC 5737: nobody's
+
+    def addresses(*found: tuple[str, int]) -> None:
+        infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in found]
+        monkeypatch.setattr(edge_http2.socket, "getaddrinfo", lambda *_, **__: infos)
+
+    async def test() -> None:
+        addresses(elsewhere, here)
+        server = Server(LIMITS)
+        assert await server.start("localhost:0") > 0
+        await server.stop(0)
+        addresses(elsewhere)
+        with pytest.raises(OSError, match="expected a free address to listen on"):
+            await Server(LIMITS).start("localhost:0")
+
+    asyncio.run(test())
+
+
 def test_what_has_ended_is_freed_without_the_collector() -> None:
     """An engine lets it look at what is older than a moment only after hundreds of thousands of calls."""
 

@@ -16,7 +16,9 @@ $(READY): $(SOURCES)
 	$(PIP) "setuptools>=77" "cython>=3.1,<4" grpcio-tools==1.74.0 "protobuf<7"
 	$(PIP) --no-build-isolation "protobuf<7" -e ".[demo]"
 	touch $@
+# django-haystack comes as source only; what it asks for to be built must be there, as nothing is built in isolation.
 $(DEV): $(READY)
+	$(PIP) "setuptools-scm>=8"
 	$(PIP) --no-build-isolation "protobuf<7" -e ".[import,bench,test,lint,types,devices]"
 	touch $@
 build: $(READY)  ## make the environment, compile the core, generate the protobuf modules

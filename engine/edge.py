@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -22,7 +22,7 @@ from ringup.engine.callers import Callers, NotAuthenticated, answered, header_of
 from ringup.engine.config import SettingError
 from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.edge_listeners import LISTENERS, Listeners
-from ringup.engine.engine import Engine, EngineFailed
+from ringup.engine.engine import UNKNOWN_OUTCOME, Engine, EngineFailed
 from ringup.engine.journal import JournalError
 from ringup.engine.record import DamagedRecord
 from ringup.engine.sequencer import Overloaded, Stopped
@@ -82,6 +82,22 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 Outgoing = asyncio.Queue[asyncio.Future[bytes] | bytes | Exception | None]
 
 
+class Asked(Protocol):
+    """A unary call: one of the last two is called, at once or later, in the event loop's thread."""
+
+    def invocation_metadata(self) -> Any:
+        """(name, value) of its headers."""
+
+    def answer(self, message: bytes) -> None:
+        """What it asked for."""
+
+    def refuse(self, code: grpc.StatusCode, details: str) -> None:
+        """Why there is no answer."""
+
+
+Start = Callable[[bytes, Asked], None]  # takes the message of a unary call
+
+
 class TooManyCalls(Exception):
     """RPCS_MAX calls are being served; nothing of this one was executed."""
 
@@ -134,6 +150,8 @@ STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
     DamagedRecord: grpc.StatusCode.DATA_LOSS,
 }
 NO_ANSWER = tuple(STATUS_BY_ERROR)
+# Queries that read the journal or search for long, and what serves them.
+WAITING = {"GetReceipt": "_get_receipt", "CheckPromotions": "_check_promotions", "ReadEvents": "_read_events"}
 
 
 class Edge:
@@ -153,8 +171,15 @@ class Edge:
         self._calls_by_code: dict[str, int] = {}
         self._counts = (server or chosen_server()) == GRPCIO  # the other counts the calls itself
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        direct: dict[str, Start] = {}
         for method in methods():
-            by_service.setdefault(method.service, {})[method.name] = self._handler(method)
+            handlers = by_service.setdefault(method.service, {})
+            if (start := self._start(method)) is None:
+                handlers[method.name] = self._handler(method)
+            elif self._counts:
+                handlers[method.name] = grpc.unary_unary_rpc_method_handler(self._limited(_awaited(start)))
+            else:
+                direct[method.path] = start
         self._services = list(by_service)
         names = [s.full_name for f in FILES for s in f.services_by_name.values()]
 
@@ -171,6 +196,8 @@ class Edge:
         else:
             self._listeners = edge_http2.Server(limits())
             prepare(self._listeners)
+            for path, start in direct.items():
+                self._listeners.add_direct_handler(path, start)
 
     async def start(self, listen: str) -> int:
         """Serve on `listen` ("host:port", port 0 for any free one); returns the port."""
@@ -204,20 +231,36 @@ class Edge:
         if method.streams:
             readers = {"SubscribeEvents": self._subscribe_events, "WatchAvailability": self._watch_availability}
             return grpc.unary_stream_rpc_method_handler(self._limited(self._known_reader(readers[method.name])))
-        handle: Callable[[bytes, Context], Awaitable[bytes]]
+        handle: Callable[[bytes, Context], Awaitable[bytes]] = getattr(self, WAITING[method.name])
+        return grpc.unary_unary_rpc_method_handler(self._limited(self._known(handle)))
+
+    def _start(self, method: Method) -> Start | None:
+        """What serves a unary call without waiting itself; None for what needs a task of its own."""
+        if method.streams or method.name in WAITING:
+            return None
+        start: Start
         if method.kind:
-            handle = self._command_handler(method.kind)
-        elif method.name == "GetReceipt":
-            handle = self._get_receipt
+            start = self._command(method.kind)
         elif method.name == "GetStats":
-            handle = self._get_stats
-        elif method.name == "CheckPromotions":
-            handle = self._check_promotions
-        elif method.name == "ReadEvents":
-            handle = self._read_events
+            start = self._get_stats
         else:
-            handle = self._query_handler(method.name)
-        return grpc.unary_unary_rpc_method_handler(self._limited(self._known(handle, method.kind)))
+            start = self._query(method.name)
+        callers = self._callers
+        if callers is None:
+            return start
+
+        def known(request: bytes, call: Asked) -> None:
+            try:
+                caller = callers.find(header_of(call.invocation_metadata()))
+            except NotAuthenticated as error:
+                _refuse(call, error)
+                return
+            if caller.may(method.kind):
+                start(request, call)
+            else:
+                call.answer(caller.refusal(method.kind))
+
+        return known
 
     def _limited(
         self, handle: Callable[[bytes, Context], Awaitable[Answer]]
@@ -238,19 +281,19 @@ class Edge:
         return limited
 
     def _known(
-        self, handle: Callable[[bytes, Context], Awaitable[Answer]], kind: int
-    ) -> Callable[[bytes, Context], Awaitable[Answer]]:
-        """The handler, for callers who may send commands of this kind (0: a query)."""
+        self, handle: Callable[[bytes, Context], Awaitable[bytes]]
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        """The handler of a query, for callers."""
         callers = self._callers
         if callers is None:
             return handle
 
-        async def known(request: bytes, context: Context) -> Any:
+        async def known(request: bytes, context: Context) -> bytes:
             try:
-                caller = callers.find(header_of(context.invocation_metadata()))
+                callers.find(header_of(context.invocation_metadata()))
             except NotAuthenticated as error:
                 return await _abort(context, error)
-            return await handle(request, context) if caller.may(kind) else caller.refusal(kind)
+            return await handle(request, context)
 
         return known
 
@@ -302,27 +345,38 @@ class Edge:
         finally:
             self._rpcs -= 1
 
-    def _command_handler(self, kind: int) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        submit = self._submit
+    def _command(self, kind: int) -> Start:
+        submit = self._engine.submit_to
 
-        async def command(request: bytes, context: Context) -> bytes:
-            response = await submit(wrap_command(kind, request), context)
-            reply_kind, body = unwrap_reply(response)
-            if reply_kind != kind:
-                message = rejected_message(reply_kind, body)
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message or "the request could not be read")
-            return body
+        def command(request: bytes, call: Asked) -> None:
+            def durable(response: bytes | None) -> None:
+                if response is None:
+                    _refuse(call, EngineFailed(UNKNOWN_OUTCOME))
+                    return
+                reply_kind, body = unwrap_reply(response)
+                if reply_kind == kind:
+                    call.answer(body)
+                else:
+                    message = rejected_message(reply_kind, body)
+                    call.refuse(grpc.StatusCode.INVALID_ARGUMENT, message or "the request could not be read")
+
+            try:
+                submit(wrap_command(kind, request), durable)
+            except NO_ANSWER as error:
+                _refuse(call, error)
 
         return command
 
-    def _query_handler(self, name: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    def _query(self, name: str) -> Start:
         query = self._engine.query
 
-        async def answer(request: bytes, context: Context) -> bytes:
+        def answer(request: bytes, call: Asked) -> None:
             try:
-                return query(name, request)
+                found = query(name, request)
             except NO_ANSWER as error:
-                return await _abort(context, error)
+                _refuse(call, error)
+            else:
+                call.answer(found)
 
         return answer
 
@@ -338,23 +392,18 @@ class Edge:
         except NO_ANSWER as error:
             return await _abort(context, error)
 
-    async def _get_stats(self, request: bytes, context: Context) -> bytes:
+    def _get_stats(self, request: bytes, call: Asked) -> None:
         try:
             admin_pb2.GetStatsRequest.FromString(request)
         except DecodeError:
-            return await _abort(context, MalformedRequest("GetStatsRequest: the bytes are no such message"))
-        return admin_pb2.GetStatsResponse(
+            _refuse(call, MalformedRequest("GetStatsRequest: the bytes are no such message"))
+            return
+        answer = admin_pb2.GetStatsResponse(
             code=result_pb2.RESULT_CODE_OK,
             rows=self._engine.core.row_counts(),
             counters=self._engine.counters(),
-        ).SerializeToString()
-
-    async def _submit(self, request: bytes, context: Context) -> bytes:
-        """Submit for one call; what gives no answer becomes a gRPC status."""
-        try:
-            return await self._engine.submit(request)
-        except NO_ANSWER as error:
-            return await _abort(context, error)
+        )
+        call.answer(answer.SerializeToString())
 
     # Events and availability.  `write` waits while the reader is slow, and so nothing piles up for it.
 
@@ -562,8 +611,48 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
+def _status_of(error: Exception) -> grpc.StatusCode:
+    return next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
+
+
 async def _abort(context: Context, error: Exception) -> bytes:
     """End a call without an answer, with the status of `error`."""
-    code = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
-    await context.abort(code, str(error))
+    await context.abort(_status_of(error), str(error))
     raise AssertionError("abort raises") from error
+
+
+def _refuse(call: Asked, error: Exception) -> None:
+    """The same for a call that is served directly."""
+    call.refuse(_status_of(error), str(error))
+
+
+class _Awaited:
+    """A unary call of grpcio's server, which waits for what its handler returns."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.ended: asyncio.Future[bytes | tuple[grpc.StatusCode, str]] = asyncio.get_running_loop().create_future()
+
+    def invocation_metadata(self) -> Any:
+        return self._context.invocation_metadata()
+
+    def answer(self, message: bytes) -> None:
+        if not self.ended.done():  # its caller went away; the command happened all the same
+            self.ended.set_result(message)
+
+    def refuse(self, code: grpc.StatusCode, details: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result((code, details))
+
+
+def _awaited(start: Start) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def handle(request: bytes, context: Context) -> bytes:
+        call = _Awaited(context)
+        start(request, call)
+        found = await call.ended
+        if isinstance(found, bytes):
+            return found
+        await context.abort(*found)
+        raise AssertionError("abort raises")
+
+    return handle

@@ -14,7 +14,7 @@ import errno
 import socket
 import sys
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, cast
 
 import grpc
@@ -67,6 +67,7 @@ class Call(http2.Call):
 
     task: asyncio.Task[Any] | None = None
     deadline: asyncio.TimerHandle | None = None
+    _is_over = False
     _came: asyncio.Future[None] | None = None
     _drained: asyncio.Future[None] | None = None
 
@@ -128,9 +129,11 @@ class Call(http2.Call):
 
     def end(self, code: grpc.StatusCode, details: str) -> None:
         """End the call from outside of its handler."""
+        if self.task is None:
+            self.refuse(code, details)
+            return
         self.finish(code.value[0], details)
-        if self.task is not None:
-            self.task.cancel()
+        self.task.cancel()
         self.server.flush()
 
     def serve(self, request: bytes | None) -> None:
@@ -138,8 +141,40 @@ class Call(http2.Call):
         handler, loop = self.route.handler, self.server.loop
         if (timeout_s := self.timeout_s) is not None:
             self.deadline = loop.call_later(timeout_s, self.run_out)
+        if self.route.is_direct:
+            try:
+                handler(request, self)
+            except Exception as error:
+                self._failed(error)
+            return
         self.task = loop.create_task(self._unary(handler, request) if self.route.asks_once else self._stream(handler))
         self.task.add_done_callback(self._ended)
+
+    def answer(self, message: bytes) -> None:
+        """The answer of a unary call that is served directly, now or later; after its end it goes nowhere."""
+        self.respond(message)
+        self._over()
+
+    def refuse(self, code: grpc.StatusCode, details: str) -> None:
+        """No answer, as `answer`."""
+        self.finish(code.value[0], details)
+        self._over()
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("a call failed", exc_info=error)
+        self.refuse(grpc.StatusCode.UNKNOWN, f"unexpected {type(error).__name__}: {error}")
+
+    def _over(self) -> None:
+        """Nobody serves it any more."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self.deadline is not None:
+            self.deadline.cancel()
+        connection = self.server
+        connection.ended(self)
+        self.served()
+        connection.flush()
 
     async def _unary(self, handler: Any, request: Any) -> bytes | None:
         if (parse := handler.request_deserializer) is not None:
@@ -168,25 +203,18 @@ class Call(http2.Call):
             await self.write(answer)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        if self.deadline is not None:
-            self.deadline.cancel()
-        connection = self.server
-        connection.ended(self)
-        self.served()
         self.task = None  # which knows this call
         if task.cancelled():
-            self.finish(grpc.StatusCode.CANCELLED.value[0], "the call was cancelled")
+            self.refuse(grpc.StatusCode.CANCELLED, "the call was cancelled")
         elif (error := task.exception()) is None:
             if (answer := task.result()) is None:
-                self.finish()
+                self.refuse(grpc.StatusCode.OK, "")
             else:
-                self.respond(answer)
+                self.answer(answer)
         elif isinstance(error, Aborted):
-            self.finish(error.code.value[0], error.details)
+            self.refuse(error.code, error.details)
         else:
-            log.error("a call failed", exc_info=error)
-            self.finish(grpc.StatusCode.UNKNOWN.value[0], f"unexpected {type(error).__name__}: {error}")
-        connection.flush()
+            self._failed(error)
 
 
 class _Connection(asyncio.Protocol):
@@ -225,7 +253,8 @@ class _Connection(asyncio.Protocol):
             log.exception("a connection failed")
             goes_on = False
         if goes_on:
-            self.flush()
+            if self._http2.has_output:
+                self.flush()
         else:
             self._flush()  # what is wrong
             self._end()
@@ -247,8 +276,10 @@ class _Connection(asyncio.Protocol):
     def ended(self, call: Call) -> None:
         """Its handler has ended."""
         self.active.discard(call)
-        if self._transport is None and not self.active:
-            self._http2.forget()
+        if not self.active:
+            self._server.quiet.set()
+            if self._transport is None:
+                self._http2.forget()
 
     def flush(self) -> None:
         """Send what there is to send, once for all that this turn of the loop has."""
@@ -351,6 +382,7 @@ class Server:
         self.limits = limits
         self.serving = http2.Serving(limits.calls_max, limits.refusal)
         self.connections: set[_Connection] = set()
+        self.quiet = asyncio.Event()  # a connection has no call any more
         self.routes: dict[bytes, http2.Route] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._listening: list[asyncio.Server] = []
@@ -364,6 +396,10 @@ class Server:
         """Serve these methods of one service."""
         for name, handler in handlers.items():
             self.routes[f"/{service}/{name}".encode()] = _route(f"/{service}/{name}", handler)
+
+    def add_direct_handler(self, path: str, handler: Callable[[bytes, Call], None]) -> None:
+        """Serve unary calls of `path` without a task: the handler has `answer` or `refuse` of the call called once."""
+        self.routes[path.encode()] = http2.Route(handler, True, True, True)
 
     def find_route(self, path: bytes) -> http2.Route | None:
         """The method of this path, which was not called before; None where there is none."""
@@ -400,6 +436,11 @@ class Server:
             for connection in list(self.connections):
                 connection.look(loop.time())
 
+    async def _all_ended(self, connections: list[_Connection]) -> None:
+        while any(connection.active for connection in connections):
+            self.quiet.clear()
+            await self.quiet.wait()
+
     async def stop(self, grace_s: float | None) -> None:
         """Take no more calls; those that are served may take so long."""
         for listening in self._listening:
@@ -407,14 +448,12 @@ class Server:
         connections = list(self.connections)
         for connection in connections:
             connection.shut_down()
-        running = [call.task for one in connections for call in one.active if call.task is not None]
-        if grace_s and running:
-            await asyncio.wait(running, timeout=grace_s)
+        if grace_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_ended(connections), grace_s)
         for connection in connections:
             connection.close()
-        running = [call.task for one in connections for call in one.active if call.task is not None]
-        if running:
-            await asyncio.wait(running)
+        await self._all_ended(connections)
         await asyncio.sleep(0)  # their statuses go out
         for connection in connections:
             connection.close()

@@ -25,7 +25,7 @@ from ringup.engine.promotion_checks import prepare
 from ringup.engine.proven import ProvenReplies
 from ringup.engine.record import decode
 from ringup.engine.recovery import Progress, Recovered, recover
-from ringup.engine.sequencer import COMMITTING_MAX, Batch, Frozen, Sequencer, write_batches
+from ringup.engine.sequencer import COMMITTING_MAX, Answer, Batch, Frozen, Sequencer, write_batches
 from ringup.engine.watch import Watches
 from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
 from ringup.native.memory import ready_bytes
@@ -33,6 +33,9 @@ from ringup.v1 import sale_pb2
 
 log = structlog.get_logger()
 _REQUEST_FIELD = sale_pb2.GetReceiptResponse.DESCRIPTOR.fields_by_name["request"].number
+
+
+UNKNOWN_OUTCOME = "the engine stopped before the answer: it may have happened; resend with the same id"
 
 
 class EngineFailed(Exception):
@@ -131,8 +134,12 @@ class Engine:
         raises EngineFailed when the engine fails meanwhile.
         """
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self.sequencer.submit(request, partial(_settle, future))
+        self.submit_to(request, partial(_settle, future))
         return future
+
+    def submit_to(self, request: bytes, answer: Answer) -> None:
+        """The same for `answer`, which is called with the SessionResponse, or with None when the engine fails."""
+        self.sequencer.submit(request, answer)
 
     @property
     def engine_id(self) -> str:
@@ -326,8 +333,6 @@ def _settle(future: asyncio.Future[bytes], reply: bytes | None) -> None:
     if future.done():  # its caller went away; the command happened all the same
         return
     if reply is None:
-        future.set_exception(
-            EngineFailed("the engine stopped before the answer: it may have happened; resend with the same id")
-        )
+        future.set_exception(EngineFailed(UNKNOWN_OUTCOME))
     else:
         future.set_result(reply)

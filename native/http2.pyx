@@ -117,10 +117,14 @@ cdef class Route:
     cdef readonly bint is_counted
     """Its calls are limited (Serving)."""
 
-    def __init__(self, handler, bint asks_once, bint is_counted):
+    cdef readonly bint is_direct
+    """Its handler takes the message and the call and returns nothing: the answer comes by the call."""
+
+    def __init__(self, handler, bint asks_once, bint is_counted, bint is_direct=False):
         self.handler = handler
         self.asks_once = asks_once
         self.is_counted = is_counted
+        self.is_direct = is_direct
 
 
 cdef class Serving:
@@ -497,6 +501,11 @@ cdef class Connection:
             parts.append(PyBytes_FromStringAndSize(<const char*>data, size))
             total += size
         return first if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def has_output(self):
+        """There is something to be sent, or nothing will come any more."""
+        return self.session == NULL or h2.session_want_write(self.session) or not h2.session_want_read(self.session)
 
     @property
     def is_over(self):

@@ -29,6 +29,7 @@ from ringup.engine.sequencer import COMMITTING_MAX, Answer, Batch, Frozen, Seque
 from ringup.engine.watch import Watches
 from ringup.native.envelope import nth_reply, nth_request, receipt_response, with_bytes
 from ringup.native.memory import ready_bytes
+from ringup.native.table import Checkpoint
 from ringup.v1 import sale_pb2
 
 log = structlog.get_logger()
@@ -230,13 +231,15 @@ class Engine:
     def _describe(self, sequence: int, digest: bytes, counts: dict[str, int]) -> dict[str, object]:
         return {"sequence": sequence, "digest": digest.hex(), "layout": self._layout, "counts": counts}
 
+    def _save(self, meta: dict[str, object], pages: Checkpoint) -> None:
+        self.journal.settle()  # no reader of the files may find the checkpoint ahead of the journal
+        self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
+
     def _write_checkpoint(self, batch: Batch, frozen: Frozen) -> None:
         self._writing = frozen
         self._checkpoint_written.clear()
         meta = self._describe(batch.sequence, batch.digest, frozen.counts)
-        future = self._checkpoint_thread.submit(
-            self._checkpoints.write, meta, frozen.pages, fresh=self._fresh_checkpoint
-        )
+        future = self._checkpoint_thread.submit(self._save, meta, frozen.pages)
         future.add_done_callback(
             lambda done: self._loop.call_soon_threadsafe(self._checkpoint_ended, batch.sequence, done.exception())
         )
@@ -261,7 +264,7 @@ class Engine:
         pages, counts = self.core.checkpoint(), self.core.row_counts()
         meta = self._describe(self.core.sequence, self._digest, counts)
         try:
-            self._checkpoints.write(meta, pages, fresh=self._fresh_checkpoint)
+            self._save(meta, pages)
         except Exception as error:  # the journal has everything
             pages.failed()
             log.error("the checkpoint could not be written; the next start replays more", error=str(error))

@@ -174,6 +174,14 @@ class Walk:
             raise PageDamage(f"page {missing}: neither in a tree nor free")
         return meta.last_page + 1
 
+    def free_pages(self) -> list[int]:
+        """The pages that no tree has."""
+        self._seen = bytearray(self._meta.last_page + 1)
+        found: list[int] = []
+        for _, value in self._tree(self._meta.free, "free pages"):
+            found += [page for (page,) in _U64.iter_unpack(value[8 : len(value) - len(value) % 8])]
+        return found
+
     def _take(self, page: int, count: int = 1) -> None:
         if not 0 <= page <= page + count - 1 < len(self._seen):
             raise PageDamage(f"expected pages up to {len(self._seen) - 1}, found a link to page {page}")

@@ -1,7 +1,8 @@
 """LMDB: the journal and the checkpoints of one data directory.  The only module that knows LMDB.
 
-Two environments, so that a checkpoint never blocks a commit.  Both sync on every commit (LMDB's
-default); neither maps the file for writing, because a full disk would then be a crash (SIGBUS).
+Two environments, so that a checkpoint never blocks a commit.  Both sync on every commit; neither maps
+the file for writing, because a full disk would then be a crash (SIGBUS).  The journal's commits sync their
+pages only: what names them follows with the next commit, and is made good after a power cut (lmdb_tail.py).
 LMDB does not see flipped bits, so journal records carry digests (record.py) and pages a CRC.
 """
 
@@ -25,6 +26,8 @@ import lmdb
 
 from ringup.engine.journal import Ancestor, AppendUnknown, Fenced, JournalError
 from ringup.engine.lmdb_pages import Meta, PageDamage, Walk, check_last_freed, last_freed, read_metas
+from ringup.engine.lmdb_tail import chain, records_after
+from ringup.engine.record import DIGEST_BYTES, GENESIS, HEADER_BYTES, head_of
 
 FORMAT = 2  # of the data directory; raise it when an older engine could not read it
 _FORMAT_OF_ITS_OWN = 1  # of a journal without ancestors: older engines read it
@@ -119,12 +122,18 @@ def holder(directory: Path) -> str:
         os.close(file)
 
 
-def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2) -> lmdb.Environment:
+def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2, metasync: bool = True) -> lmdb.Environment:
     _check_metas(path, is_owner=not readonly)
     try:
         path.mkdir(parents=True, exist_ok=True) if not readonly else None
         return lmdb.open(
-            str(path), map_size=MAP_BYTES, max_dbs=max_dbs, readonly=readonly, subdir=True, max_spare_txns=2
+            str(path),
+            map_size=MAP_BYTES,
+            max_dbs=max_dbs,
+            readonly=readonly,
+            subdir=True,
+            max_spare_txns=2,
+            metasync=metasync,
         )
     except (lmdb.Error, OSError) as error:
         if os.strerror(errno.ENOSPC) in str(error):
@@ -218,9 +227,8 @@ class LmdbJournal:
         self._readonly = readonly
         self.is_read_alone = readonly
         """Whether nobody else uses this object while `read` goes on, so that it may map the file anew meanwhile."""
-        self._env = _open(path, readonly=readonly)
         self._epoch = 0
-        self._meta, self._records = _databases(self._env, path, ("meta", "records"), readonly=readonly)
+        self._open()
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
@@ -237,12 +245,60 @@ class LmdbJournal:
                 "run that version"
             )
         self._ancestors = tuple(Ancestor(**one) for one in json.loads(ancestors))
+        if not readonly:
+            self._make_good()
         if raw is None and not readonly:
-            with _writing(path), self._env.begin(db=self._meta, write=True) as txn:
+            with self._changing() as txn:
                 self._engine_id = uuid.uuid4().hex.encode()
                 txn.put(b"format", str(_FORMAT_OF_ITS_OWN).encode())
                 txn.put(b"engine_id", self._engine_id)
                 txn.put(b"guard", self._guard(txn))
+
+    def _open(self) -> None:
+        self._env = _open(self._path, readonly=self._readonly, metasync=False)
+        self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=self._readonly)
+
+    def _make_good(self) -> None:
+        """Take up what the last commit before a power cut wrote; nothing is written before its records are found.
+
+        They are kept in a file of their own until they are durable here: the pages they stand in are free.
+        """
+        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+            last = (
+                (_SEQUENCE.unpack(cursor.key())[0], cursor.value()[-DIGEST_BYTES:]) if cursor.last() else (0, GENESIS)
+            )
+        kept = self._path / "unnamed"
+        file = os.open(self._path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            records = records_after(file, *last)
+        except PageDamage as damage:
+            raise _damaged(self._path, damage) from damage
+        finally:
+            os.close(file)
+        if kept.exists():  # the power was cut here, too
+            before = chain(_split(kept.read_bytes()), *last)
+            records = max(records, before, key=len)
+        elif not records:
+            return
+        with _writing(self._path):
+            if records:
+                _write_whole(kept, b"".join(records))
+                with self._changing(self._records) as txn:
+                    for number, record in enumerate(records, last[0] + 1):
+                        txn.put(_SEQUENCE.pack(number), record, append=True, overwrite=False)
+            kept.unlink()
+
+    @contextlib.contextmanager
+    def _changing(self, table: Any = None) -> Iterator[lmdb.Transaction]:
+        """A transaction that is durable with its description when it ends."""
+        with _writing(self._path):
+            with self._env.begin(db=self._meta if table is None else table, write=True) as txn:
+                yield txn
+            self._env.sync(True)
+
+    def settle(self) -> None:
+        """Make durable what names the records, too: for those who read the file without this engine."""
+        self._env.sync(True)
 
     def _guard(self, txn: lmdb.Transaction) -> bytes:
         """A checksum of the journal's few facts."""
@@ -262,7 +318,7 @@ class LmdbJournal:
     def become_another(self, last_event: int, at_ns: int) -> None:
         """Take a new identity from the next batch on; `last_event` and `at_ns` are the last batch's."""
         last = Ancestor(self.engine_id, self.last_sequence(), last_event, at_ns)
-        with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:
+        with self._changing() as txn:
             self._ancestors = (*self._ancestors, last)
             self._engine_id = uuid.uuid4().hex.encode()
             txn.put(b"format", str(FORMAT).encode())
@@ -271,7 +327,7 @@ class LmdbJournal:
             txn.put(b"guard", self._guard(txn))
 
     def acquire(self) -> int:
-        with _writing(self._path), self._env.begin(db=self._meta, write=True) as txn:
+        with self._changing() as txn:
             self._epoch = int(txn.get(b"epoch", b"0")) + 1
             txn.put(b"epoch", str(self._epoch).encode())
             txn.put(b"guard", self._guard(txn))
@@ -334,12 +390,11 @@ class LmdbJournal:
     def _map_anew(self) -> None:
         """Give back the memory that reading took: the file is mapped, so it counts as this process's."""
         self._env.close()
-        self._env = _open(self._path, readonly=self._readonly)
-        self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=self._readonly)
+        self._open()
 
     def trim(self, before_sequence: int) -> int:
         count = 0
-        with self._env.begin(db=self._records, write=True) as txn, txn.cursor() as cursor:
+        with self._changing(self._records) as txn, txn.cursor() as cursor:
             found = cursor.first()
             while found and _SEQUENCE.unpack(cursor.key())[0] < before_sequence:
                 found = cursor.delete()
@@ -362,7 +417,33 @@ class LmdbJournal:
         }
 
     def close(self) -> None:
+        if not self._readonly:
+            with contextlib.suppress(lmdb.Error):  # a disk that failed; the next start makes it good
+                self.settle()
         self._env.close()
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    """The records that stand one behind the other, as far as they say where they end."""
+    at = 0
+    while (head := head_of(data[at : at + HEADER_BYTES])) is not None:
+        yield data[at : at + head[1]]
+        at += head[1]
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """A file with these bytes, durably, or none."""
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class DamagedCheckpoint(Exception):

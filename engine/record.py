@@ -130,6 +130,14 @@ def decode(data: bytes | memoryview, sequence: int, previous: bytes | None) -> R
     )
 
 
+def head_of(data: bytes | memoryview) -> tuple[int, int] | None:
+    """(sequence, bytes) of the record that begins here, as its first HEADER_BYTES say; nothing is proved."""
+    if len(data) < HEADER_BYTES or data[: len(MAGIC)] != MAGIC:
+        return None
+    _, _, sequence, _, commands_bytes, replies_bytes, events_bytes, _ = _HEADER.unpack_from(data)
+    return sequence, HEADER_BYTES + 2 * DIGEST_BYTES + commands_bytes + replies_bytes + events_bytes
+
+
 def last_event_of(head: bytes) -> int:
     """The sequence of the last event up to a record, from its first HEADER_BYTES; nothing is proved."""
     return int(_HEADER.unpack(head)[-1]) if head.startswith(MAGIC) and len(head) == HEADER_BYTES else 0

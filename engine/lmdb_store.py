@@ -27,12 +27,15 @@ import lmdb
 from ringup.engine.journal import Ancestor, AppendUnknown, Fenced, JournalError
 from ringup.engine.lmdb_pages import Meta, PageDamage, Walk, check_last_freed, last_freed, read_metas
 from ringup.engine.lmdb_tail import chain, records_after
+from ringup.engine.page_cache import GrowingFile
 from ringup.engine.record import DIGEST_BYTES, GENESIS, HEADER_BYTES, head_of
 
 FORMAT = 2  # of the data directory; raise it when an older engine could not read it
 _FORMAT_OF_ITS_OWN = 1  # of a journal without ancestors: older engines read it
 MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in them
 MAPPED_BYTES_MAX = 64 << 20  # what a reader of a whole file keeps of it in memory
+_CACHED_BYTES = 32 << 20  # of the journal's end, which stay in the kernel's memory for those who read what is new
+_UNCACHE_EACH_BYTES = 4 << 20
 _SEQUENCE = struct.Struct(">Q")
 _PAGE = struct.Struct(">HI")  # table number, page number
 _CRC = struct.Struct(">I")
@@ -228,7 +231,9 @@ class LmdbJournal:
         self.is_read_alone = readonly
         """Whether nobody else uses this object while `read` goes on, so that it may map the file anew meanwhile."""
         self._epoch = 0
+        self._new_bytes = 0
         self._open()
+        self._file = GrowingFile(path / "data.mdb", _CACHED_BYTES)
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
@@ -283,9 +288,9 @@ class LmdbJournal:
         with _writing(self._path):
             if records:
                 _write_whole(kept, b"".join(records))
-                with self._changing(self._records) as txn:
+                with self._changing(self._records) as adding:
                     for number, record in enumerate(records, last[0] + 1):
-                        txn.put(_SEQUENCE.pack(number), record, append=True, overwrite=False)
+                        adding.put(_SEQUENCE.pack(number), record, append=True, overwrite=False)
             kept.unlink()
 
     @contextlib.contextmanager
@@ -345,6 +350,10 @@ class LmdbJournal:
             # LMDB calls a write that found no room for its end an input/output error.
             free = shutil.disk_usage(self._path).free
             raise AppendUnknown(f"batch {sequence}: the commit failed: {error}; {free} bytes are free there") from error
+        self._new_bytes += sum(map(len, records))
+        if self._new_bytes > _UNCACHE_EACH_BYTES:
+            self._new_bytes = 0
+            self._file.uncache()
 
     def last_sequence(self) -> int:
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:

@@ -29,6 +29,8 @@ HEADER_BYTES_MAX = 16 << 10
 OUTPUT_BYTES = 256 << 10  # given to a socket at once
 BACKLOG = 1024  # connections that wait to be taken
 LOOK_SECONDS = 0.25  # between looks at connections that say nothing
+QUEUE_FRAMES = 1000  # that wait for one that does not read: beyond it nothing is read from it either
+STALL_SECONDS = 60.0  # without a byte, where calls of a connection wait for its other side alone
 CLOSE_SECONDS = 5.0  # for the last bytes to one that does not read
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
@@ -86,7 +88,7 @@ class Call(http2.Call):
     async def read(self) -> Any:
         """The next message, or grpc.aio.EOF."""
         while (message := self.next_message()) is None:
-            if self.has_ended:
+            if self.has_ended and not self.has_answer:
                 return grpc.aio.EOF
             self._came = asyncio.get_running_loop().create_future()
             await self._came
@@ -237,6 +239,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_full = False
         self._is_flushing = False
+        self._has_moved = False  # since the last look
         self._quiet_since = self.loop.time()
 
     # What the event loop says.
@@ -244,16 +247,23 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._server.connections.add(self)
+        if self._server.is_stopping:  # it was on its way when that began
+            self._transport.abort()
+            return
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        self._has_moved = True
         try:
             goes_on = self._http2.receive(data)
         except Exception:
             log.exception("a connection failed")
             goes_on = False
         if goes_on:
-            if self._http2.has_output:
+            if self._is_full:
+                if self._http2.queue_size > QUEUE_FRAMES and self._transport is not None:
+                    self._transport.pause_reading()
+            elif self._http2.has_output:
                 self.flush()
         else:
             self._flush()  # what is wrong
@@ -264,6 +274,8 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
         self.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -292,8 +304,14 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        while not self._is_full and (data := self._http2.output(OUTPUT_BYTES)):
-            transport.write(data)
+        try:
+            while not self._is_full and (data := self._http2.output(OUTPUT_BYTES)):
+                self._has_moved = True
+                transport.write(data)
+        except Exception:
+            log.exception("a connection failed")
+            transport.abort()
+            return
         if self._http2.is_over:
             self._end()
 
@@ -354,8 +372,12 @@ class _Connection(asyncio.Protocol):
             return
         self._http2.release()
         self.flush()
-        if self._http2.calls:
+        has_moved, self._has_moved = self._has_moved, False
+        if self.active or (self._http2.calls and has_moved):
             self._quiet_since = now
+        elif self._http2.calls:  # unfinished questions, or answers that are not taken
+            if now - self._quiet_since > STALL_SECONDS and self._transport is not None:
+                self._transport.abort()
         elif now - self._quiet_since > limits.idle_s:
             self.shut_down()
 
@@ -387,6 +409,7 @@ class Server:
         self._generic: list[grpc.GenericRpcHandler] = []
         self._listening: list[asyncio.Server] = []
         self._looks: asyncio.Task[None] | None = None
+        self.is_stopping = False
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Serve these."""
@@ -443,6 +466,7 @@ class Server:
 
     async def stop(self, grace_s: float | None) -> None:
         """Take no more calls; those that are served may take so long."""
+        self.is_stopping = True
         for listening in self._listening:
             listening.close()
         connections = list(self.connections)

@@ -49,6 +49,8 @@ cdef enum:
     STREAM_WINDOW_BYTES = 1 << 20
     FIELD_OVERHEAD_BYTES = 32  # RFC 9113, 6.5.2: what a header counts beside its name and value
     ANSWER_FIELDS = 3
+    DETAILS_MAX = 1024  # characters of a status: nghttp2 drops headers of more than 64 KiB, and the status with them
+    WAITING_MAX = 1000  # messages of a call that are taken apart before they are read
     # Streams that a client has reset and that were not finished: a burst, and so many a second.  Each costs the engine
     # little more than a call; nghttp2's own limit of 33 a second would end a connection whose callers gave up.
     RESETS_BURST = 10_000
@@ -136,11 +138,13 @@ cdef class Serving:
 
     cdef readonly int calls
     cdef readonly int calls_max
-    cdef bytes refusal
+    cdef str refusal
+    cdef bytes refusal_encoded
 
     def __init__(self, int calls_max, str refusal):
         self.calls_max = calls_max
-        self.refusal = percent_encoded(refusal)
+        self.refusal = refusal
+        self.refusal_encoded = percent_encoded(refusal)
 
 
 cdef class Call:
@@ -172,7 +176,11 @@ cdef class Call:
     cdef bytes partial
     cdef Py_ssize_t partial_size
     cdef bytes request
-    cdef object messages  # deque of (message, bytes of it that the window still waits for)
+    # Of a call that may have many messages.  While one waits to be read, what comes after it takes of the window, all
+    # of it: a call holds a message and a window at most.  A compressed one stays so until it is read.
+    cdef object messages  # deque of (message, whether it is compressed, bytes of it that the window still waits for)
+    cdef size_t kept  # bytes of what has come of a message, likewise
+    cdef bytearray rest  # what came after WAITING_MAX messages, as it came; or None
     # What is to be sent.
     cdef object out  # deque of messages, or None
     cdef Py_ssize_t out_at  # bytes of its first one, prefix included, that have gone
@@ -197,12 +205,29 @@ cdef class Call:
         return bool(self.out) and not self.is_closed
 
     def next_message(self):
-        """The next message that has come, or None; its caller may then send as much more."""
+        """The next message that has come, or None; its caller may then send as much more.
+
+        One that cannot be decompressed ends the call, and the server hears of that.
+        """
+        cdef bytes message, rest
+        cdef size_t held
+        cdef bint is_compressed
         if not self.messages:
             return None
-        message, held = self.messages.popleft()
+        message, is_compressed, held = self.messages.popleft()
+        if not self.messages:
+            held, self.kept = held + self.kept, 0
+            if self.rest is not None:
+                rest, self.rest = bytes(self.rest), None
+                held += self._parse(<const uint8_t*>PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest))
+                if self.has_ended and self.rest is None:
+                    self._check_whole()
         if held and not self.is_closed:
             h2.session_consume_stream(self.connection.session, self.stream_id, held)
+        if is_compressed:
+            message = self.connection.server.decompressed(self, message)
+            if message is None:  # it has given the status
+                self._stopped()
         return message
 
     def served(self):
@@ -316,11 +341,11 @@ cdef class Call:
     cdef _begin(self):
         """All headers are there."""
         cdef Connection connection = self.connection
-        if not self.is_grpc:
-            connection._refuse(self, b"415")
-            return
         if self.header_bytes > connection.header_bytes_max:
             self.finish(STATUS_RESOURCE_EXHAUSTED, f"expected headers of at most {connection.header_bytes_max} bytes")
+            return
+        if not self.is_grpc or self.path is None:  # CONNECT has no path
+            connection._refuse(self, b"415")
             return
         self.route = connection._route(self.path)
         if self.route is None:
@@ -333,18 +358,35 @@ cdef class Call:
 
     cdef _give(self, bytes message):
         """Let the server serve it."""
-        self.is_given = True
+        cdef Serving serving = self.connection.serving
         if self.route.is_counted:
+            if serving.calls >= serving.calls_max:  # it is full since its headers came
+                self.finish(STATUS_RESOURCE_EXHAUSTED, serving.refusal)
+                return
             self.is_counted = True
-            self.connection.serving.calls += 1
+            serving.calls += 1
+        self.is_given = True
         self.connection.server.call_came(self, message)
 
     cdef _take(self, const uint8_t* data, size_t size):
         """A part of the messages came.  What is not kept for a later read, the caller may send anew at once."""
+        cdef size_t free
+        self.has_begun = True
+        if self.rest is not None and not self.has_answer:
+            self.rest += data[:size]
+            return
+        free = self._parse(data, size)
+        if free:
+            h2.session_consume_stream(self.connection.session, self.stream_id, free)
+
+    cdef Py_ssize_t _parse(self, const uint8_t* data, size_t size) except -1:
+        """Take messages apart; returns how many bytes more the caller may send."""
         cdef size_t left = size, part, since = 0  # of this part, since the last message that is kept
         cdef int64_t length
-        self.has_begun = True
         while left and not self.has_answer:
+            if self.messages is not None and len(self.messages) >= WAITING_MAX and not self.prefix_size:
+                self.rest = bytearray(data[:left])
+                return since
             if self.partial is None:
                 part = min(left, <size_t>(PREFIX_BYTES - self.prefix_size))
                 memcpy(&self.prefix[self.prefix_size], data, part)
@@ -368,24 +410,26 @@ cdef class Call:
             if self.partial_size == PyBytes_GET_SIZE(self.partial):
                 if self._complete(since):
                     since = 0
-        if since + left:
-            h2.session_consume_stream(self.connection.session, self.stream_id, since + left)
+        if self.messages and not self.has_answer:  # one waits, and so this one does
+            self.kept += since
+            return 0
+        return since + left
 
     cdef bint _complete(self, size_t held) except -1:
         """A message is there; returns whether its bytes wait for a read."""
         cdef bytes message = self.partial
         self.partial, self.prefix_size = None, 0
-        if self.prefix[0]:
-            message = self.connection.server.decompressed(self, message)
-            if message is None:  # it has given the status
-                self._stopped()
-                return False
         if self.route is None or self.has_answer:
             return False
         if not self.route.asks_once:
-            self.messages.append((message, held))
+            self.messages.append((message, self.prefix[0] != 0, held + self.kept))
+            self.kept = 0
             self.connection.server.message_came(self)
             return True
+        if self.prefix[0]:
+            message = self.connection.server.decompressed(self, message)
+            if message is None:  # it has given the status
+                return False
         if self.request is not None:
             self.finish(STATUS_INTERNAL, "expected one message, found more")
             return False
@@ -397,16 +441,23 @@ cdef class Call:
         self.has_ended = True
         if self.has_answer or self.route is None:
             return
-        if self.prefix_size:
-            self.finish(STATUS_INTERNAL, "expected the rest of a message, found the end of the call")
-            self._stopped()
-        elif not self.route.asks_once:
+        if self.rest is None and not self._check_whole():
+            return
+        if not self.route.asks_once:
             self.connection.server.message_came(self)
         elif self.request is None:
             self.finish(STATUS_INTERNAL, "expected one message, found none")
         else:
             message, self.request = self.request, None
             self._give(message)
+
+    cdef bint _check_whole(self) except -1:
+        """Whether the messages end where the caller has; a call in which they do not has its status."""
+        if self.prefix_size and not self.has_answer:
+            self.finish(STATUS_INTERNAL, "expected the rest of a message, found the end of the call")
+            self._stopped()
+            return False
+        return True
 
     cdef _stopped(self):
         """The call got its status here; whoever serves it must know."""
@@ -442,6 +493,7 @@ cdef class Connection:
     cdef readonly int header_bytes_max
     cdef readonly bint has_settings
     """The other side has begun as HTTP/2 wants it."""
+    cdef int32_t last_stream_id
     cdef object error
 
     def __cinit__(self, server, Serving serving, dict routes, int streams_max, int message_bytes_max, int header_bytes_max):
@@ -501,6 +553,11 @@ cdef class Connection:
             parts.append(PyBytes_FromStringAndSize(<const char*>data, size))
             total += size
         return first if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def queue_size(self):
+        """Frames that wait to be sent, beside those of the calls' own answers."""
+        return 0 if self.session == NULL else h2.session_get_outbound_queue_size(self.session)
 
     @property
     def has_output(self):
@@ -569,12 +626,14 @@ cdef class Connection:
         cdef h2_field[ANSWER_FIELDS + 2] fields
         fields[0], fields[1], fields[2] = ANSWER_HEAD[0], ANSWER_HEAD[1], ANSWER_HEAD[2]
         fields[3] = _field(b"grpc-status", b"8")
-        fields[4] = _field(b"grpc-message", self.serving.refusal)
+        fields[4] = _field(b"grpc-message", self.serving.refusal_encoded)
         h2.submit_response(self.session, stream_id, fields, ANSWER_FIELDS + 2, NULL)
 
     cdef _header(self, Call call, const uint8_t* name, size_t name_size, const uint8_t* value, size_t value_size):
-        call.header_bytes += name_size + value_size + FIELD_OVERHEAD_BYTES
         if call.is_given or call.header_bytes > self.header_bytes_max:
+            return
+        call.header_bytes += name_size + value_size + FIELD_OVERHEAD_BYTES
+        if call.header_bytes > self.header_bytes_max:
             return
         if _is(name, name_size, b":path"):
             call.path = PyBytes_FromStringAndSize(<const char*>value, value_size)
@@ -612,8 +671,11 @@ cdef inline bint _is(const uint8_t* data, size_t size, const char* name) noexcep
 
 
 cpdef bytes percent_encoded(str text):
-    """`text` as a grpc-message header carries it: UTF-8, all but printable ASCII as %XX, % too."""
-    cdef bytes raw = text.encode("utf-8", "replace")
+    """`text` as a grpc-message header carries it: UTF-8, all but printable ASCII as %XX, % too.
+
+    No more than DETAILS_MAX characters of it.
+    """
+    cdef bytes raw = text[:DETAILS_MAX].encode("utf-8", "replace")
     return b"".join([b"%%%02X" % one if one < 0x20 or one > 0x7E or one == 0x25 else bytes((one,)) for one in raw])
 
 
@@ -622,7 +684,10 @@ cpdef bytes percent_encoded(str text):
 cdef int _on_begin_headers(h2_session* session, const h2_frame* frame, void* user) noexcept:
     connection = <Connection>user
     try:
-        if frame.head.stream_id not in connection.calls and connection.serving.calls < connection.serving.calls_max:
+        if frame.head.stream_id <= connection.last_stream_id:
+            return 0  # a trailer
+        connection.last_stream_id = frame.head.stream_id
+        if connection.serving.calls < connection.serving.calls_max:
             connection.calls[frame.head.stream_id] = connection.server.make_call(connection, frame.head.stream_id)
     except BaseException as error:
         connection.error = error

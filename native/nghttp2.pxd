@@ -54,6 +54,7 @@ cdef extern from *:
         one(int, session_resume_data, (h2_session *, int32_t)) \\
         one(int, session_get_stream_remote_close, (h2_session *, int32_t)) \\
         one(int32_t, session_get_last_proc_stream_id, (h2_session *)) \\
+        one(size_t, session_get_outbound_queue_size, (h2_session *)) \\
         one(int, submit_settings, (h2_session *, uint8_t, const h2_setting *, size_t)) \\
         one(int, submit_response, (h2_session *, int32_t, const h2_field *, size_t, const h2_body *)) \\
         one(int, submit_trailer, (h2_session *, int32_t, const h2_field *, size_t)) \\
@@ -146,6 +147,7 @@ cdef extern from *:
         int (*session_resume_data)(h2_session*, int32_t)
         int (*session_get_stream_remote_close)(h2_session*, int32_t)
         int32_t (*session_get_last_proc_stream_id)(h2_session*)
+        size_t (*session_get_outbound_queue_size)(h2_session*)
         int (*submit_settings)(h2_session*, uint8_t, const h2_setting*, size_t)
         int (*submit_response)(h2_session*, int32_t, const h2_field*, size_t, const h2_body*)
         int (*submit_trailer)(h2_session*, int32_t, const h2_field*, size_t)

@@ -233,7 +233,6 @@ class LmdbJournal:
         self._epoch = 0
         self._new_bytes = 0
         self._open()
-        self._file = GrowingFile(path / "data.mdb", _CACHED_BYTES)
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
             self._engine_id = txn.get(b"engine_id")
@@ -261,6 +260,7 @@ class LmdbJournal:
 
     def _open(self) -> None:
         self._env = _open(self._path, readonly=self._readonly, metasync=False)
+        self._file = GrowingFile(self._path / "data.mdb", _CACHED_BYTES)
         self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=self._readonly)
 
     def _make_good(self) -> None:

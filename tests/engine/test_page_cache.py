@@ -50,9 +50,11 @@ def _cached_bytes(path: Path) -> int | None:
 def test_what_was_added_is_let_go_of_but_for_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
     _grow(path, range(4))
-    growing = GrowingFile(path, 8 * MIB)
-    _grow(path, range(4, 40))
+    os.truncate(path, 40 * MIB)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+        os.truncate(path, 4 * MIB)
+        growing = GrowingFile(path, 8 * MIB)
+        _grow(path, range(4, 40))
         assert sum(mapped[at] for at in range(0, 40 * MIB, mmap.PAGESIZE)) == 256 * sum(range(40))
         assert _mapped_bytes(path) == 40 * MIB
         growing.uncache()
@@ -67,9 +69,11 @@ def test_what_was_added_is_let_go_of_but_for_the_end(tmp_path: Path) -> None:
 def test_a_private_mapping_keeps_what_is_in_it_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     _grow(path, range(1))
-    growing = GrowingFile(path, MIB)
-    _grow(path, range(1, 8))
+    os.truncate(path, 8 * MIB)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as mapped:
+        os.truncate(path, 1 * MIB)
+        growing = GrowingFile(path, MIB)
+        _grow(path, range(1, 8))
         mapped[5 * MIB] = 200
         growing.uncache()
         assert mapped[5 * MIB] == 200

@@ -69,8 +69,8 @@ class Load:
     """Answers that came at all, warm-up and afterwards included: what the server's own count must agree with."""
     unanswered: int = 0
     """Calls that ended without an answer, likewise: the server may have done them or not."""
-    latencies_s: list[float] = field(default_factory=list)  # of the ok ones
-    refused_latencies_s: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list, repr=False)  # of the ok ones
+    refused_latencies_s: list[float] = field(default_factory=list, repr=False)
 
     @property
     def per_s(self) -> float:

@@ -115,20 +115,23 @@ def test_an_idle_caller_is_sent_at_once_and_busy_ones_share_batches(engine: Fake
     assert engine.streams == 1
 
 
-def test_many_callers_go_in_three_thirds(engine: FakeEngine) -> None:
-    """So that one is executed while one becomes durable and one is answered."""
+@pytest.mark.parametrize(("lines", "size"), [(1, 150), (40, 100)])
+def test_many_callers_go_in_parts(engine: FakeEngine, lines: int, size: int) -> None:
+    """So that one is executed while one becomes durable and one is answered: halves of small commands, or thirds."""
 
     async def work(client: AsyncClient) -> None:
         async def caller(name: int) -> None:
             for turn in range(3):
-                await client.submit(sale(f"{name}/{turn}"))
+                request = sale(f"{name}/{turn}")
+                request.lines.extend([line("MILK")] * (lines - 1))
+                await client.submit(request)
 
         await asyncio.gather(*[caller(name) for name in range(300)])
 
     run(engine.target, work)
-    assert engine.batch_sizes[:3] == [100, 100, 100]
+    assert engine.batch_sizes[: 300 // size] == [size] * (300 // size)
     assert sum(engine.batch_sizes) == 900
-    assert max(engine.batch_sizes) == 100
+    assert max(engine.batch_sizes) == size
 
 
 def test_a_batch_stays_below_its_bytes(engine: FakeEngine) -> None:

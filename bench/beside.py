@@ -56,6 +56,10 @@ FLOORS: tuple[Floor, ...] = (
         "half_load_loaded_echo_p99_ms", "p99 of an empty echo of the same bytes at the same rate", "ms",
     ),
     Floor(
+        "half_load_sale_p99_ms", "the same",
+        "half_load_loaded_own_echo_p99_ms", "the same echo on the engine's own server", "ms",
+    ),
+    Floor(
         "overload_goodput", "goodput of unary sales at twice the load, over the peak",
         "overload_echo_goodput", "the same of an empty echo of the same bytes", "",
     ),

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from bench.shop import field, varint
+from bench.shop import SELL_PATH, field, varint
 from ringup.engine.edge import GRPCIO, SERVER_OPTIONS, chosen_server, limits
 from ringup.engine.edge_http2 import Server
 from ringup.engine.edge_listeners import Listeners
@@ -48,6 +48,7 @@ async def serve(command_bytes: int, reply: bytes, unary_reply: bytes, kind: str)
     else:
         listeners = Server(limits())
         listeners.add_generic_rpc_handlers(generic)
+        listeners.add_direct_handler(SELL_PATH, lambda request, call: call.answer(unary_reply))
     port = await listeners.start("127.0.0.1:0")
     print(f"echo: serving on 127.0.0.1:{port}", flush=True)
     stop = asyncio.Event()

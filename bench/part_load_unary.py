@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +24,7 @@ from bench.floors import fdatasync_seconds
 from bench.measure import Bench, latency_ms
 from bench.open_curve import Curve, Drive, curve, histogram_ms, overload
 from bench.samples import sale_sample
-from bench.servers import Server, echo
+from bench.servers import Server, echo, own_echo
 from bench.shop import SELL_PATH, Ids, Requests, body_is_ok, sales
 from bench.shop_server import booked, counters, shop_engine
 from bench.unary_load import Load
@@ -42,6 +42,7 @@ def run(bench: Bench) -> None:
     with (
         shop_engine(bench.work / "data", items, ids) as engine,
         echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as empty,
+        own_echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as own,
     ):
         before, loads = counters(engine.target), [_guess(bench, engine, requests)]
 
@@ -55,7 +56,10 @@ def run(bench: Bench) -> None:
         bench.put("load_unary_closed_loop_per_s", loads[0].per_s)
         found = curve(bench, "load_unary", "Unary sales", drive, loads[0].per_s)
         drive_echo = partial(offer, empty)
-        _half_load(bench, empty, requests, drive, drive_echo, found.peak_per_s / 2)
+        loaded = {"sale": drive, "loaded_echo": drive_echo}
+        if own is not None:
+            loaded["loaded_own_echo"] = partial(offer, own)
+        _half_load(bench, empty, requests, loaded, found.peak_per_s / 2)
         with _probe(engine, requests) as seen:
             overload(bench, "overload", drive, found)
         _echo_overload(bench, drive_echo, _guess(bench, empty, requests).per_s)
@@ -79,26 +83,28 @@ def _guess(bench: Bench, engine: Server, requests: Requests) -> Load:
     )  # fmt: skip
 
 
-def _half_load(bench: Bench, empty: Server, requests: Requests, drive: Drive, drive_echo: Drive, per_s: float) -> None:
-    """p99 of a sale beside one sync and one echo, and beside an echo under the same load, in turn."""
-    ratios: list[float] = []
-    parts: dict[str, list[float]] = {"sale": [], "fdatasync": [], "echo": [], "floor": [], "loaded_echo": []}
+def _half_load(bench: Bench, empty: Server, requests: Requests, loaded: dict[str, Drive], per_s: float) -> None:
+    """p99 of a sale beside one sync and one echo, and beside echoes under the same load, in turn."""
+    found: dict[str, list[float]] = defaultdict(list)
     for _ in range(bench.rounds(5)):
         sync = latency_ms(fdatasync_seconds(bench.work / "sync", bench.seconds(0.7)))["p99_ms"]
         alone = unary_load.closed_loop(
             empty.port, SELL_PATH, requests.body, body_is_ok, callers=1, seconds=bench.seconds(0.7)
         )
         one_echo = latency_ms(alone.latencies_s)["p99_ms"]
-        sale, loaded_echo = (
-            histogram_ms(of(per_s, bench.seconds(1.5)).latencies_s)["p99_ms"] for of in (drive, drive_echo)
-        )
-        for name, value in zip(parts, (sale, sync, one_echo, sync + one_echo, loaded_echo), strict=True):
-            parts[name].append(value)
-        ratios.append(sale / (sync + one_echo))
-    for name, values in parts.items():
-        bench.put(f"half_load_{name}_p99_ms", statistics.median(values))
+        p99_ms = {
+            name: histogram_ms(of(per_s, bench.seconds(1.5)).latencies_s)["p99_ms"] for name, of in loaded.items()
+        }
+        for name, value in {"fdatasync": sync, "echo": one_echo, "floor": sync + one_echo, **p99_ms}.items():
+            found[name].append(value)
+        for name in found.keys() & {"floor", "loaded_own_echo"}:
+            found[f"over_{name}"].append(p99_ms["sale"] / found[name][-1])
+    for name in loaded.keys() | {"fdatasync", "echo", "floor"}:
+        bench.put(f"half_load_{name}_p99_ms", statistics.median(found[name]))
     bench.put("half_load_per_s", per_s)
-    bench.put("sale_p99_vs_floor", statistics.median(ratios))
+    bench.put("sale_p99_vs_floor", statistics.median(found["over_floor"]))
+    if "loaded_own_echo" in loaded:
+        bench.put("sale_p99_vs_loaded_own_echo", statistics.median(found["over_loaded_own_echo"]))
 
 
 def _echo_overload(bench: Bench, drive: Drive, guess_per_s: float) -> None:

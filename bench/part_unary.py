@@ -8,17 +8,15 @@ there: what pricing, stock, journal and sync cost on top of it.  It says nothing
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 
 from bench import unary_load
 from bench.measure import Bench, Chart, interleaved, latency_ms
 from bench.samples import sale_sample
-from bench.servers import cpu_seconds, echo
+from bench.servers import cpu_seconds, echo, own_echo
 from bench.shop import SELL_PATH, Ids, body_is_ok, sales
 from bench.shop_server import booked, counters, shop_engine
 from bench.unary_load import Load
-from ringup.engine.edge import NGHTTP2, chosen_server
 
 TITLE = "Unary: durable 10-line sales beside an empty echo of the same bytes"
 CALLERS = 64
@@ -31,9 +29,7 @@ def run(bench: Bench) -> None:
     with (
         shop_engine(bench.work / "data", items, ids) as engine,
         echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as empty,
-        echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply, NGHTTP2)
-        if chosen_server() == NGHTTP2
-        else nullcontext() as own,
+        own_echo(bench.work, sample.command_bytes, sample.reply, sample.unary_reply) as own,
     ):
         ports = {"sale_unary": engine.port, "echo_unary": empty.port}
         if own is not None:

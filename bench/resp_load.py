@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import uvloop
+from bench import load_loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +93,4 @@ async def _shoppers(port: int, one: bytes, count: int, connections: int) -> list
 
 def shoppers(port: int, one: bytes, *, count: int, connections: int) -> list[Answer]:
     """The same command `count` times, one in flight a connection; all answers, in the order in which they came."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_shoppers(port, one, count, connections))
+    return load_loop.run(_shoppers(port, one, count, connections))

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-import uvloop
-
+from bench import load_loop
 from bench.ticks import Ticks
 from bench.unary_load import GOOD_WITHIN_S, OPEN_WARM_UP_SECONDS, WARM_UP_SECONDS, Load
 from ringup.clients import AsyncClient, NoAnswer, Overloaded
@@ -55,8 +54,7 @@ def closed_loop(
     clients: int = 1,
 ) -> Load:
     """`callers` callers over `clients` connections; each sends again as soon as it is answered."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_closed_loop(target, next_command, is_ok, callers, clients, seconds))
+    return load_loop.run(_closed_loop(target, next_command, is_ok, callers, clients, seconds))
 
 
 async def _open_loop(
@@ -133,5 +131,4 @@ def open_loop(
 
     As unary_load.open_loop counts; refused are those that the client turned away unsent.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_open_loop(target, next_command, is_ok, per_s, seconds))
+    return load_loop.run(_open_loop(target, next_command, is_ok, per_s, seconds))

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvloop
-
+from bench import load_loop
 from bench.ticks import Ticks
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -258,8 +257,7 @@ def closed_loop(
     connections: int = CONNECTIONS,
 ) -> Load:
     """`callers` callers, each of which calls again as soon as it is answered."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_closed_loop(port, path, next_body, is_ok, callers, connections, seconds))
+    return load_loop.run(_closed_loop(port, path, next_body, is_ok, callers, connections, seconds))
 
 
 async def _open_loop(
@@ -330,5 +328,4 @@ def open_loop(
     `ok` and `good` count answers that came while the load lasted, after a warm-up in which a queue may fill: what a
     queue gives back when the load is over is no throughput.  `latencies_s` has all calls that were due in that time.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_open_loop(port, path, next_body, is_ok, per_s, connections, seconds))
+    return load_loop.run(_open_loop(port, path, next_body, is_ok, per_s, connections, seconds))

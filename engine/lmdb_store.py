@@ -232,6 +232,8 @@ class LmdbJournal:
         """Whether nobody else uses this object while `read` goes on, so that it may map the file anew meanwhile."""
         self._epoch = 0
         self._new_bytes = 0
+        self._kept = path / "unnamed"
+        self._unnamed: dict[int, bytes] = {}
         self._open()
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
@@ -250,7 +252,12 @@ class LmdbJournal:
             )
         self._ancestors = tuple(Ancestor(**one) for one in json.loads(ancestors))
         if not readonly:
+            self._look_for_unnamed()
             self._make_good()
+        elif not holder(path.parent):  # what an engine at work has written and not named is not durable
+            self._look_for_unnamed()
+            if holder(path.parent):
+                self._unnamed = {}
         if raw is None and not readonly:
             with self._changing() as txn:
                 self._engine_id = uuid.uuid4().hex.encode()
@@ -263,16 +270,12 @@ class LmdbJournal:
         self._file = GrowingFile(self._path / "data.mdb", _CACHED_BYTES)
         self._meta, self._records = _databases(self._env, self._path, ("meta", "records"), readonly=self._readonly)
 
-    def _make_good(self) -> None:
-        """Take up what the last commit before a power cut wrote; nothing is written before its records are found.
-
-        They are kept in a file of their own until they are durable here: the pages they stand in are free.
-        """
+    def _look_for_unnamed(self) -> None:
+        """Find what the last commit before a power cut wrote and the file does not name."""
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
             last = (
                 (_SEQUENCE.unpack(cursor.key())[0], cursor.value()[-DIGEST_BYTES:]) if cursor.last() else (0, GENESIS)
             )
-        kept = self._path / "unnamed"
         file = os.open(self._path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
         try:
             records = records_after(file, *last)
@@ -280,18 +283,24 @@ class LmdbJournal:
             raise _damaged(self._path, damage) from damage
         finally:
             os.close(file)
-        if kept.exists():  # the power was cut here, too
-            before = chain(_split(kept.read_bytes()), *last)
-            records = max(records, before, key=len)
-        elif not records:
+        if self._kept.exists():  # the power was cut while they were taken up
+            records = max(records, chain(_split(self._kept.read_bytes()), *last), key=len)
+        self._unnamed = dict(enumerate(records, last[0] + 1))
+
+    def _make_good(self) -> None:
+        """Take up what was found; nothing else is written before.
+
+        It is kept in a file of its own until it is durable here: the pages where it stands are free.
+        """
+        records = self._unnamed
+        if not records and not self._kept.exists():
             return
         with _writing(self._path):
             if records:
-                _write_whole(kept, b"".join(records))
-                with self._changing(self._records) as adding:
-                    for number, record in enumerate(records, last[0] + 1):
-                        adding.put(_SEQUENCE.pack(number), record, append=True, overwrite=False)
-            kept.unlink()
+                _write_whole(self._kept, b"".join(records.values()))
+                _put(self._env, self._records, records)
+            self._kept.unlink()
+        self._unnamed = {}
 
     @contextlib.contextmanager
     def _changing(self, table: Any = None) -> Iterator[lmdb.Transaction]:
@@ -357,22 +366,23 @@ class LmdbJournal:
 
     def last_sequence(self) -> int:
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
-            return _SEQUENCE.unpack(cursor.key())[0] if cursor.last() else 0
+            named = _SEQUENCE.unpack(cursor.key())[0] if cursor.last() else 0
+        return max(self._unnamed, default=named)
 
     def first_sequence(self) -> int:
         """The oldest record kept; 0 for an empty journal."""
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
-            return _SEQUENCE.unpack(cursor.key())[0] if cursor.first() else 0
+            return _SEQUENCE.unpack(cursor.key())[0] if cursor.first() else min(self._unnamed, default=0)
 
     def get(self, sequence: int) -> bytes | None:
         with self._env.begin(db=self._records) as txn:
-            return txn.get(_SEQUENCE.pack(sequence))
+            return txn.get(_SEQUENCE.pack(sequence), self._unnamed.get(sequence))
 
     def head(self, sequence: int, size: int) -> bytes:
         """The first bytes of a record, without the rest of it; empty where there is none."""
         with self._env.begin(db=self._records, buffers=True) as txn:
-            record = txn.get(_SEQUENCE.pack(sequence))
-            return b"" if record is None else bytes(record[:size])
+            record = txn.get(_SEQUENCE.pack(sequence), self._unnamed.get(sequence, b""))
+            return bytes(record[:size])
 
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         # A transaction a chunk: a reader that is slow must not keep old pages alive.
@@ -388,13 +398,16 @@ class LmdbJournal:
                     size += len(value)
                     found = cursor.next()
             if not chunk:
-                return
+                break
             yield from chunk
             from_sequence = chunk[-1][0] + 1
             mapped += size
             if self.is_read_alone and mapped >= MAPPED_BYTES_MAX:
                 mapped = 0
                 self._map_anew()
+        for sequence, record in self._unnamed.items():
+            if sequence >= from_sequence:
+                yield sequence, record
 
     def _map_anew(self) -> None:
         """Give back the memory that reading took: the file is mapped, so it counts as this process's."""
@@ -413,6 +426,12 @@ class LmdbJournal:
     def copy(self, path: Path) -> None:
         """Write a consistent copy to the empty folder `path`, durably, while the engine runs."""
         _copy(self._env, path)
+        if self._unnamed:
+            with _writing(path):
+                copy = _open(path)
+                _, records = _databases(copy, path, ("meta", "records"), readonly=False)
+                _put(copy, records, self._unnamed)
+                copy.close()
 
     def health(self) -> dict[str, int]:
         """Sizes for people and metrics: bytes used and mapped, readers, the oldest reader's lag."""
@@ -430,6 +449,14 @@ class LmdbJournal:
             with contextlib.suppress(lmdb.Error):  # a disk that failed; the next start makes it good
                 self.settle()
         self._env.close()
+
+
+def _put(env: lmdb.Environment, table: Any, records: dict[int, bytes]) -> None:
+    """Append records, durable with their description when it returns."""
+    with env.begin(db=table, write=True) as txn:
+        for sequence, record in records.items():
+            txn.put(_SEQUENCE.pack(sequence), record, append=True, overwrite=False)
+    env.sync(True)
 
 
 def _split(data: bytes) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ import lmdb
 import pytest
 
 from ringup.engine import lmdb_store
-from ringup.engine.lmdb_store import DamagedStore, LmdbJournal, StoreFailed, check_pages
+from ringup.engine.lmdb_store import DamagedStore, DirectoryLock, LmdbJournal, StoreFailed, check_pages
 from ringup.engine.record import GENESIS, decode, encode
 
 PAGE = 4096
@@ -164,12 +164,51 @@ def _cut_without_description(path: Path, seed: int = 3) -> tuple[Book, Path]:
     return book, cut
 
 
+def test_who_only_reads_finds_them_and_writes_nothing(tmp_path: Path) -> None:
+    """A backup made before the engine starts again must not be without them."""
+    book, cut = _cut_without_description(tmp_path)
+    before = (cut / "data.mdb").read_bytes()
+    journal = LmdbJournal(cut, readonly=True)
+    assert journal.last_sequence() == book.sequence
+    assert dict(journal.read(1)) == book.records
+    assert dict(journal.read(book.sequence)) == {book.sequence: book.records[book.sequence]}
+    assert journal.get(book.sequence) == book.records[book.sequence]
+    assert journal.get(book.sequence + 1) is None
+    assert journal.head(book.sequence, 20) == book.records[book.sequence][:20]
+    journal.copy(tmp_path / "copy")
+    journal.close()
+    assert (cut / "data.mdb").read_bytes() == before
+    assert _last_named(tmp_path / "copy") == book.sequence
+    assert _found(tmp_path / "copy") == book.records
+
+
+def test_a_first_commit_that_is_not_named(tmp_path: Path) -> None:
+    book = Book(tmp_path / "journal", 5)
+    book.append(2)
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "data.mdb").write_bytes(book.synced)
+    journal = LmdbJournal(cut, readonly=True)
+    assert (journal.first_sequence(), journal.last_sequence()) == (1, 2)
+    journal.close()
+    assert _found(cut) == book.records
+
+
+def test_beside_an_engine_at_work_only_what_is_named_counts(tmp_path: Path) -> None:
+    """Its next commit is written before it is durable."""
+    book, cut = _cut_without_description(tmp_path)
+    lock = DirectoryLock(tmp_path)
+    journal = LmdbJournal(cut, readonly=True)
+    assert journal.last_sequence() == book.sequence - 3
+    journal.close()
+    lock.close()
+
+
 def test_a_second_cut_while_the_first_is_made_good(tmp_path: Path) -> None:
     """The pages of the records are free, and what makes them good may overwrite them: they are kept beside first."""
     book, cut = _cut_without_description(tmp_path)
-    changing = LmdbJournal._changing
 
-    def torn(self: LmdbJournal, table: object = None) -> object:
+    def torn(*_: object) -> None:
         data = bytearray((cut / "data.mdb").read_bytes())
         last = (book.synced[PAGE * 2 :].find(book.records[book.sequence - 2])) + 2 * PAGE
         data[last : last + 100] = bytes(100)
@@ -177,10 +216,9 @@ def test_a_second_cut_while_the_first_is_made_good(tmp_path: Path) -> None:
         raise StoreFailed("the power is gone")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LmdbJournal, "_changing", torn)
+        patch.setattr(lmdb_store, "_put", torn)
         with pytest.raises(StoreFailed):
             LmdbJournal(cut)
-    assert LmdbJournal._changing is changing
     assert _found(cut) == book.records
     assert not (cut / "unnamed").exists()
 

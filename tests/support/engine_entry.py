@@ -37,6 +37,7 @@ def main() -> int:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if args.no_sync:
         lmdb_store.lmdb.open = functools.partial(lmdb.open, sync=False)  # type: ignore[assignment]
+        lmdb_store.LmdbJournal.settle = lambda self: None  # type: ignore[method-assign]
     if args.deaf:
         honest = lmdb_store.LmdbJournal.append
 

@@ -23,7 +23,18 @@ BATCHES = 40
 NOBODY = b"\x32\x00"  # owner, empty
 LONG = "L" * 64
 KIND = session_pb2.Command.DESCRIPTOR.fields_by_name["hold_stock"].number
-ITEMS = ["milk", "bread", "lamp", "cheese", "wrap", "few", "guarded", "by lot", "set", LONG, "nowhere", "unknown"]
+POLICIES = [
+    pb.StockPolicy(item_id="at least", min_qty_milli=2000),
+    pb.StockPolicy(item_id="at most", max_qty_milli=1000),
+    pb.StockPolicy(item_id="by twos", step_milli=2000),
+    pb.StockPolicy(item_id="to come", preorder=True, preorder_total_milli=3000),
+    pb.StockPolicy(item_id="also later", backorder=True, backorder_limit_milli=3000),
+    pb.StockPolicy(item_id="few", min_qty_milli=2000, max_qty_milli=6000, step_milli=2000),
+    pb.StockPolicy(item_id="guarded", safety_milli=3000, low_milli=5000),
+]
+STOCKED = [*(policy.item_id for policy in POLICIES), LONG, "not kept"]
+BARRED = "damaged"
+ITEMS = ["milk", "bread", "lamp", "cheese", "wrap", *STOCKED, BARRED, "by lot", "set", "nowhere", "unknown"]
 
 
 def _varint(number: int) -> bytes:
@@ -41,26 +52,24 @@ def _commands(bodies: list[tuple[int, bytes]]) -> bytes:
 
 def _shop() -> CoreHarness:
     shop = small_shop(pieces=40)
-    locations = [catalog_pb2.Location(location_id="closed", disabled=True), catalog_pb2.Location(location_id=LONG)]
-    items = [catalog_pb2.Item(item_id=name, name=name) for name in ("few", "guarded", "by lot", "set", LONG, "nowhere")]
+    locations = [catalog_pb2.Location(location_id=name) for name in ("closed", LONG)]
+    items = [catalog_pb2.Item(item_id=name, name=name) for name in (*STOCKED, BARRED, "by lot", "set", "nowhere")]
     answers = shop.batch(
         catalog_pb2.PutLocationsRequest(locations=locations),
         catalog_pb2.PutItemsRequest(items=items),
         pb.PutKitsRequest(
             kits=[pb.Kit(item_id="set", parts=[pb.KitPart(item_id=one, qty_milli=1000) for one in ("milk", "lamp")])]
         ),
-        pb.PutStockPoliciesRequest(
-            policies=[
-                pb.StockPolicy(item_id="few", min_qty_milli=2000, max_qty_milli=6000, step_milli=2000),
-                pb.StockPolicy(item_id="guarded", safety_milli=3000, low_milli=5000),
-            ]
-        ),
+        pb.PutStockPoliciesRequest(policies=POLICIES),
         *(
             pb.ReceiveStockRequest(
                 location_id=place, lines=[pb.StockLine(item_id=one, qty_milli=30_000) for one in names]
             )
-            for place, names in (("S1", ("few", "guarded", LONG)), (LONG, ("milk", LONG)), ("S2", ("milk", "few")))
+            for place, names in (("S1", STOCKED), ("closed", STOCKED), (LONG, ("milk", LONG)), ("S2", ("milk", "few")))
         ),
+        catalog_pb2.PutLocationsRequest(locations=[catalog_pb2.Location(location_id="closed", disabled=True)]),
+        catalog_pb2.PutItemsRequest(items=[catalog_pb2.Item(item_id="not kept", name="not kept", untracked=True)]),
+        pb.ReceiveStockRequest(location_id="S1", lines=[pb.StockLine(item_id=BARRED, qty_milli=30_000, barred=True)]),
         pb.ReceiveStockRequest(
             location_id="S1",
             lines=[pb.StockLine(item_id="by lot", qty_milli=9000, lot_id=lot) for lot in ("one", "two")],
@@ -87,6 +96,9 @@ def _other(rng: random.Random, ids: list[bytes]) -> object:
     return rng.choice(
         [
             pb.ReceiveStockRequest(location_id=rng.choice(["S1", "S2"]), lines=lines),
+            catalog_pb2.PutLocationsRequest(
+                locations=[catalog_pb2.Location(location_id="closed", disabled=rng.random() < 0.7)]
+            ),
             pb.RemovePositionRequest(location_id="S2", item_id=item),
             pb.ReleaseHoldRequest(hold_id=known),
             pb.CommitHoldRequest(hold_id=known),
@@ -149,3 +161,18 @@ def test_a_position_that_went_since_it_was_found_is_not_held() -> None:
     )
     assert (removed.code, received.code, other.code) == (1, 1, 1)
     assert held.code == result_pb2.RESULT_CODE_POSITION_UNKNOWN
+
+
+def test_a_hold_whose_id_another_command_gave_its_own() -> None:
+    """A hold without an id of its own has its command's."""
+    held = []
+    for front in (b"", NOBODY):
+        shop = _shop()
+        lines = [pb.StockLine(item_id="milk", qty_milli=1000)]
+        first = pb.HoldStockRequest(command_id=shop.id(), hold_id=b"the second's id!", location_id="S1", lines=lines)
+        second = pb.HoldStockRequest(command_id=b"the second's id!", location_id="S1", lines=lines)
+        one = shop.raw(_commands([(KIND, first.SerializeToString())]))
+        other = shop.raw(_commands([(KIND, front + second.SerializeToString())]))
+        assert one.replies[0].hold_stock.code == result_pb2.RESULT_CODE_OK
+        held.append((other, _rows(shop)))
+    assert held[0] == held[1]

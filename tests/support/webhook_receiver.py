@@ -185,9 +185,8 @@ class Sending:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.process.poll() is None:
+        with self.process:  # closes its pipes, whether it was killed here, ended before, or ends just now
             self.process.kill()
-            self.process.communicate()
 
 
 def move(engine: EngineProcess, times: int = 1) -> int:

@@ -115,6 +115,7 @@ def test_killed_before_the_answer_it_posts_again(engine: EngineProcess, tmp_path
         with Sending(engine, receiver.url, "killed", tmp_path, "--timeout-s", "60") as sending:
             until(lambda: bool(receiver.got), "posted")
             sending.process.kill()
+            sending.process.wait(60)
         found = cursor(engine, "killed")
         assert found is not None
         assert found.sequence == 0

@@ -150,6 +150,19 @@ def interleaved(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dic
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def in_pairs(pairs: int, one: Callable[[], float], other: Callable[[], float]) -> float:
+    """Median of `one` over `other`, taken right after each other, every other pair the other way round.
+
+    For two that are nearly alike: a machine that is slower for some seconds then slows both of a pair.
+    """
+    ratios: list[float] = []
+    for number in range(pairs):
+        first, second = (other, one) if number % 2 else (one, other)
+        found = first(), second()
+        ratios.append(found[1] / found[0] if number % 2 else found[0] / found[1])
+    return statistics.median(ratios)
+
+
 def rate(step: Callable[[], int], seconds: float) -> float:
     """Things a second: `step` does some and returns how many, again and again for so long."""
     done, began = 0, time.perf_counter()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench import session_load
-from bench.measure import Bench, Chart, Skipped, interleaved, latency_ms
+from bench.measure import Bench, Chart, Skipped, in_pairs, interleaved, latency_ms
 from bench.peer_reserve import POSTGRES_ONE, POSTGRES_ZIPF, REDIS_ONE, redis_benchmark, redis_stock
 from bench.peers import Postgres, postgres, redis_server
 from bench.shop import Ids, Requests, holds, is_ok
@@ -26,6 +26,8 @@ CALLERS = 64
 HOT = 7
 ZIPF_EXPONENT = 1.001  # the least that pgbench takes
 ROUNDS = 5
+PAIRS = 16
+PAIR_SECONDS = 0.6
 Measures = dict[str, Callable[[], float]]
 
 
@@ -51,12 +53,12 @@ def run(bench: Bench) -> None:
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(shop_engine(bench.work / "data", items, ids))
 
-        def measure(name: str) -> float:
+        def measure(name: str, seconds: float) -> float:
             load = session_load.closed_loop(engine.target, kinds[name].command, is_ok, callers=CALLERS, seconds=seconds)
             loads[name].append(load)
             return load.per_s
 
-        measures: Measures = {name: partial(measure, name) for name in kinds}
+        measures: Measures = {name: partial(measure, name, seconds) for name in kinds}
         for name, peer in (("postgres", _postgres), ("redis", _redis)):
             try:
                 measures |= peer(bench, stack, items, seconds)
@@ -65,12 +67,14 @@ def run(bench: Bench) -> None:
         before = counters(engine.target)
         interleaved(1, measures)  # a round that is not counted: pages, caches and connections are warm in all others
         found = interleaved(bench.rounds(ROUNDS), measures)
+        hot, uniform = (partial(measure, name, bench.seconds(PAIR_SECONDS)) for name in ("hot", "uniform"))
+        hot_vs_uniform = in_pairs(bench.rounds(PAIRS), hot, uniform)
         booked(engine.target, before, answered=sum(load.answered for all_loads in loads.values() for load in all_loads))
     for name, per_s in found.items():
         bench.put(f"reserve_{name}_per_s", per_s)
     for name, all_loads in loads.items():
         bench.put_all(f"reserve_{name}", latency_ms(s for load in all_loads[1:] for s in load.latencies_s))
-    bench.put("hot_vs_uniform", found["hot"] / found["uniform"])
+    bench.put("hot_vs_uniform", hot_vs_uniform)
     bench.put("zipf_vs_uniform", found["zipf"] / found["uniform"])
     for peer_name in ("postgres", "redis"):
         for kind in kinds:

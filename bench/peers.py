@@ -192,7 +192,7 @@ def postgres(work: Path) -> Iterator[Postgres]:
         [*initdb, "--locale=C", "-E", "UTF8"], capture_output=True, text=True, user=as_user, cwd="/", check=False
     )
     if made.returncode:
-        raise RuntimeError(f"PostgreSQL could not make a database in {folder}: {made.stderr.strip()[-300:]}")
+        raise RuntimeError(f"PostgreSQL could not make a database in {folder}: {' '.join(made.stderr.split())[-300:]}")
     port = free_port()
     settings = {**POSTGRES_SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

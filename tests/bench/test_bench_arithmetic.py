@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -143,6 +144,22 @@ def test_slopes_are_exponents() -> None:
     assert measure.slope([(10, 5.0), (100, 5.0), (1000, 5.0)]) == pytest.approx(0)
     assert measure.slope([(10, 2.0), (100, 20.0)]) == pytest.approx(1)
     assert measure.slope([(1, 9.0), (4, 18.0), (16, 36.0)]) == pytest.approx(0.5)
+
+
+def test_a_machine_that_becomes_slower_changes_no_ratio_of_pairs() -> None:
+    speeds = iter([1.0] * 5 + [0.5] * 5)  # in the midst of the third pair: medians of each by itself are 90 and 50
+    assert measure.in_pairs(5, lambda: 90 * next(speeds), lambda: 100 * next(speeds)) == pytest.approx(0.9)
+
+
+def test_pairs_begin_with_either() -> None:
+    order: list[str] = []
+
+    def take(name: str) -> float:
+        order.append(name)
+        return 1.0
+
+    measure.in_pairs(3, partial(take, "one"), partial(take, "other"))
+    assert order == ["one", "other", "other", "one", "one", "other"]
 
 
 def test_a_peak_is_the_best_goodput_of_the_same_client(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import struct
+import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,8 @@ MAP_BYTES = 1 << 40  # address space, not disk: the files grow with what is in t
 MAPPED_BYTES_MAX = 64 << 20  # what a reader of a whole file keeps of it in memory
 _CACHED_BYTES = 32 << 20  # of the journal's end, which stay in the kernel's memory for those who read what is new
 _UNCACHE_EACH_BYTES = 4 << 20
+_LOCK_TRIES = 5
+_LOCK_PAUSE_SECONDS = 0.02
 _SEQUENCE = struct.Struct(">Q")
 _PAGE = struct.Struct(">HI")  # table number, page number
 _CRC = struct.Struct(">I")
@@ -89,7 +92,7 @@ class DirectoryLock:
                 "choose another with --data-dir or correct its permissions"
             ) from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except OSError as error:
             holder = os.read(self._file, 200).decode("utf-8", "replace").strip() or "an unknown process"
             os.close(self._file)
@@ -104,6 +107,13 @@ class DirectoryLock:
         except StoreFailed:
             os.close(self._file)
             raise
+
+    def _lock(self) -> None:
+        for _ in range(_LOCK_TRIES - 1):
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(_LOCK_PAUSE_SECONDS)  # who only asks for the holder has it for a moment
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self) -> None:
         """Let the directory go."""
@@ -128,7 +138,8 @@ def holder(directory: Path) -> str:
 def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2, metasync: bool = True) -> lmdb.Environment:
     _check_metas(path, is_owner=not readonly)
     try:
-        path.mkdir(parents=True, exist_ok=True) if not readonly else None
+        if not readonly:
+            _make(path)
         return lmdb.open(
             str(path),
             map_size=MAP_BYTES,
@@ -147,6 +158,29 @@ def _open(path: Path, *, readonly: bool = False, max_dbs: int = 2, metasync: boo
                 f"{path}: expected to be able to write there, found: {error}; correct its permissions"
             ) from error
         raise JournalError(f"{path}: expected an LMDB environment, found: {error}; is it a data directory?") from error
+
+
+def _make(path: Path) -> None:
+    """An empty environment where there is none, durably: one half written would be taken for a damaged one."""
+    data, new = path / "data.mdb", path / "new"
+    if data.exists() and data.stat().st_size:
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(new, ignore_errors=True)
+    lmdb.open(str(new), lock=False).close()
+    _sync(new / data.name)
+    (new / data.name).replace(data)
+    new.rmdir()
+    _sync(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _damaged(path: Path, found: object) -> DamagedStore:
@@ -178,6 +212,22 @@ def _check_metas(path: Path, *, is_owner: bool) -> None:
         ) from damage
     finally:
         os.close(file)
+
+
+def _write_metas_again(path: Path) -> None:
+    """Have the disk's descriptions be the ones that are read here.
+
+    After a sync that failed the kernel takes what it could not write for written: the disk may have an older
+    description than its memory, and the next commit would leave there two that do not follow each other.
+    """
+    with _writing(path), contextlib.suppress(FileNotFoundError, PermissionError, PageDamage):  # whoever opens it tells
+        file = os.open(path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = 2 * read_metas(file)[0].free.page_bytes
+            os.pwrite(file, os.pread(file, size, 0), 0)
+            os.fdatasync(file)
+        finally:
+            os.close(file)
 
 
 def check_pages(path: Path) -> int:
@@ -215,11 +265,7 @@ def _copy(env: lmdb.Environment, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         env.copy(str(path), compact=True)
         for name in (path / "data.mdb", path, path.parent):  # LMDB does not sync a copy
-            file = os.open(name, os.O_RDONLY)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
+            _sync(name)
 
 
 class LmdbJournal:
@@ -234,6 +280,8 @@ class LmdbJournal:
         self._new_bytes = 0
         self._kept = path / "unnamed"
         self._unnamed: dict[int, bytes] = {}
+        if not readonly:
+            _write_metas_again(path)
         self._open()
         with self._env.begin(db=self._meta) as txn:
             raw = txn.get(b"format")
@@ -475,11 +523,7 @@ def _write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync(path.parent)
 
 
 class DamagedCheckpoint(Exception):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ringup.engine.lmdb_store import FORMAT, LmdbJournal
+from ringup.engine.lmdb_store import FORMAT, DirectoryLock, LmdbJournal
 from support.engine_process import DidNotStart, EngineProcess
 
 
@@ -46,6 +48,17 @@ def test_a_directory_in_use_names_its_holder(tmp_path: Path) -> None:
         engine.kill()
     with EngineProcess(tmp_path) as engine:  # also with a holder that was killed
         assert engine.stop() == 0
+
+
+def test_who_asks_for_the_holder_keeps_no_engine_from_starting(tmp_path: Path) -> None:
+    """Whoever reads the files asks who owns them, and locks the directory for that moment."""
+    DirectoryLock(tmp_path).close()
+    asking = (tmp_path / "LOCK").open()
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    answered = threading.Timer(0.03, asking.close)
+    answered.start()
+    DirectoryLock(tmp_path).close()
+    answered.join()
 
 
 def test_the_directory_of_a_newer_version_is_refused(tmp_path: Path) -> None:

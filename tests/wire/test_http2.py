@@ -17,6 +17,7 @@ from hpack import Decoder
 
 from ringup.engine import edge_http2
 from ringup.engine.edge_http2 import Call, Limits, Server
+from ringup.engine.event_loop import new_event_loop
 from ringup.native import http2
 
 pytestmark = pytest.mark.skipif(edge_http2.load() is not None, reason="no libnghttp2 on this machine")
@@ -107,7 +108,8 @@ def run(test: Callable[[Server, Shop, int], Awaitable[None]]) -> None:
         assert server.serving.calls == 0, "every call that was counted is counted off"
         assert not server.connections
 
-    asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:  # an engine's
+        runner.run(bounded())
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -119,7 +119,7 @@ async def attack(rng: random.Random, port: int) -> None:
             async with asyncio.timeout(rng.choice((0.005, 0.02))):
                 while await reader.read(1 << 16):
                     pass
-    except (ConnectionError, TimeoutError):
+    except (ConnectionError, TimeoutError, RuntimeError):  # uvloop's is the last, of a socket that was closed
         pass
     finally:
         writer.transport.abort() if rng.random() < 0.5 else writer.close()

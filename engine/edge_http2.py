@@ -15,6 +15,7 @@ import socket
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple, NoReturn, cast
 
 import grpc
@@ -282,6 +283,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._server.connections.discard(self)
         self._http2.lost()
+        self._server.quiet.set()
         if not self.active:
             self._http2.forget()
 
@@ -363,6 +365,13 @@ class _Connection(asyncio.Protocol):
 
     # What the server says.
 
+    @property
+    def is_answering(self) -> bool:
+        """Calls are served, or what was answered has not gone."""
+        return bool(self.active) or (
+            self._transport is not None and (self._http2.is_answering or self._transport.is_closing())
+        )
+
     def look(self, now: float) -> None:
         """Close a connection that says nothing, and send the statuses that waited for long enough."""
         limits = self._server.limits
@@ -404,7 +413,7 @@ class Server:
         self.limits = limits
         self.serving = http2.Serving(limits.calls_max, limits.refusal)
         self.connections: set[_Connection] = set()
-        self.quiet = asyncio.Event()  # a connection has no call any more
+        self.quiet = asyncio.Event()  # a connection has no call any more, or is closed
         self.routes: dict[bytes, http2.Route] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._listening: list[asyncio.Server] = []
@@ -459,13 +468,13 @@ class Server:
             for connection in list(self.connections):
                 connection.look(loop.time())
 
-    async def _all_ended(self, connections: list[_Connection]) -> None:
-        while any(connection.active for connection in connections):
+    async def _until_none(self, is_at_work: Callable[[_Connection], object], connections: list[_Connection]) -> None:
+        while any(map(is_at_work, connections)):
             self.quiet.clear()
             await self.quiet.wait()
 
     async def stop(self, grace_s: float | None) -> None:
-        """Take no more calls; those that are served may take so long."""
+        """Take no more calls; those that are served may take so long, until their answers have gone."""
         self.is_stopping = True
         for listening in self._listening:
             listening.close()
@@ -474,10 +483,10 @@ class Server:
             connection.shut_down()
         if grace_s:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_ended(connections), grace_s)
+                await asyncio.wait_for(self._until_none(attrgetter("is_answering"), connections), grace_s)
         for connection in connections:
             connection.close()
-        await self._all_ended(connections)
+        await self._until_none(attrgetter("active"), connections)
         await asyncio.sleep(0)  # their statuses go out
         for connection in connections:
             connection.close()

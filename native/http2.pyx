@@ -569,6 +569,11 @@ cdef class Connection:
         """Nothing will come or go any more."""
         return self.session == NULL or not h2.session_want_read(self.session) and not h2.session_want_write(self.session)
 
+    @property
+    def is_answering(self):
+        """Some answer or status has not gone whole."""
+        return any((<Call>call).has_answer for call in self.calls.values())
+
     def shut_down(self):
         """Take no new calls; the other side hears which were the last."""
         if self.session == NULL:

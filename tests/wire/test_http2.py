@@ -504,6 +504,49 @@ def test_a_server_that_stops_lets_calls_end_and_takes_no_new_ones() -> None:
     run(test)
 
 
+def test_answers_go_out_whole_before_a_server_has_stopped() -> None:
+    """Their handlers had ended, so nobody waited: of an answer that its reader's window held back the rest was lost."""
+
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        shop.open.set()
+        size = 900_000
+        wire, other = await Wire.to(port), await Wire.to(port)  # with windows of 65,535 bytes
+        other.send(frame(HEADERS, END_HEADERS, 1, block("/a.Shop/Echo")))  # a question that never ends
+        await wire.until(WINDOW_UPDATE, 0)
+        question = message(bytes(size))
+        parts = [question[at : at + 16_384] for at in range(0, len(question), 16_384)]
+        wire.send(frame(HEADERS, END_HEADERS, 1, block("/a.Shop/Echo")))
+        wire.send(*(frame(DATA, 0, 1, part) for part in parts), frame(DATA, END_STREAM, 1))
+        await until(lambda: shop.ended == 1 and server.serving.calls == 0)
+        stopping = asyncio.ensure_future(server.stop(30))
+        await asyncio.sleep(0.05)
+        came, payload = 0, b""
+        while b"grpc-status" not in payload:
+            kind, _, _, payload = await wire.next()
+            if kind == DATA:
+                came += len(payload)
+                opened = struct.pack(">I", len(payload) or 1)
+                wire.send(frame(WINDOW_UPDATE, 0, 0, opened), frame(WINDOW_UPDATE, 0, 1, opened))
+        assert b"grpc-status: 0\n" in payload
+        assert came == len(question)
+        assert await wire.is_closed()
+        await stopping
+
+    run(test)
+
+
+def test_a_server_stops_though_its_answers_are_not_taken() -> None:
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        shop.open.set()
+        wire = await Wire.to(port, struct.pack(">HI", 4, 0))  # a window of 0
+        wire.send(call(1, "/a.Shop/Echo", message(b"a")))
+        await until(lambda: shop.ended == 1)
+        await server.stop(0.05)
+        assert await wire.is_closed()
+
+    run(test)
+
+
 def test_what_outlasts_the_grace_is_ended() -> None:
     async def test(server: Server, shop: Shop, port: int) -> None:
         async with channel(port) as to:

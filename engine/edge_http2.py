@@ -344,8 +344,11 @@ class _Connection(asyncio.Protocol):
         most = self._server.limits.message_bytes_max
         bits = WINDOW_BITS.get(call.compression or "")
         if bits is None:
+            code = grpc.StatusCode.UNIMPLEMENTED
+            if call.compression in (None, "identity"):  # a message that contradicts its call
+                code = grpc.StatusCode.INTERNAL
             call.finish(
-                grpc.StatusCode.UNIMPLEMENTED.value[0],
+                code.value[0],
                 f"expected a message compressed as one of {', '.join(WINDOW_BITS)}, found {call.compression!r}",
             )
             return None

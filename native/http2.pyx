@@ -161,11 +161,14 @@ cdef class Call:
     """Its status is given: nothing more may be written."""
     cdef readonly bint has_ended
     """Its caller sends no further messages."""
+    cdef readonly object timeout_s
+    """How long the caller waits, from when it asked, in seconds; None: for ever."""
     cdef bytes timeout
     cdef readonly str compression
     cdef bytes path
     cdef int header_bytes
     cdef bint is_grpc
+    cdef bint is_post
     cdef bint is_given
     cdef bint is_counted
     cdef bint has_begun  # something of its messages has come
@@ -190,14 +193,6 @@ cdef class Call:
     def __cinit__(self, Connection connection, int32_t stream_id):
         self.connection = connection
         self.stream_id = stream_id
-
-    @property
-    def timeout_s(self):
-        """How long the caller waits, from when it asked, in seconds; None: for ever."""
-        if self.timeout is None or not 1 < len(self.timeout) <= 9 or not self.timeout[:-1].isdigit():
-            return None
-        unit = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}.get(self.timeout[-1:])
-        return None if unit is None else int(self.timeout[:-1]) * unit
 
     @property
     def is_pending(self):
@@ -347,6 +342,15 @@ cdef class Call:
         if not self.is_grpc or self.path is None:  # CONNECT has no path
             connection._refuse(self, b"415")
             return
+        if not self.is_post:
+            connection._refuse(self, b"405")
+            return
+        if self.timeout is not None:
+            self.timeout_s = _seconds(self.timeout)
+            if self.timeout_s is None:
+                self.finish(STATUS_INTERNAL, "expected a grpc-timeout of up to 8 digits and H, M, S, m, u or n, found "
+                            + self.timeout[:200].decode("utf-8", "replace"))
+                return
         self.route = connection._route(self.path)
         if self.route is None:
             self.finish(STATUS_UNIMPLEMENTED, "expected a method of this server, found "
@@ -431,7 +435,7 @@ cdef class Call:
             if message is None:  # it has given the status
                 return False
         if self.request is not None:
-            self.finish(STATUS_INTERNAL, "expected one message, found more")
+            self.finish(STATUS_UNIMPLEMENTED, "expected one message, found more")
             return False
         self.request = message
         return False
@@ -446,7 +450,7 @@ cdef class Call:
         if not self.route.asks_once:
             self.connection.server.message_came(self)
         elif self.request is None:
-            self.finish(STATUS_INTERNAL, "expected one message, found none")
+            self.finish(STATUS_UNIMPLEMENTED, "expected one message, found none")
         else:
             message, self.request = self.request, None
             self._give(message)
@@ -644,7 +648,10 @@ cdef class Connection:
             call.path = PyBytes_FromStringAndSize(<const char*>value, value_size)
         elif _is(name, name_size, b"content-type"):
             call.is_grpc = value_size >= 16 and not memcmp(value, b"application/grpc", 16)
-        elif name[0] == b":"[0] or _is(name, name_size, b"te") or _is(name, name_size, b"user-agent"):
+        elif name[0] == b":"[0]:
+            if _is(name, name_size, b":method"):
+                call.is_post = _is(value, value_size, b"POST")
+        elif _is(name, name_size, b"te") or _is(name, name_size, b"user-agent"):
             pass
         elif _is(name, name_size, b"grpc-timeout"):
             call.timeout = PyBytes_FromStringAndSize(<const char*>value, value_size)
@@ -656,6 +663,14 @@ cdef class Connection:
             if call.metadata is None:
                 call.metadata = []
             call.metadata.append(_metadata(name[:name_size], value[:value_size]))
+
+
+cdef object _seconds(bytes timeout):
+    """What a grpc-timeout header says; None where that is no time."""
+    unit = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}.get(timeout[-1:])
+    if unit is None or not 1 < len(timeout) <= 9 or not timeout[:-1].isdigit():
+        return None
+    return int(timeout[:-1]) * unit
 
 
 cdef object _metadata(bytes name, bytes value):

@@ -121,7 +121,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload) << 8 | kind) + struct.pack(">BI", flags, stream) + payload
 
 
-def block(path: str, *headers: tuple[str, str], kind: str = "application/grpc") -> bytes:
+def block(path: str, *headers: tuple[str, str], kind: str = "application/grpc", method: str = "POST") -> bytes:
     """A header block of literals that nobody indexes (RFC 7541, 6.2.2)."""
 
     def text(value: str) -> bytes:
@@ -133,7 +133,7 @@ def block(path: str, *headers: tuple[str, str], kind: str = "application/grpc") 
             more, size = more + bytes((size & 127 | 128,)), size >> 7
         return more + bytes((size,)) + raw
 
-    all_headers = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a")]
+    all_headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a")]
     all_headers += [("content-type", kind), ("te", "trailers"), *headers]
     return b"".join(b"\0" + text(name) + text(value) for name, value in all_headers)
 
@@ -237,6 +237,25 @@ def test_a_deadline_ends_a_call_here_too() -> None:
             assert b"grpc-status: 4\n" in await wire.until(HEADERS, stream, END_STREAM)
         await until(lambda: shop.cancelled == 2)
         assert server.serving.calls == 0
+        wire.close()
+
+    run(test)
+
+
+def test_a_deadline_that_is_no_time_is_refused() -> None:
+    """It was taken for no deadline: the call was served, for as long as it took."""
+
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        shop.open.set()
+        wire = await Wire.to(port)
+        wrong = ("", "S", "1", "-1S", "+1S", "1s", "1x", "1.5S", "1_0S", "100000000S", "\u0661S")
+        for number, timeout in enumerate(wrong):
+            wire.send(call(2 * number + 1, "/a.Shop/Echo", message(b"a"), ("grpc-timeout", timeout)))
+            assert b"grpc-status: 13\n" in await wire.until(HEADERS, 2 * number + 1, END_STREAM)
+        assert not shop.started
+        for number, timeout in enumerate(("99999999H", "00000009S", "99999999u"), len(wrong)):
+            wire.send(call(2 * number + 1, "/a.Shop/Echo", message(b"a"), ("grpc-timeout", timeout)))
+            assert await wire.until(DATA, 2 * number + 1) == message(b"a")
         wire.close()
 
     run(test)
@@ -347,20 +366,23 @@ def test_what_is_not_read_is_not_taken() -> None:
         (message(b"no gzip", 1), "gzip", 13),
         (message(b"milk", 1), "br", 12),
         (message(b"milk")[:-1], "identity", 13),
-        (message(b"milk") * 2, "identity", 13),
-        (b"", "identity", 13),
+        (message(b"milk", 1), "identity", 13),
+        (message(b"milk", 1), "", 13),
+        (message(b"milk") * 2, "identity", 12),
+        (b"", "identity", 12),
         (b"\0\0", "identity", 13),
         (b"\0\xff\xff\xff\xff", "identity", 8),
     ],
 )
-def test_messages_packed_broken_and_too_many(body: bytes, encoding: str, code: int | None) -> None:
+def test_messages_packed_broken_and_too_many_get_grpcs_status(body: bytes, encoding: str, code: int | None) -> None:
     async def test(server: Server, shop: Shop, port: int) -> None:
         shop.open.set()
         wire = await Wire.to(port)
         for stream, size in ((1, len(body) or 1), (3, 1), (5, 7)):  # in frames of so many bytes
             if len(body) > 1000 and size < 1000:
                 continue
-            wire.send(frame(HEADERS, END_HEADERS, stream, block("/a.Shop/Echo", ("grpc-encoding", encoding))))
+            headers = [("grpc-encoding", encoding)] if encoding else []
+            wire.send(frame(HEADERS, END_HEADERS, stream, block("/a.Shop/Echo", *headers)))
             parts = [body[at : at + min(size, 16_384)] for at in range(0, len(body), min(size, 16_384))]
             wire.send(*(frame(DATA, 0, stream, part) for part in parts), frame(DATA, END_STREAM, stream))
             if code is None:
@@ -384,6 +406,11 @@ def test_what_is_no_grpc_is_told_so_in_http() -> None:
         wire = await Wire.to(port)
         wire.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block("/a.Shop/Echo", kind="text/html")))
         assert b":status: 415\n" in await wire.until(HEADERS, 1, END_STREAM)
+        for stream, method in ((3, "GET"), (5, "PUT"), (7, "POSTS"), (9, "post")):
+            wire.send(frame(HEADERS, END_HEADERS, stream, block("/a.Shop/Echo", method=method)))
+            wire.send(frame(DATA, END_STREAM, stream, message(b"a")))
+            assert b":status: 405\n" in await wire.until(HEADERS, stream, END_STREAM)
+        assert not shop.started, "what may be asked again by whoever passes it on changes nothing"
         with socket.create_connection(("127.0.0.1", port)) as http1:
             http1.setblocking(False)
             await asyncio.get_running_loop().sock_sendall(http1, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

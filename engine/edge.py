@@ -24,6 +24,7 @@ from ringup.engine.contract import FILES, Method, methods
 from ringup.engine.edge_listeners import LISTENERS, Listeners
 from ringup.engine.engine import UNKNOWN_OUTCOME, Engine, EngineFailed
 from ringup.engine.journal import JournalError
+from ringup.engine.open_files import may_open
 from ringup.engine.record import DamagedRecord
 from ringup.engine.sequencer import Overloaded, Stopped
 from ringup.native.core import MalformedRequest
@@ -37,6 +38,9 @@ MESSAGE_BYTES_MAX = 4 << 20
 STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
 STREAMS_PER_CONNECTION_MAX = 100
 RPCS_MAX = 1000  # calls being served; beyond it they are refused in words
+CONNECTIONS_MAX = 10_000
+OWN_FILES = 100  # more than an engine opens beside its connections
+KEPT_BYTES_MAX = 256 << 20  # of questions that are not whole and answers that are not taken, of all callers
 PENDING_CALLS = RPCS_MAX // LISTENERS  # of each listener: what came and was not taken; beyond it some are dropped
 assert PENDING_CALLS >= STREAMS_PER_CONNECTION_MAX, "all that one connection may have in flight is taken"
 DRAIN_SECONDS = 5.0
@@ -127,7 +131,8 @@ def chosen_server(wanted: str = "auto") -> str:
 
 
 def limits() -> edge_http2.Limits:
-    """Of nghttp2's server, as SERVER_OPTIONS are of grpcio's."""
+    """Of nghttp2's server, as SERVER_OPTIONS are of grpcio's; with files left for the engine's own."""
+    files = may_open()
     return edge_http2.Limits(
         message_bytes_max=MESSAGE_BYTES_MAX,
         streams_max=STREAMS_PER_CONNECTION_MAX,
@@ -135,6 +140,8 @@ def limits() -> edge_http2.Limits:
         idle_s=600.0,
         calls_max=RPCS_MAX,
         refusal=str(TooManyCalls()),
+        connections_max=min(CONNECTIONS_MAX, max(files - OWN_FILES, files // 2)),
+        bytes_kept_max=KEPT_BYTES_MAX,
     )
 
 

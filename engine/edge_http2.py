@@ -15,6 +15,7 @@ import socket
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from heapq import nsmallest
 from operator import attrgetter
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -33,6 +34,8 @@ LOOK_SECONDS = 0.25  # between looks at connections that say nothing
 QUEUE_FRAMES = 1000  # that wait for one that does not read: beyond it nothing is read from it either
 STALL_SECONDS = 60.0  # without a byte, where calls of a connection wait for its other side alone
 CLOSE_SECONDS = 5.0  # for the last bytes to one that does not read
+# A till that is switched off says nothing, and a stream to it would be held for ever: TCP asks it after a minute.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, unanswered
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -49,6 +52,13 @@ class Limits(NamedTuple):
     """That are served, of all connections."""
     refusal: str
     """What is said beyond that."""
+    connections_max: int
+    """Beyond it, those that have been quiet for longest are closed."""
+    bytes_kept_max: int
+    """Of messages that have not come whole and of answers that are not taken, of all connections.
+
+    Beyond it, those that make the server keep most are closed.
+    """
 
 
 def load() -> str | None:
@@ -241,7 +251,7 @@ class _Connection(asyncio.Protocol):
         self._is_full = False
         self._is_flushing = False
         self._has_moved = False  # since the last look
-        self._quiet_since = self.loop.time()
+        self.quiet_since = self.loop.time()
 
     # What the event loop says.
 
@@ -252,6 +262,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self.flush()
+        if len(self._server.connections) > self._server.limits.connections_max:
+            self._server.make_room()
 
     def data_received(self, data: bytes) -> None:
         self._has_moved = True
@@ -379,18 +391,18 @@ class _Connection(asyncio.Protocol):
         """Close a connection that says nothing, and send the statuses that waited for long enough."""
         limits = self._server.limits
         if not self._http2.has_settings:
-            if now - self._quiet_since > limits.handshake_s and self._transport is not None:
+            if now - self.quiet_since > limits.handshake_s and self._transport is not None:
                 self._transport.abort()
             return
-        self._http2.release()
-        self.flush()
+        if self._http2.release():
+            self.flush()
         has_moved, self._has_moved = self._has_moved, False
         if self.active or (self._http2.calls and has_moved):
-            self._quiet_since = now
+            self.quiet_since = now
         elif self._http2.calls:  # unfinished questions, or answers that are not taken
-            if now - self._quiet_since > STALL_SECONDS and self._transport is not None:
+            if now - self.quiet_since > STALL_SECONDS and self._transport is not None:
                 self._transport.abort()
-        elif now - self._quiet_since > limits.idle_s:
+        elif now - self.quiet_since > limits.idle_s:
             self.shut_down()
 
     def shut_down(self) -> None:
@@ -398,6 +410,22 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._http2.shut_down()
             self.flush()
+
+    @property
+    def is_quiet(self) -> bool:
+        """None of its calls is served, and it is not on its way out."""
+        return not self.active and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def bytes_kept(self) -> int:
+        """For its other side."""
+        return self._http2.bytes_kept
+
+    def cut(self) -> None:
+        """End all calls and close, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._http2.lost()
 
     def close(self) -> None:
         """End all calls and close."""
@@ -470,6 +498,22 @@ class Server:
             await asyncio.sleep(LOOK_SECONDS)
             for connection in list(self.connections):
                 connection.look(loop.time())
+            if self.serving.bytes_kept > self.limits.bytes_kept_max:
+                self._keep_less()
+
+    def _keep_less(self) -> None:
+        for connection in sorted(self.connections, key=attrgetter("bytes_kept"), reverse=True):
+            if self.serving.bytes_kept <= self.limits.bytes_kept_max:
+                break
+            log.warning("a connection was closed: too much waits for its other side", bytes=connection.bytes_kept)
+            connection.cut()
+
+    def make_room(self) -> None:
+        """Close the hundredth of the connections that have been quiet for longest; the newest where no other is."""
+        quiet = [connection for connection in self.connections if connection.is_quiet]
+        for connection in nsmallest(1 + len(quiet) // 100, quiet, key=attrgetter("quiet_since")):
+            connection.shut_down()
+            connection.close()
 
     async def _until_none(self, is_at_work: Callable[[_Connection], object], connections: list[_Connection]) -> None:
         while any(map(is_at_work, connections)):
@@ -524,6 +568,10 @@ def _sockets(host: str, port: int) -> list[socket.socket]:
             except OSError:  # a family that this system does not have
                 continue
             found.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # what it accepts has it too
+            for name, value in KEEPALIVE.items():
+                if (option := getattr(socket, name, None)) is not None:
+                    one.setsockopt(socket.IPPROTO_TCP, option, value)
             if sys.platform != "win32":
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:

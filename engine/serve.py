@@ -13,10 +13,11 @@ from pathlib import Path
 import structlog
 
 from ringup.engine.callers import Callers, CallersError, read_callers
-from ringup.engine.edge import GRPCIO, Edge, chosen_server
+from ringup.engine.edge import CONNECTIONS_MAX, GRPCIO, OWN_FILES, Edge, chosen_server
 from ringup.engine.engine import Engine, EngineFailed
 from ringup.engine.event_loop import new_event_loop
 from ringup.engine.freed_memory import keep_freed_memory
+from ringup.engine.open_files import ask_for
 from ringup.engine.receipt_series import begin_series, is_fresh
 from ringup.engine.recovery import Progress
 from ringup.engine.thread_turns import let_turns_end
@@ -107,6 +108,7 @@ def serve(
         raise SystemExit("ringup: expected assertions to be on, found python -O; start it without -O")
     callers = None if callers_file is None else read_callers(callers_file)
     keep_freed_memory()
+    ask_for(CONNECTIONS_MAX + OWN_FILES)
     server = chosen_server(grpc_server)
     if server == GRPCIO:
         log.info("grpcio takes the calls, at about a third of the speed of nghttp2", grpc_server=grpc_server)

@@ -138,6 +138,8 @@ cdef class Serving:
 
     cdef readonly int calls
     cdef readonly int calls_max
+    cdef readonly int64_t bytes_kept
+    """Of messages that have come and are not served yet, and of answers that have not gone."""
     cdef str refusal
     cdef bytes refusal_encoded
 
@@ -167,6 +169,7 @@ cdef class Call:
     cdef readonly str compression
     cdef bytes path
     cdef int header_bytes
+    cdef int64_t bytes_kept
     cdef bint is_grpc
     cdef bint is_post
     cdef bint is_given
@@ -178,7 +181,8 @@ cdef class Call:
     cdef Py_ssize_t prefix_size
     cdef bytes partial
     cdef Py_ssize_t partial_size
-    cdef bytes request
+    cdef bytes request  # as it came, until its call is whole
+    cdef bint is_compressed
     # Of a call that may have many messages.  While one waits to be read, what comes after it takes of the window, all
     # of it: a call holds a message and a window at most.  A compressed one stays so until it is read.
     cdef object messages  # deque of (message, whether it is compressed, bytes of it that the window still waits for)
@@ -210,10 +214,12 @@ cdef class Call:
         if not self.messages:
             return None
         message, is_compressed, held = self.messages.popleft()
+        self._keep(-PyBytes_GET_SIZE(message))
         if not self.messages:
             held, self.kept = held + self.kept, 0
             if self.rest is not None:
                 rest, self.rest = bytes(self.rest), None
+                self._keep(-PyBytes_GET_SIZE(rest))
                 held += self._parse(<const uint8_t*>PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest))
                 if self.has_ended and self.rest is None:
                     self._check_whole()
@@ -258,6 +264,13 @@ cdef class Call:
         else:
             self.connection.held[self.stream_id] = self
 
+    cdef inline void _keep(self, Py_ssize_t size) noexcept:
+        """So many bytes more of its messages are kept, or fewer."""
+        if not self.is_closed:
+            self.bytes_kept += size
+            self.connection.bytes_kept += size
+            self.connection.serving.bytes_kept += size
+
     cdef _refuse(self):
         """An answer that is nothing but its status."""
         cdef h2_field[ANSWER_FIELDS + 2] fields
@@ -277,6 +290,7 @@ cdef class Call:
         if self.out is None:
             self.out = deque()
         self.out.append(message)
+        self._keep(PyBytes_GET_SIZE(message))
 
     cdef _start(self):
         """Let nghttp2 ask for what there is to send."""
@@ -323,6 +337,7 @@ cdef class Call:
             if self.out_at == PREFIX_BYTES + size:
                 self.out.popleft()
                 self.out_at = 0
+                self._keep(-size)
         if not self.out:
             if self.has_answer:
                 flags[0] |= BODY_EOF | BODY_NO_END_STREAM
@@ -336,6 +351,7 @@ cdef class Call:
     cdef _begin(self):
         """All headers are there."""
         cdef Connection connection = self.connection
+        self._keep(self.header_bytes)
         if self.header_bytes > connection.header_bytes_max:
             self.finish(STATUS_RESOURCE_EXHAUSTED, f"expected headers of at most {connection.header_bytes_max} bytes")
             return
@@ -378,6 +394,7 @@ cdef class Call:
         self.has_begun = True
         if self.rest is not None and not self.has_answer:
             self.rest += data[:size]
+            self._keep(size)
             return
         free = self._parse(data, size)
         if free:
@@ -390,6 +407,7 @@ cdef class Call:
         while left and not self.has_answer:
             if self.messages is not None and len(self.messages) >= WAITING_MAX and not self.prefix_size:
                 self.rest = bytearray(data[:left])
+                self._keep(left)
                 return since
             if self.partial is None:
                 part = min(left, <size_t>(PREFIX_BYTES - self.prefix_size))
@@ -410,6 +428,7 @@ cdef class Call:
             part = min(left, <size_t>(PyBytes_GET_SIZE(self.partial) - self.partial_size))
             memcpy(PyBytes_AS_STRING(self.partial) + self.partial_size, data, part)
             self.partial_size += part
+            self._keep(part)
             data, left, since = data + part, left - part, since + part
             if self.partial_size == PyBytes_GET_SIZE(self.partial):
                 if self._complete(since):
@@ -430,14 +449,10 @@ cdef class Call:
             self.kept = 0
             self.connection.server.message_came(self)
             return True
-        if self.prefix[0]:
-            message = self.connection.server.decompressed(self, message)
-            if message is None:  # it has given the status
-                return False
         if self.request is not None:
             self.finish(STATUS_UNIMPLEMENTED, "expected one message, found more")
             return False
-        self.request = message
+        self.request, self.is_compressed = message, self.prefix[0] != 0
         return False
 
     cdef _ended(self):
@@ -453,6 +468,11 @@ cdef class Call:
             self.finish(STATUS_UNIMPLEMENTED, "expected one message, found none")
         else:
             message, self.request = self.request, None
+            self._keep(-self.bytes_kept)
+            if self.is_compressed:
+                message = self.connection.server.decompressed(self, message)
+                if message is None:  # it has given the status
+                    return
             self._give(message)
 
     cdef bint _check_whole(self) except -1:
@@ -469,6 +489,7 @@ cdef class Call:
             self.connection.server.call_stopped(self)
 
     cdef _closed(self):
+        self._keep(-self.bytes_kept)
         self.is_closed = True
         self.out = None
         if self.is_given and not self.has_answer:
@@ -497,6 +518,8 @@ cdef class Connection:
     cdef readonly int header_bytes_max
     cdef readonly bint has_settings
     """The other side has begun as HTTP/2 wants it."""
+    cdef readonly int64_t bytes_kept
+    """Of its calls' messages, as in Serving."""
     cdef int32_t last_stream_id
     cdef object error
 
@@ -586,9 +609,12 @@ cdef class Connection:
             self.session, 0, h2.session_get_last_proc_stream_id(self.session), RESET_NO_ERROR, NULL, 0)
 
     def release(self):
-        """Send the statuses that wait for their callers to say something."""
+        """Send the statuses that wait for their callers to say something; returns whether there are any."""
+        if not self.held:
+            return False
         for stream_id in list(self.held):
             self._release(stream_id)
+        return True
 
     cdef _release(self, int32_t stream_id):
         if stream_id not in self.held:

@@ -23,7 +23,7 @@ from ringup.native import http2
 pytestmark = pytest.mark.skipif(edge_http2.load() is not None, reason="no libnghttp2 on this machine")
 
 MESSAGE_BYTES_MAX = 4 << 20
-LIMITS = Limits(MESSAGE_BYTES_MAX, 100, 0.3, 600.0, 8, "full: 100 % of 8 calls, später wieder")
+LIMITS = Limits(MESSAGE_BYTES_MAX, 100, 0.3, 600.0, 8, "full: 100 % of 8 calls, später wieder", 1000, 64 << 20)
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 CANCEL = 8
@@ -106,6 +106,7 @@ def run(test: Callable[[Server, Shop, int], Awaitable[None]]) -> None:
                 wire.close()
                 wire.writer.transport.abort()
         assert server.serving.calls == 0, "every call that was counted is counted off"
+        assert server.serving.bytes_kept == 0, "and every byte of their messages"
         assert not server.connections
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:  # an engine's
@@ -447,6 +448,55 @@ def test_idle_connections_are_closed_and_working_ones_are_not() -> None:
         shop.open.set()
         assert await working.until(DATA, 1) == message(b"a")
         assert await working.is_closed()
+
+    run(test)
+
+
+def test_beyond_the_connections_that_may_be_the_quietest_are_closed() -> None:
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        server.limits = LIMITS._replace(connections_max=4)
+        working = await Wire.to(port)
+        working.send(call(1, "/a.Shop/Echo", message(b"a")))
+        await until(lambda: shop.started == 1)
+        others = []
+        for count in range(7):
+            await asyncio.sleep(0.002)  # the loop's clock counts milliseconds
+            others.append(await Wire.to(port))
+            await others[-1].until(SETTINGS, 0)
+            await until(lambda: len(server.connections) == min(2 + count, 4))  # noqa: B023  # it ends here
+        for quiet in others[:4]:
+            assert struct.unpack(">II", await quiet.until(GOAWAY, 0)) == (0, 0), "nothing of it was taken"
+            assert await quiet.is_closed()
+        shop.open.set()
+        for kept in (working, *others[4:]):
+            kept.send(call(3, "/a.Shop/Echo", message(b"b")))
+            assert await kept.until(DATA, 3) == message(b"b")
+        server.limits = LIMITS._replace(connections_max=3)
+        shop.open.clear()
+        for kept in (working, *others[4:]):
+            kept.send(call(5, "/a.Shop/Echo", message(b"c")))
+        await until(lambda: server.serving.calls == 4)
+        assert await (await Wire.to(port)).is_closed(), "where all work, it is the new one"
+        shop.open.set()
+        assert await working.until(DATA, 5) == message(b"c")
+
+    run(test)
+
+
+def test_who_has_gone_without_a_word_is_asked_for() -> None:
+    """By TCP: a till that was switched off had its stream, one of the calls that may be, until the engine's end."""
+
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        wire = await Wire.to(port)
+        await wire.until(SETTINGS, 0)
+        (connection,) = server.connections
+        assert connection._transport is not None
+        accepted = connection._transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        for name, value in edge_http2.KEEPALIVE.items():
+            if hasattr(socket, name):
+                assert accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+        wire.close()
 
     run(test)
 

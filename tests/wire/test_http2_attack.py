@@ -72,6 +72,19 @@ async def send_within_the_windows(wire: Wire, stream: int, data: bytes, part: in
     return at
 
 
+async def send_all(wire: Wire, stream: int, data: bytes, window: int, flags: int) -> int:
+    """On a stream whose own window has room for it; returns what is left of the connection's."""
+    parts = [data[at : at + 16_384] for at in range(0, len(data), 16_384)]
+    for part in parts:
+        while window < len(part):
+            kind, _, on, payload = await wire.next()
+            if (kind, on) == (WINDOW_UPDATE, 0):
+                window += struct.unpack(">I", payload)[0]
+        wire.send(frame(DATA, flags if part is parts[-1] else 0, stream, part))
+        window -= len(part)
+    return window
+
+
 @pytest.mark.parametrize("size", [17_000, 300_000])
 def test_messages_that_wait_take_all_their_bytes_of_the_window(size: int) -> None:
     """Not the last frame's alone: of 17,000 bytes that is 616."""
@@ -325,6 +338,45 @@ def test_answers_that_nobody_takes_and_questions_without_end_are_given_up(monkey
         assert await served.until(DATA, 1) == message(b"a")
         slow.close()
         served.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["questions", "streams", "packed", "answers"])
+def test_who_has_most_kept_is_closed_when_it_is_too_much(kind: str) -> None:
+    """Questions that are never whole and answers that are never taken: 100 of 4 MiB a connection, of any number."""
+
+    async def test(server: Server, shop: Shop, port: int) -> None:
+        server.limits = LIMITS._replace(bytes_kept_max=6 * MIB)
+        if kind == "answers":
+            shop.open.set()
+        small = await Wire.to(port)  # two of a till: one not whole, one in work
+        small.send(frame(HEADERS, END_HEADERS, 1, block("/a.Shop/Echo")), frame(DATA, 0, 1, message(b"abc")[:6]))
+        wire = await Wire.to(port, struct.pack(">HI", 4, 0))
+        path = "/a.Shop/Streams" if kind == "streams" else "/a.Shop/Echo"
+        # What unpacks to far more is kept packed.
+        one = message(gzip.compress(bytes(MESSAGE_BYTES_MAX)), 1) if kind == "packed" else message(bytes(1_000_000))
+        window = 65_535
+        with capture_logs() as logs:
+            for stream in range(1, 13, 2):  # just not too much
+                wire.send(frame(HEADERS, END_HEADERS, stream, block(path, ("grpc-encoding", "gzip"))))
+                window = await send_all(wire, stream, one, window, END_STREAM if kind == "answers" else 0)
+            await asyncio.sleep(2 * edge_http2.LOOK_SECONDS)
+            assert not logs
+            assert server.serving.bytes_kept < 6 * MIB
+            assert len(server.connections) == 2
+            if kind == "packed":
+                assert server.serving.bytes_kept < 100_000
+                wire.close()
+            else:
+                wire.send(frame(HEADERS, END_HEADERS, 13, block(path)))
+                await send_all(wire, 13, one, window, END_STREAM if kind == "answers" else 0)
+                assert await wire.is_closed()
+                assert [line["log_level"] for line in logs] == ["warning"]
+        shop.open.set()
+        small.send(frame(DATA, END_STREAM, 1, b"bc"))
+        assert await small.until(DATA, 1) == message(b"abc")
+        small.close()
 
     run(test)
 

@@ -7,6 +7,7 @@ SessionRequest, a stream's requests go on as they are, and the core reads both.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 NGHTTP2, GRPCIO = "nghttp2", "grpcio"
 MESSAGE_BYTES_MAX = 4 << 20
 STREAM_BATCHES_MAX = 8  # batches of one stream that may be unanswered
+STREAM_BYTES_MAX = 4 << 20  # of them, beyond which no further one is taken: answers can be several times as long
 STREAMS_PER_CONNECTION_MAX = 100
 RPCS_MAX = 1000  # calls being served; beyond it they are refused in words
 CONNECTIONS_MAX = 10_000
@@ -532,9 +534,9 @@ class Edge:
             await _abort(context, error)
 
     async def _session(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """Take batches as they come, answer them in order; at most STREAM_BATCHES_MAX are unanswered."""
+        """Take batches as they come, answer them in order; what is unanswered is bounded (_Room)."""
         outgoing: Outgoing = asyncio.Queue()
-        room = asyncio.Semaphore(STREAM_BATCHES_MAX)
+        room = _Room()
         submit: Callable[[bytes], asyncio.Future[bytes]] = self._engine.submit
         if self._callers is not None:
             header = header_of(context.invocation_metadata())
@@ -555,7 +557,7 @@ class Edge:
                     await context.write(item)
                 else:
                     await context.write(await item)
-                    room.release()
+                    room.give()
         except NO_ANSWER as error:
             await _abort(context, error)
         except Exception:
@@ -574,16 +576,17 @@ class Edge:
         self,
         context: Context,
         outgoing: Outgoing,
-        room: asyncio.Semaphore,
+        room: _Room,
         submit: Callable[[bytes], asyncio.Future[bytes]],
     ) -> None:
         try:
             while True:
-                await room.acquire()
+                await room.left()
                 request = await context.read()
                 if not isinstance(request, bytes):  # grpc.aio.EOF
                     outgoing.put_nowait(None)
                     return
+                room.take(len(request))
                 outgoing.put_nowait(submit(request))
         except Exception as error:  # whatever it is, the stream ends with it after the answers before it
             outgoing.put_nowait(error)
@@ -594,6 +597,34 @@ class Edge:
         if not refused:
             return self._engine.submit(request)
         return asyncio.ensure_future(_joined(self._engine.submit(rest) if rest else None, refused))
+
+
+class _Room:
+    """What of one stream is taken and not answered: STREAM_BATCHES_MAX, or fewer where they are long.
+
+    Their answers are kept until the caller takes them.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._given = asyncio.Event()
+
+    async def left(self) -> None:
+        """Wait until one more may be taken."""
+        while len(self._sizes) >= STREAM_BATCHES_MAX or self._bytes >= STREAM_BYTES_MAX:
+            self._given.clear()
+            await self._given.wait()
+
+    def take(self, size: int) -> None:
+        """One of so many bytes is."""
+        self._sizes.append(size)
+        self._bytes += size
+
+    def give(self) -> None:
+        """The oldest is answered."""
+        self._bytes -= self._sizes.popleft()
+        self._given.set()
 
 
 async def _joined(answer: asyncio.Future[bytes] | None, refused: dict[int, bytes]) -> bytes:

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from ringup.engine import edge as edge_module
-from ringup.engine.edge import STREAM_BATCHES_MAX, Edge
+from ringup.engine.edge import STREAM_BATCHES_MAX, STREAM_BYTES_MAX, Edge
 from ringup.engine.engine import Engine
 from ringup.v1 import sale_pb2, sale_pb2_grpc, session_pb2, session_pb2_grpc
 from support.callers import body_of, read_books
@@ -116,6 +116,38 @@ def test_answers_come_in_order_and_at_most_eight_batches_are_taken(tmp_path: Pat
     async def _write(stream: Any, count: int) -> None:
         for number in range(count):
             await stream.write(_batch(number, number + 1000))
+
+    _run(test)
+
+
+def test_long_batches_are_taken_by_their_bytes(tmp_path: Path) -> None:
+    """Eight of them were kept with answers several times as long, for each stream of a caller that never reads."""
+
+    async def test() -> None:
+        options = [("grpc.max_receive_message_length", -1)]
+        async with _stage(tmp_path) as stage, stage.channel(options=options) as channel:
+            stream = session_pb2_grpc.SessionServiceStub(channel).Session()
+            sell = _sell(7)  # the same one: its stored answer, as often
+            sell.lines.extend([line("milk")] * 99)
+            sell.tenders[0].amount_minor = 100_000
+            batch = session_pb2.SessionRequest(commands=[command_of(sell)] * 1400)
+            assert STREAM_BYTES_MAX / 3 < batch.ByteSize() < STREAM_BYTES_MAX / 2, "the third one fills it"
+            before = stage.requests
+            stage.flowing.clear()
+            writer = asyncio.ensure_future(_write(stream, batch))
+            await stage.until(lambda: stage.requests - before >= 3)
+            await asyncio.sleep(0.2)
+            assert stage.requests - before == 3
+            stage.flowing.set()
+            for _ in range(5):
+                assert len((await stream.read()).replies) == 1400
+            await writer
+            await stream.done_writing()
+            assert await stream.read() is grpc.aio.EOF
+
+    async def _write(stream: Any, batch: session_pb2.SessionRequest) -> None:
+        for _ in range(5):
+            await stream.write(batch)
 
     _run(test)
 

@@ -8,14 +8,18 @@ bound all waited instead, and at twice the load hardly an answer came in time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
-from ringup.engine.edge import GRPCIO
+from ringup.engine.edge import GRPCIO, NGHTTP2, chosen_server
 from ringup.v1 import sale_pb2, sale_pb2_grpc
 from support.callers import open_shop
 from support.core import cash, line
@@ -71,4 +75,20 @@ def test_a_flood_is_refused_at_once_and_what_is_refused_was_not_executed(tmp_pat
             assert words, "no call was refused in words"
         # Each sale once, though most were sent several times: what was refused had not been booked.
         assert receipts == set(range(1, 2 * CALLS + 1))
+        assert engine.stop() == 0
+
+
+@pytest.mark.skipif(chosen_server() != NGHTTP2, reason="no libnghttp2 on this machine")
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs util-linux")
+@pytest.mark.parametrize("files", ["150:150", "150:1000"])
+def test_whoever_holds_all_connections_leaves_one_for_a_till(tmp_path: Path, files: str) -> None:
+    """Each was one of the files that the engine may open, and they were gone for ten minutes."""
+    with EngineProcess(tmp_path / "data", prefix=["prlimit", f"--nofile={files}"]) as engine:
+        with contextlib.ExitStack() as held, engine.channel() as till:
+            get = till.unary_unary("/ringup.v1.AdminService/GetSettings")
+            for _ in range(200):
+                one = held.enter_context(socket.create_connection(("127.0.0.1", engine.port)))
+                one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5))
+                one.recv(1)  # it was taken
+            assert get(b"", timeout=30)
         assert engine.stop() == 0

@@ -13,6 +13,6 @@ cdef class OrderCommands(OrderLines):
     cdef int return_order(self, Command* command, Writer* out) noexcept nogil
     cdef int reallocate_order(self, Command* command, Writer* out) noexcept nogil
 
-    cdef int check_paid(self, Span body, int64_t count, Writer* out) noexcept nogil
+    cdef int check_paid(self, Span body, int64_t count, int64_t* paid_minor, Writer* out) noexcept nogil
     cdef void add_paid(self, Span body, int64_t order) noexcept nogil
     cdef void write_shipment(self, uint32_t field, Writer* out) noexcept nogil

@@ -113,7 +113,7 @@ cdef class OrderCommands(OrderLines):
     cdef int place_order(self, Command* command, Writer* out) noexcept nogil:
         cdef StockIn request
         cdef Reader reader = reader_of(command.body)
-        cdef int64_t hold = -1, order, paid_count = 0
+        cdef int64_t hold = -1, order, paid_count = 0, paid_minor = 0
         cdef bint planned
         cdef int code = RESULT_CODE_OK
         clear(&request, sizeof(StockIn))
@@ -154,7 +154,7 @@ cdef class OrderCommands(OrderLines):
         if code == RESULT_CODE_OK:
             code = self.check_quantities(&request, False, True, out)
         if code == RESULT_CODE_OK and paid_count:
-            code = self.check_paid(command.body, paid_count, out)
+            code = self.check_paid(command.body, paid_count, &paid_minor, out)
         if code == RESULT_CODE_OK:
             code = self.check_known(&request, False, out)
         if code != RESULT_CODE_OK:
@@ -182,6 +182,10 @@ cdef class OrderCommands(OrderLines):
             return refuse(
                 out, RESULT_CODE_ORDER_STATE, "order_id", 0, request.order_id, self.stock.order_row(order).state, 0
             )
+        if order >= 0 and paid_count:
+            paid_minor += self.stock.paid_minor(order)
+        if paid_minor > TOTAL_MINOR_MAX:
+            return refuse(out, RESULT_CODE_AMOUNT_INVALID, "paid", 0, request.order_id, paid_minor, TOTAL_MINOR_MAX)
         self.stock.plan_begin()
         if planned:
             self.sum_wants(&request)
@@ -202,8 +206,8 @@ cdef class OrderCommands(OrderLines):
         self.write_plan(PlaceOrderResponse_takes, out)
         return ok(out)
 
-    cdef int check_paid(self, Span body, int64_t count, Writer* out) noexcept nogil:
-        """TOO_MANY to ITEM_UNKNOWN of what was paid."""
+    cdef int check_paid(self, Span body, int64_t count, int64_t* paid_minor, Writer* out) noexcept nogil:
+        """TOO_MANY to ITEM_UNKNOWN of what was paid, and how much that is."""
         cdef Reader reader = reader_of(body)
         cdef PaidIn paid
         cdef int64_t index = 0
@@ -224,6 +228,7 @@ cdef class OrderCommands(OrderLines):
                 )
             if self.catalog.find_item(paid.code) < 0:
                 return refuse(out, RESULT_CODE_ITEM_UNKNOWN, "paid.item_id", index, paid.code, 0, 0)
+            paid_minor[0] += paid.paid_minor
             index += 1
         return RESULT_CODE_OK
 

@@ -87,6 +87,7 @@ cdef class Orders(Holds):
     cdef void wait_for_customer(
         self, int64_t order, int64_t location, Span code, int64_t deadline_ns, int64_t now_ns
     ) noexcept nogil
+    cdef int64_t paid_minor(self, int64_t order) noexcept nogil
     cdef int64_t last_paid(self, int64_t order) noexcept nogil
     cdef int64_t add_paid(
         self, int64_t order, int64_t last, int64_t item, int64_t qty_milli, int64_t paid_minor

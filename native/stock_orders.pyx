@@ -205,6 +205,14 @@ cdef class Orders(Holds):
 
     # What was paid.
 
+    cdef int64_t paid_minor(self, int64_t order) noexcept nogil:
+        """All that was paid for an order."""
+        cdef int64_t at = self.order_row(order).first_paid, paid_minor = 0
+        while at:
+            paid_minor += (<PaidRow*>self.paid.row(at - 1)).paid_minor
+            at = (<PaidRow*>self.paid.row(at - 1)).next
+        return paid_minor
+
     cdef int64_t last_paid(self, int64_t order) noexcept nogil:
         """What was paid for last (row + 1; 0 for nothing)."""
         cdef int64_t last = self.order_row(order).first_paid

@@ -196,6 +196,8 @@ def test_an_order_is_collected_with_its_code_or_given_up_at_its_deadline(engine:
 
 
 HOLD = bytes([7]) * 16
+ONE = {"qty_milli": 1000, "paid_minor": 1}
+MOST = pb.PaidLine(item_id="tea", qty_milli=1000, paid_minor=10**15)
 BAD: list[tuple[str, Any, str]] = [
     ("HoldStock", pb.HoldStockRequest(lines=[line("tea")], location_id="moon"), "LOCATION_UNKNOWN"),
     ("HoldStock", pb.HoldStockRequest(lines=[line("tea", location_id="moon")]), "LOCATION_UNKNOWN"),
@@ -240,12 +242,24 @@ BAD: list[tuple[str, Any, str]] = [
         ),
         "AMOUNT_INVALID",
     ),
+    (
+        "PlaceOrder",
+        pb.PlaceOrderRequest(order_id="b", lines=[line("tea")], paid=[MOST, pb.PaidLine(item_id="cup", **ONE)]),
+        "AMOUNT_INVALID",
+    ),
+    (
+        "PlaceOrder",
+        pb.PlaceOrderRequest(order_id="bad", add=True, lines=[line("tea")], paid=[MOST]),
+        "AMOUNT_INVALID",
+    ),
 ]
 
 
 def test_bad_input_gets_its_code_and_moves_no_counter(engine: EngineProcess) -> None:
     shop = Shop(engine)
-    shop.ok("PlaceOrder", pb.PlaceOrderRequest(order_id="bad", lines=[line("cup", 2)], location_id="store"))
+    paid = [pb.PaidLine(item_id="cup", **ONE)]
+    bad = pb.PlaceOrderRequest(order_id="bad", lines=[line("cup", 2)], location_id="store", paid=paid)
+    shop.ok("PlaceOrder", bad)
     shop.ok("HoldStock", pb.HoldStockRequest(hold_id=HOLD, lines=[line("tea")], ttl_ms=1))
     time.sleep(0.01)
     shop.ok("PutStockPolicies", pb.PutStockPoliciesRequest(policies=[pb.StockPolicy(item_id="tea")]))  # a batch
